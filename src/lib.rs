@@ -1,0 +1,1 @@
+//! pgvigil: true replication lag, WAL archive state and guarded failover for PostgreSQL.

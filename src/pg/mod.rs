@@ -1,0 +1,5 @@
+//! PostgreSQL's vocabulary, and the one adapter that speaks to servers.
+
+pub mod lsn;
+pub mod records;
+pub mod version;

@@ -1,1 +1,3 @@
 //! pgvigil: true replication lag, WAL archive state and guarded failover for PostgreSQL.
+
+pub mod lab;

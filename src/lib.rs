@@ -9,5 +9,6 @@
 
 pub mod clock;
 pub mod collector;
+pub mod lab;
 pub mod metric;
 pub mod pg;

@@ -1,0 +1,145 @@
+//! Where the servers' programs are.
+
+use std::path::{Path, PathBuf};
+
+use super::LabError;
+
+const INSTALL_POSTGRESQL: &str = "scripts/bootstrap postgresql";
+const INSTALL_PROMETHEUS: &str = "scripts/bootstrap prometheus";
+
+/// The programs of one PostgreSQL version. Only `initdb` and `postgres` are needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binaries {
+    dir: PathBuf,
+    major: u32,
+    version: String,
+}
+
+impl Binaries {
+    /// Finds PostgreSQL: `LAB_PG_BIN`, then the newest `/usr/lib/postgresql/*/bin`, then `PATH`.
+    pub fn find() -> Result<Self, LabError> {
+        if let Some(dir) = std::env::var_os("LAB_PG_BIN") {
+            return Self::in_dir(Path::new(&dir));
+        }
+        let mut installed: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| {
+                Some((
+                    entry.file_name().to_str()?.parse().ok()?,
+                    entry.path().join("bin"),
+                ))
+            })
+            .filter(|(_, bin)| has_server(bin))
+            .collect();
+        installed.sort();
+        if let Some((_, bin)) = installed.pop() {
+            return Self::in_dir(&bin);
+        }
+        let on_path = search_path().find(|dir| has_server(dir));
+        match on_path {
+            // Wrappers and links on PATH: the server finds its own share directory by its real place.
+            Some(dir) => {
+                let real = dir.join("postgres").canonicalize();
+                Self::in_dir(real.ok().as_deref().and_then(Path::parent).unwrap_or(&dir))
+            }
+            None => Err(missing_server(
+                "LAB_PG_BIN, /usr/lib/postgresql/*/bin, PATH".to_owned(),
+            )),
+        }
+    }
+
+    /// Takes the programs of one directory.
+    pub fn in_dir(dir: &Path) -> Result<Self, LabError> {
+        if !has_server(dir) {
+            return Err(missing_server(dir.display().to_string()));
+        }
+        let postgres = dir.join("postgres");
+        let output = std::process::Command::new(&postgres)
+            .arg("--version")
+            .output()
+            .map_err(LabError::io("run", &postgres))?;
+        let printed = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let version = printed
+            .split_whitespace()
+            .find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+        let major =
+            version.and_then(|v| v.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
+        match (version, major) {
+            (Some(version), Some(major)) => Ok(Self {
+                dir: dir.to_path_buf(),
+                major,
+                version: version.to_owned(),
+            }),
+            _ => Err(LabError::Command {
+                program: format!("{} --version", postgres.display()),
+                status: output.status.to_string(),
+                output: format!(
+                    "{printed}{}",
+                    String::from_utf8_lossy(&output.stderr).trim()
+                ),
+            }),
+        }
+    }
+
+    /// The directory that holds the programs.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The major version, 13 to 18.
+    pub fn major(&self) -> u32 {
+        self.major
+    }
+
+    /// The version as the server prints it, such as `15.18`.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The path of one program.
+    pub(super) fn program(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+}
+
+/// Finds Prometheus: `LAB_PROMETHEUS` (the program itself), then `PATH`.
+pub fn prometheus() -> Result<PathBuf, LabError> {
+    let missing = |looked: String| LabError::Missing {
+        what: "prometheus",
+        looked,
+        install: INSTALL_PROMETHEUS,
+        variable: "LAB_PROMETHEUS",
+    };
+    if let Some(program) = std::env::var_os("LAB_PROMETHEUS") {
+        let program = PathBuf::from(program);
+        return if program.is_file() {
+            Ok(program)
+        } else {
+            Err(missing(program.display().to_string()))
+        };
+    }
+    search_path()
+        .map(|dir| dir.join("prometheus"))
+        .find(|program| program.is_file())
+        .ok_or_else(|| missing("LAB_PROMETHEUS, PATH".to_owned()))
+}
+
+fn missing_server(looked: String) -> LabError {
+    LabError::Missing {
+        what: "a PostgreSQL server (initdb and postgres)",
+        looked,
+        install: INSTALL_POSTGRESQL,
+        variable: "LAB_PG_BIN",
+    }
+}
+
+fn has_server(dir: &Path) -> bool {
+    dir.join("postgres").is_file() && dir.join("initdb").is_file()
+}
+
+fn search_path() -> impl Iterator<Item = PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).collect::<Vec<_>>().into_iter()
+}

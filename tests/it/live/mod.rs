@@ -1,0 +1,3 @@
+//! Tests against real servers on this machine.
+
+mod lab;

@@ -55,6 +55,19 @@ pub struct Snapshot {
     pub outcomes: BTreeMap<&'static str, Fact<Outcome>>,
 }
 
+impl Snapshot {
+    /// The walsenders that feed a standby, or what connects as one: neither base backups nor logical replication.
+    ///
+    /// A logical walsender always holds a logical slot, so its pid is such a slot's `active_pid`. The slots are read next after
+    /// the walsenders; without them every walsender that streams counts as physical.
+    pub fn physical_walsenders(&self) -> impl Iterator<Item = &Walsender> {
+        let slots = self.slots.as_ref().map_or(&[][..], |fact| &fact.value);
+        let logical = move |pid| slots.iter().any(|slot| slot.kind == "logical" && slot.active_pid == Some(pid));
+        let walsenders = self.walsenders.as_ref().map_or(&[][..], |fact| &fact.value);
+        walsenders.iter().filter(move |walsender| !walsender.is_base_backup() && !logical(walsender.pid))
+    }
+}
+
 /// How a collector's last reading went.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Outcome {
@@ -136,6 +149,13 @@ pub struct Walsender {
     pub backend_start: Option<Wall>,
 }
 
+impl Walsender {
+    /// Whether it sends a base backup; the WAL that goes with one comes through a walsender of its own.
+    pub fn is_base_backup(&self) -> bool {
+        self.state == "backup"
+    }
+}
+
 /// The row of `pg_stat_wal_receiver`. `conninfo` is never read: it may hold a password.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct WalReceiver {
@@ -210,6 +230,7 @@ pub struct Archiver {
     /// `archive_mode`: off, on, always.
     pub mode: String,
     /// What `archive_command` and `archive_library` amount to; the text itself is not kept, it may hold a secret.
+    /// `Unset` while `archive_mode` is off, since the server then hides the command.
     pub command: ArchiveCommand,
     /// `clock_timestamp()` of this server.
     pub server_time: Wall,
@@ -260,9 +281,10 @@ pub struct Settings {
     pub wal_sender_timeout: f64,
     /// `wal_receiver_timeout` in seconds; 0: none.
     pub wal_receiver_timeout: f64,
-    /// `recovery_min_apply_delay` in seconds.
+    /// `recovery_min_apply_delay` in seconds; 0 before 12, where no query sees it.
     pub recovery_min_apply_delay: f64,
     /// Whether `restore_command` is set: then WAL may come from the archive too. The text is not kept.
+    /// `true` before 12, where no query sees it.
     pub restore_command_set: bool,
     /// `wal_segment_size` in bytes.
     pub wal_segment_size: u64,
@@ -298,11 +320,23 @@ pub struct NodeView<'a> {
     pub slow_window: Duration,
     /// Facts seen earlier count for nothing: our own loop was late.
     pub not_before: Moment,
+    /// From which age on a `.ready` file that nobody touches means that the archiver hangs.
+    pub archive_hung_after: Duration,
     /// The `standby` label of each of this node's walsenders, by pid.
     pub standby_names: BTreeMap<i32, String>,
 }
 
 impl<'a> NodeView<'a> {
+    /// The label values that every series of this node begins with.
+    pub fn labels(&self) -> [&'a str; 2] {
+        [self.cluster, self.node]
+    }
+
+    /// How long ago the fact was seen.
+    pub fn age<T>(&self, fact: &Fact<T>) -> Duration {
+        self.now.mono.since(fact.seen.mono)
+    }
+
     /// The fact, unless it is too old to be shown.
     pub fn fresh<T>(&self, fact: &'a Option<Fact<T>>, pace: Pace) -> Option<&'a T> {
         let window = match pace {
@@ -310,7 +344,7 @@ impl<'a> NodeView<'a> {
             Pace::Slow => self.slow_window,
         };
         let fact = fact.as_ref()?;
-        let young = self.now.mono.since(fact.seen.mono) <= window && fact.seen.mono >= self.not_before.mono;
+        let young = self.age(fact) <= window && fact.seen.mono >= self.not_before.mono;
         young.then_some(&fact.value)
     }
 }

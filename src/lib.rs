@@ -10,4 +10,5 @@
 pub mod clock;
 pub mod collector;
 pub mod metric;
+pub mod nearest;
 pub mod pg;

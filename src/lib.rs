@@ -11,4 +11,5 @@ pub mod clock;
 pub mod collector;
 pub mod lab;
 pub mod metric;
+pub mod nearest;
 pub mod pg;

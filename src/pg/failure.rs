@@ -144,7 +144,7 @@ causes! {
     ServerTrouble "server_trouble" Rejecting "the server reports trouble of its own (disk, memory or damaged data): read its log"
     Query "query" Rejecting "the server refused a statement; the session goes on"
     Other "other" Rejecting "the server refused us with an error that is not in our table"
-    Password "password" AuthFailed "wrong password: correct it in the dsn, the passfile or PGPASSWORD"
+    Password "password" AuthFailed "the password is wrong or missing: set it in the dsn, the passfile or PGPASSWORD"
     Hba "hba" AuthFailed "pg_hba.conf has no line that lets this role in from this machine: add one and reload"
     Role "role" AuthFailed "the role does not exist or may not log in: create it with LOGIN"
     NoConnect "no_connect" AuthFailed "the role has no CONNECT privilege on the database: grant it"
@@ -155,6 +155,14 @@ impl Cause {
     /// Whether this is what a server shows that somebody stops on purpose.
     const fn is_intended_stop(self) -> bool {
         matches!(self, Self::Stopping | Self::AdminStop | Self::ImmediateStop)
+    }
+
+    /// Whether a server says this as its parting word in a session.
+    const fn ends_a_session(self) -> bool {
+        matches!(
+            self,
+            Self::AdminStop | Self::ImmediateStop | Self::BackendCrash | Self::PostmasterGone | Self::SessionEnded
+        )
     }
 
     /// Whether this fits a server that has just been stopped, so that a stop seen before still stands.
@@ -201,9 +209,16 @@ impl Failure {
     }
 
     /// This failure as the next word after `previous` (`None` if the server could be read in between). A server that goes silent
-    /// while it is being stopped was stopped, not lost; and one that refuses in words unknown to us was still stopping.
+    /// while it is being stopped was stopped, not lost; one that refuses in words unknown to us was still stopping; and a session
+    /// that is cut after a parting word ended by that word.
     #[must_use]
     pub fn after(mut self, previous: Option<&Self>) -> Self {
+        if let Some(previous) = previous
+            && matches!(self.cause, Cause::Closed | Cause::Reset)
+            && previous.cause.ends_a_session()
+        {
+            return previous.clone();
+        }
         let stopped = previous.is_some_and(|previous| previous.intended_stop);
         if stopped && self.cause.may_follow_a_stop() {
             self.intended_stop = true;
@@ -244,8 +259,8 @@ pub fn classify_server_error(answer: &Answer<'_>, previous: Option<&Failure>) ->
         cause => cause,
     };
     let said = match answer.detail {
-        Some(detail) => format!("{} {detail}", answer.message),
-        None => answer.message.to_owned(),
+        Some(detail) if answer.severity != "WARNING" => format!("{} {detail}", answer.message),
+        _ => answer.message.to_owned(),
     };
     let mut failure = Failure::new(cause, &format!("SQLSTATE {}: {said}", answer.sqlstate));
     failure.sqlstate = Some(answer.sqlstate.chars().take(5).collect());
@@ -256,7 +271,7 @@ pub fn classify_server_error(answer: &Answer<'_>, previous: Option<&Failure>) ->
 pub fn classify_io(kind: ErrorKind, raw_os_error: Option<i32>, previous: Option<&Failure>) -> Failure {
     let rule = match raw_os_error {
         Some(errno) => IO_ERRORS.iter().find(|rule| rule.errno.is_some_and(|known| known.raw_os_error() == errno)),
-        None => IO_ERRORS.iter().find(|rule| rule.kind == kind),
+        None => IO_ERRORS.iter().find(|rule| rule.kind == kind && kind != ErrorKind::Other),
     };
     let detail = match rule {
         Some(rule) if raw_os_error.is_some() => rule.name.to_owned(),

@@ -43,6 +43,11 @@ fn unknown_words_after_an_intended_stop_are_still_a_stop() {
 fn a_crash_is_no_intended_stop() {
     let crash = classify_server_error(&answer("57P02", Some("quickdie"), "WARNING"), None);
     assert!(!classify_io(ErrorKind::ConnectionRefused, Some(111), Some(&crash)).intended_stop);
+    assert_eq!(
+        classify_io(ErrorKind::UnexpectedEof, None, Some(&crash)).cause,
+        Cause::BackendCrash,
+        "its parting word"
+    );
     let orphaned = classify_server_error(&answer("57P01", Some("secure_read"), "FATAL"), None);
     assert_eq!((orphaned.state, orphaned.intended_stop), (NodeState::Unreachable, false));
 }
@@ -61,6 +66,7 @@ fn failures_without_errno_go_by_their_kind() {
         (ErrorKind::UnexpectedEof, Cause::Closed),
         (ErrorKind::ConnectionReset, Cause::Reset),
         (ErrorKind::InvalidData, Cause::Unreachable),
+        (ErrorKind::Other, Cause::Unreachable),
     ] {
         assert_eq!(classify_io(kind, None, None).cause, cause);
     }

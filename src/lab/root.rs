@@ -8,11 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::proc::{self, ProcessId};
+use super::proc::ProcessId;
 use super::spawn::{self, Spawn, Spawned};
-use super::{Binaries, LabError, port};
-
-const PREFIX: &str = "pgvigil-lab";
+use super::{Binaries, LabError, port, reap};
 
 /// Inherited by every process of a lab; its value is the lab's directory.
 pub(super) const VARIABLE: &str = "LAB_ROOT";
@@ -41,17 +39,11 @@ impl Lab {
 
     /// Opens a lab with this PostgreSQL.
     pub fn with(binaries: Binaries) -> Result<Self, LabError> {
-        reap_leftovers();
+        reap::reap_leftovers();
         let dir = Arc::new(RootDir::create()?);
         dir.create_dir("s", true)?;
         dir.create_dir("home", true)?;
-        Ok(Self {
-            inner: Arc::new(Inner {
-                dir,
-                binaries,
-                spawned: Mutex::default(),
-            }),
-        })
+        Ok(Self { inner: Arc::new(Inner { dir, binaries, spawned: Mutex::default() }) })
     }
 
     /// The lab's directory; every user may pass through it.
@@ -82,11 +74,7 @@ impl Lab {
     /// Starts any program inside the lab; it ends with the lab.
     pub fn spawn(&self, spawn: Spawn) -> Result<Arc<Spawned>, LabError> {
         let spawned = Arc::new(spawn::start(spawn, &self.inner.dir)?);
-        let mut all = self
-            .inner
-            .spawned
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.inner.spawned.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|known| known.strong_count() > 0);
         all.push(Arc::downgrade(&spawned));
         Ok(spawned)
@@ -141,18 +129,10 @@ impl RootDir {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let own = ProcessId::own().unwrap_or(ProcessId { pid: 0, started: 0 });
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!(
-            "{PREFIX}.{}.{}.{}.{number}",
-            namespace(),
-            own.pid,
-            own.started
-        );
+        let name = reap::directory_name(own, number);
         let account = rustix::process::geteuid().is_root().then(server_account);
         let path = base(account.is_some()).join(name);
-        std::fs::DirBuilder::new()
-            .mode(0o755)
-            .create(&path)
-            .map_err(LabError::io("create", &path))?;
+        std::fs::DirBuilder::new().mode(0o755).create(&path).map_err(LabError::io("create", &path))?;
         let dir = Self { path, account };
         // The umask must not close what other users pass through.
         dir.set_mode(&dir.path, 0o755)?;
@@ -174,8 +154,9 @@ impl RootDir {
     /// Hands a path to the servers' account.
     pub(super) fn give(&self, path: &Path) -> Result<(), LabError> {
         match self.account {
-            Some(account) => chown(path, Some(account.uid), Some(account.gid))
-                .map_err(LabError::io("change the owner of", path)),
+            Some(account) => {
+                chown(path, Some(account.uid), Some(account.gid)).map_err(LabError::io("change the owner of", path))
+            }
             None => Ok(()),
         }
     }
@@ -188,12 +169,11 @@ impl RootDir {
 
     fn set_mode(&self, path: &Path, mode: u32) -> Result<(), LabError> {
         let permissions = std::fs::Permissions::from_mode(mode);
-        std::fs::set_permissions(path, permissions)
-            .map_err(LabError::io("change the mode of", path))
+        std::fs::set_permissions(path, permissions).map_err(LabError::io("change the mode of", path))
     }
 
     fn end_processes(&self) {
-        end_processes(&self.path);
+        reap::end_processes(&self.path);
     }
 }
 
@@ -208,101 +188,25 @@ impl Drop for RootDir {
     }
 }
 
-/// Ends the processes and removes the directories of labs whose owner is gone, and returns those directories.
-///
-/// An owner is known by pid and start time, both in the directory's name. Of the processes that its markers name only
-/// those are killed whose start time and working directory still are what the marker says, and beside them what runs
-/// with a working directory inside that lab and was started by it.
-pub fn reap_leftovers() -> Vec<PathBuf> {
-    let own_uid = rustix::process::geteuid().as_raw();
-    let mut bases = vec![
-        std::env::temp_dir(),
-        PathBuf::from("/tmp"),
-        PathBuf::from("/var/tmp"),
-    ];
-    bases.sort();
-    bases.dedup();
-    let entries = bases.iter().flat_map(std::fs::read_dir).flatten().flatten();
-    let mut reaped = Vec::new();
-    for path in entries.map(|entry| entry.path()) {
-        // Not somebody else's directory with a name like ours, and not a link to one.
-        let ours = std::fs::symlink_metadata(&path)
-            .is_ok_and(|meta| meta.is_dir() && meta.uid() == own_uid);
-        if ours && owner(&path).is_some_and(|owner| !owner.alive()) {
-            end_processes(&path);
-            if !path.join("keep").exists() && std::fs::remove_dir_all(&path).is_ok() {
-                reaped.push(path);
-            }
-        }
-    }
-    reaped
-}
-
-/// The process that a lab directory's name speaks of, if it is of our pid namespace.
-fn owner(path: &Path) -> Option<ProcessId> {
-    let mut words = path.file_name()?.to_str()?.split('.');
-    let ours = words.next() == Some(PREFIX) && words.next() == Some(namespace().as_str());
-    let (pid, started) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-    ours.then_some(ProcessId { pid, started })
-}
-
-fn end_processes(root: &Path) {
-    let mut victims = spawn::marked(root);
-    victims.extend(proc::inside(root, root));
-    let mut killed = Vec::new();
-    for victim in victims {
-        killed.extend(victim.kill_tree().unwrap_or_default());
-    }
-    proc::await_gone(&killed);
-    for entry in std::fs::read_dir(root).into_iter().flatten().flatten() {
-        spawn::release_shared_memory(&entry.path().join("data"));
-    }
-}
-
 /// Where the directory goes: the temporary directory, unless it is too deep for sockets or closed to the servers.
 fn base(for_others: bool) -> PathBuf {
     let usable = |dir: &Path| {
         let open = |dir: &Path| std::fs::metadata(dir).is_ok_and(|meta| meta.mode() & 0o001 != 0);
-        dir.is_absolute()
-            && dir.as_os_str().len() <= LONGEST_BASE
-            && (!for_others || dir.ancestors().all(open))
+        dir.is_absolute() && dir.as_os_str().len() <= LONGEST_BASE && (!for_others || dir.ancestors().all(open))
     };
     let temporary = std::env::temp_dir();
-    if usable(&temporary) {
-        temporary
-    } else {
-        PathBuf::from("/tmp")
-    }
+    if usable(&temporary) { temporary } else { PathBuf::from("/tmp") }
 }
 
 /// The account of PostgreSQL, `postgres` or else `nobody`, by `/etc/passwd`.
 fn server_account() -> Account {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let find = |name: &str| {
-        let mut fields = passwd
-            .lines()
-            .map(|line| line.split(':').collect::<Vec<_>>());
+        let mut fields = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
         let fields = fields.find(|fields| fields.first() == Some(&name))?;
-        Some(Account {
-            uid: fields.get(2)?.parse().ok()?,
-            gid: fields.get(3)?.parse().ok()?,
-        })
+        Some(Account { uid: fields.get(2)?.parse().ok()?, gid: fields.get(3)?.parse().ok()? })
     };
-    find("postgres")
-        .or_else(|| find("nobody"))
-        .unwrap_or(Account {
-            uid: 65_534,
-            gid: 65_534,
-        })
-}
-
-/// The pid namespace: a pid of another container says nothing about the processes here.
-fn namespace() -> String {
-    let link = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
-    link.to_string_lossy()
-        .chars()
-        .filter(char::is_ascii_digit)
-        .collect()
+    find("postgres").or_else(|| find("nobody")).unwrap_or(Account { uid: 65_534, gid: 65_534 })
 }
 
 /// A random number, from the kernel.

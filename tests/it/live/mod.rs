@@ -1,3 +1,4 @@
 //! Tests against real servers on this machine.
 
+mod bootstrap;
 mod lab;

@@ -1,0 +1,49 @@
+# What needs to be installed is installed by scripts/bootstrap, which does nothing where all is there.
+export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
+
+.PHONY: demo
+demo: ## A private cluster with pgvigil and Prometheus; Ctrl-C removes it
+	@scripts/bootstrap rust build postgresql prometheus
+	cargo run -- demo
+
+.PHONY: check
+check: ## Format, lints, licences, and all tests that need no server
+	@scripts/bootstrap rust build deny prometheus
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	cargo deny check licenses bans sources
+	@scripts/advisories
+	@scripts/tier check
+
+.PHONY: test
+test: check ## check, and the live tests on the installed PostgreSQL
+	@scripts/bootstrap postgresql
+	@scripts/tier live
+
+.PHONY: test-versions
+test-versions: ## A fixed list of live tests on PostgreSQL 13 to 18
+	@scripts/bootstrap rust build versions
+	@scripts/tier versions
+
+.PHONY: bench
+bench: ## pgvigil beside prometheus-postgres-exporter; by hand, minutes
+	@scripts/bootstrap rust build postgresql prometheus exporter
+	cargo bench
+
+.PHONY: prove-bootstrap
+prove-bootstrap: ## Runs scripts/bootstrap on a throw-away copy of this machine without PostgreSQL; root, network
+	@scripts/prove-bootstrap
+
+.PHONY: fmt
+fmt: ## Formats the code
+	cargo fmt
+
+.PHONY: docs
+docs: ## Writes the generated pages
+	cargo run --quiet --example docs

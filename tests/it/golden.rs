@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use pgvigil::clock::{Moment, Wall};
+use pgvigil::clock::{Moment, Mono, Wall};
 use pgvigil::collector::snapshot::{Exchange, NodeView, Snapshot};
 use pgvigil::collector::{COLLECTORS, CollectError};
 use pgvigil::metric::catalog;
@@ -22,10 +22,10 @@ use crate::fixture::{self, Answer, ROOT};
 const MAJORS: std::ops::RangeInclusive<u32> = 13..=18;
 const ROLES: [&str; 6] = ["primary", "standby", "standby-paused", "archive-only", "primary-plain", "standby-plain"];
 
-/// The samples of one recorded node, a second after it was read, by a clock that is a quarter of a second behind the server's.
-pub fn samples(major: u32, role: &str) -> Vec<Sample> {
+/// One recorded node, and the moment of its reading, by a clock that is a quarter of a second behind the server's.
+pub fn reading(major: u32, role: &str) -> (Snapshot, Moment) {
     let mut snapshot = Snapshot::default();
-    let mut now = Moment::default();
+    let mut now = Moment { mono: Mono::from_nanos(3_600_000_000_000), ..Moment::default() };
     for collector in COLLECTORS {
         let path = fixture::path(major, role, collector.name());
         let Some(answer) = Answer::read(&path) else {
@@ -39,35 +39,49 @@ pub fn samples(major: u32, role: &str) -> Vec<Sample> {
             let server_time = records.single().unwrap().epoch("server_time").unwrap().unwrap();
             now.wall = Wall::from_seconds(server_time.as_seconds() - 0.25);
         }
-        let exchange = Exchange { sent: now, received: now };
-        match collector.store(&records, &mut snapshot, exchange) {
+        match collector.store(&records, &mut snapshot, Exchange { sent: now, received: now }) {
             Ok(()) => {}
             Err(CollectError::MissingGrant("pg_monitor")) => assert!(role.ends_with("-plain"), "{}", path.display()),
             Err(error) => panic!("{}: {error}", path.display()),
         }
     }
-    let view = NodeView {
+    (snapshot, now)
+}
+
+/// A node as its series are made, a second after it was read.
+pub fn view<'a>(snapshot: &'a Snapshot, node: &'a str, read: Moment) -> NodeView<'a> {
+    NodeView {
         cluster: "orders",
-        node: role,
-        snapshot: &snapshot,
-        now: now.plus(Duration::from_secs(1)),
+        node,
+        snapshot,
+        now: read.plus(Duration::from_secs(1)),
         fast_window: Duration::from_secs(3),
         slow_window: Duration::from_secs(30),
         not_before: Moment::default(),
         archive_hung_after: Duration::from_secs(60),
         standby_names: BTreeMap::new(),
-    };
-    let mut samples = Samples::default();
+    }
+}
+
+/// What all collectors make of a node. None may add to a family that it does not announce.
+pub fn samples_of(view: &NodeView<'_>) -> Vec<Sample> {
+    let mut all = Vec::new();
     for collector in COLLECTORS {
-        let mut own = Samples::default();
-        collector.samples(&view, &mut own);
-        for sample in own.into_vec() {
+        let mut samples = Samples::default();
+        collector.samples(view, &mut samples);
+        for sample in samples.into_vec() {
             let name = sample.family.name;
             assert!(collector.families().contains(&sample.family), "{} does not announce {name}", collector.name());
+            all.push(sample);
         }
-        collector.samples(&view, &mut samples);
     }
-    samples.into_vec()
+    all
+}
+
+/// The samples of one recorded node.
+pub fn samples(major: u32, role: &str) -> Vec<Sample> {
+    let (snapshot, read) = reading(major, role);
+    samples_of(&view(&snapshot, role, read))
 }
 
 /// Every recorded node.
@@ -96,7 +110,7 @@ fn compare(name: &str, page: &str) {
 }
 
 /// What `promtool check metrics` complains of.
-fn promtool(page: &str) -> Vec<String> {
+pub fn promtool(page: &str) -> Vec<String> {
     let mut check = Command::new("promtool");
     check.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut check = check.spawn().expect("promtool is not installed: it comes with Prometheus");

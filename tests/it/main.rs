@@ -7,3 +7,4 @@ mod contract;
 mod fixture;
 mod golden;
 mod live;
+mod series;

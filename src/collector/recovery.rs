@@ -222,3 +222,17 @@ fn timeline(view: &NodeView<'_>, recovery: &Recovery) -> Option<Timeline> {
     }
     view.fresh(&view.snapshot.wal_receiver, Pace::Fast)?.as_ref()?.received_tli
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeline_is_hexadecimal() {
+        assert_eq!(hexadecimal("0000001A"), Ok(Timeline(26)));
+        assert_eq!(hexadecimal("FFFFFFFF"), Ok(Timeline(u32::MAX)));
+        for text in ["", "1A", "+000001A", "0000001G", "00000001000000000000000C"] {
+            assert!(hexadecimal(text).is_err(), "{text}");
+        }
+    }
+}

@@ -19,7 +19,7 @@ use pgvigil::pg::version::ServerVersion;
 use crate::fixture::{self, Answer, ROOT};
 
 /// The supported major versions, all of which have fixtures.
-const MAJORS: std::ops::RangeInclusive<u32> = 13..=18;
+pub const MAJORS: std::ops::RangeInclusive<u32> = 13..=18;
 const ROLES: [&str; 6] = ["primary", "standby", "standby-paused", "archive-only", "primary-plain", "standby-plain"];
 
 /// One recorded node, and the moment of its reading, by a clock that is a quarter of a second behind the server's.

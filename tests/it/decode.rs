@@ -1,8 +1,11 @@
 //! What collectors read out of the recorded rows, on every version: the facts that the recorder set up.
 
-use pgvigil::collector::snapshot::{ArchiveCommand, ReplayPause, Snapshot};
+use pgvigil::clock::Moment;
+use pgvigil::collector::COLLECTORS;
+use pgvigil::collector::snapshot::{ArchiveCommand, Exchange, ReplayPause, Snapshot};
 use pgvigil::pg::lsn::Timeline;
 
+use crate::fixture::{self, Answer};
 use crate::golden::{MAJORS, reading};
 
 fn each(role: &str, check: impl Fn(u32, Snapshot)) {
@@ -125,6 +128,30 @@ fn all_nodes_are_of_one_cluster() {
 }
 
 #[test]
+fn a_promoted_standby() {
+    each("promoted", |major, snapshot| {
+        let recovery = snapshot.recovery.unwrap().value;
+        assert_eq!((recovery.in_recovery, recovery.timeline), (false, Some(Timeline(2))), "{major}");
+        assert!(recovery.replay_lsn.is_some() && recovery.replay_lsn <= recovery.flush_lsn, "{major}");
+        assert_eq!(snapshot.wal_receiver.unwrap().value, None, "{major}");
+    });
+}
+
+#[test]
+fn a_primary_in_trouble() {
+    each("primary-troubled", |major, snapshot| {
+        let slots = snapshot.slots.unwrap().value;
+        let b = slots.iter().find(|slot| slot.name == "b").unwrap();
+        assert_eq!((b.wal_status.as_deref(), b.active, b.active_pid), (Some("lost"), false, None), "{major}");
+        assert_eq!((b.restart_lsn, b.safe_wal_size), (None, None), "{major}");
+        let archiver = snapshot.archiver.unwrap().value;
+        assert!(archiver.failed_count > 0 && archiver.last_failed_wal.is_some(), "{major}");
+        assert!(archiver.last_failed_time > archiver.last_archived_time, "{major}");
+        assert!(snapshot.archive_status.unwrap().value.ready > 0, "{major}");
+    });
+}
+
+#[test]
 fn a_role_without_the_grant() {
     each("primary-plain", |major, snapshot| {
         assert!(snapshot.walsenders.is_none() && snapshot.archive_status.is_none(), "{major}");
@@ -133,4 +160,33 @@ fn a_role_without_the_grant() {
         assert_eq!((privileges.pg_monitor, privileges.connection_limit), (false, -1), "{major}");
     });
     each("standby-plain", |major, snapshot| assert!(snapshot.wal_receiver.is_none(), "{major}"));
+}
+
+/// The recorded answer of a collector on 16, with one cell changed, as the collector takes it.
+fn with_cell(role: &str, collector: &str, column: &str, cell: Option<&str>) -> Snapshot {
+    let collector = COLLECTORS.iter().find(|other| other.name() == collector).unwrap();
+    let mut answer = Answer::read(&fixture::path(16, role, collector.name())).unwrap();
+    let index = answer.columns.iter().position(|name| name == column).unwrap();
+    answer.rows[0][index] = cell.map(str::to_owned);
+    let mut snapshot = Snapshot::default();
+    let now = Moment::default();
+    collector.store(&answer.records(), &mut snapshot, Exchange { sent: now, received: now }).unwrap();
+    snapshot
+}
+
+#[test]
+fn what_a_command_amounts_to() {
+    for (word, command) in
+        [("unset", ArchiveCommand::Unset), ("noop", ArchiveCommand::Noop), ("set", ArchiveCommand::Set)]
+    {
+        let archiver = with_cell("primary", "archiver", "command", Some(word)).archiver.unwrap().value;
+        assert_eq!(archiver.command, command);
+    }
+}
+
+#[test]
+fn settings_that_an_old_server_hides_are_taken_at_their_worst() {
+    let settings = |column| with_cell("archive-only", "settings", column, None).settings.unwrap().value;
+    assert!(settings("restore_command_set").restore_command_set);
+    assert_eq!(settings("recovery_min_apply_delay").recovery_min_apply_delay, 0.0);
 }

@@ -20,7 +20,16 @@ use crate::fixture::{self, Answer, ROOT};
 
 /// The supported major versions, all of which have fixtures.
 pub const MAJORS: std::ops::RangeInclusive<u32> = 13..=18;
-const ROLES: [&str; 6] = ["primary", "standby", "standby-paused", "archive-only", "primary-plain", "standby-plain"];
+const ROLES: [&str; 8] = [
+    "primary",
+    "primary-troubled",
+    "primary-plain",
+    "standby",
+    "standby-paused",
+    "standby-plain",
+    "archive-only",
+    "promoted",
+];
 
 /// One recorded node, and the moment of its reading, by a clock that is a quarter of a second behind the server's.
 pub fn reading(major: u32, role: &str) -> (Snapshot, Moment) {

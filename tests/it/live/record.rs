@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use pgvigil::clock::Moment;
-use pgvigil::collector::snapshot::{Exchange, Snapshot};
+use pgvigil::collector::snapshot::{Exchange, Slot, Snapshot};
 use pgvigil::collector::{COLLECTORS, CollectError};
 use pgvigil::lab::{Archive, Lab, LabError, Role, Server, ServerOptions, StandbyOptions, Writer, wait_until};
+use pgvigil::pg::lsn::Timeline;
 use pgvigil::pg::version::ServerVersion;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
@@ -81,6 +82,26 @@ async fn feed_a_subscription(a: &Server) -> Result<(), LabError> {
     a.wait_streaming("orders_feed", SOON).await
 }
 
+/// Archiving fails, and the slot that `b` has left falls too far behind.
+async fn bring_trouble(a: &Server) -> Result<(), LabError> {
+    a.archive(&Archive::Broken).await?;
+    a.alter(&[("max_slot_wal_keep_size", "2MB"), ("wal_keep_size", "0")]).await?;
+    for _ in 0..6 {
+        a.sql("INSERT INTO orders SELECT coalesce(max(id), 0) + 1 FROM orders").await?;
+        a.switch_wal().await?;
+    }
+    let trouble = "SELECT (SELECT failed_count > 0 FROM pg_stat_archiver) \
+                   AND (SELECT wal_status = 'lost' FROM pg_replication_slots WHERE slot_name = 'b')";
+    wait_until("the slot to be lost and archiving to fail", SOON, async || {
+        a.sql("CHECKPOINT").await?;
+        match a.value(trouble).await? {
+            Some(yes) if yes == "t" => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await
+}
+
 #[tokio::test]
 async fn every_statement_gives_the_columns_of_its_fixture() -> Result<(), LabError> {
     let lab = Lab::new()?;
@@ -146,6 +167,14 @@ async fn every_statement_gives_the_columns_of_its_fixture() -> Result<(), LabErr
     assert!(delayed.wal_receiver.is_some_and(|fact| fact.value.is_none()));
     assert_eq!(delayed.settings.map(|fact| fact.value.recovery_min_apply_delay), Some(1.5));
     assert!(paused.recovery.is_some_and(|fact| fact.value.pause.is_some()));
+
+    b.promote().await?;
+    let promoted = record(&b, Role::Monitor, "promoted").await?;
+    assert_eq!(promoted.recovery.and_then(|fact| fact.value.timeline), Some(Timeline(2)));
+    bring_trouble(&a).await?;
+    let troubled = record(&a, Role::Monitor, "primary-troubled").await?;
+    let lost = |slot: &Slot| slot.name == "b" && slot.wal_status.as_deref() == Some("lost");
+    assert!(troubled.slots.is_some_and(|fact| fact.value.iter().any(lost)));
     lab.stop().await;
     Ok(())
 }

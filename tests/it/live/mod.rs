@@ -2,3 +2,4 @@
 
 mod bootstrap;
 mod lab;
+mod record;

@@ -9,6 +9,7 @@
 
 pub mod clock;
 pub mod collector;
+pub mod demo;
 pub mod lab;
 pub mod metric;
 pub mod nearest;

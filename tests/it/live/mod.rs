@@ -1,5 +1,6 @@
 //! Tests against real servers on this machine.
 
+mod archiving;
 mod bootstrap;
 mod lab;
 mod record;

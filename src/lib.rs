@@ -1,4 +1,16 @@
 //! pgvigil: true replication lag, WAL archive state and guarded failover for PostgreSQL.
+//!
+//! The layers, lowest first; imports run downwards only and a test keeps it so. `ARCHITECTURE.md` draws the map.
+//!
+//! | layer | modules |
+//! |---|---|
+//! | vocabulary | [`pg`]`::{lsn, records, version}`, [`metric`]`::{family, sample, histogram}`, [`clock`] |
+//! | pure | [`collector`] |
 
+pub mod clock;
+pub mod collector;
 pub mod demo;
 pub mod lab;
+pub mod metric;
+pub mod nearest;
+pub mod pg;

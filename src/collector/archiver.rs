@@ -1,0 +1,137 @@
+//! Collector `archiver`: `pg_stat_archiver`, with the settings that its meaning hangs on, and the verdict on archiving.
+
+use super::archive_verdict::{ArchiveEvidence, ArchiveState};
+use super::snapshot::{ArchiveCommand, Archiver, Exchange, Fact, NodeView, Snapshot};
+use super::{CollectError, Pace};
+use crate::metric::family::{Family, Kind, Observers, Unit};
+use crate::metric::sample::Samples;
+use crate::pg::records::{DecodeError, Record, Records};
+use crate::pg::version::VersionedSql;
+
+static SQL: VersionedSql =
+    VersionedSql(&[(10, include_str!("sql/archiver.10.sql")), (15, include_str!("sql/archiver.15.sql"))]);
+
+static STATE: Family = Family {
+    name: "pgvigil_archive_state",
+    help: "Whether WAL archiving works, 1 for the present state; the first that holds of off, unset (WAL piles up), noop (keeps \
+           nothing), hung (a segment waits and no counter moves), failing, never (nothing archived yet), ok, unknown.",
+    kind: Kind::Gauge,
+    unit: Unit::None,
+    labels: &["cluster", "node", "state"],
+    observers: Observers::Max,
+};
+
+static ARCHIVED: Family = Family {
+    name: "pgvigil_archived_segments_total",
+    help: "Files archived since the server's statistics began, as pg_stat_archiver counts them.",
+    kind: Kind::Counter,
+    unit: Unit::None,
+    labels: &["cluster", "node"],
+    observers: Observers::Max,
+};
+
+static FAILURES: Family = Family {
+    name: "pgvigil_archive_failures_total",
+    help: "Failed attempts to archive since the server's statistics began; a command that a signal ends is not among them.",
+    kind: Kind::Counter,
+    unit: Unit::None,
+    labels: &["cluster", "node"],
+    observers: Observers::Max,
+};
+
+static LAST_SUCCESS: Family = Family {
+    name: "pgvigil_archive_last_success_timestamp_seconds",
+    help: "When a file was last archived, on the server's clock, since the Unix epoch; absent if never.",
+    kind: Kind::Gauge,
+    unit: Unit::Seconds,
+    labels: &["cluster", "node"],
+    observers: Observers::Max,
+};
+
+static LAST_FAILURE: Family = Family {
+    name: "pgvigil_archive_last_failure_timestamp_seconds",
+    help: "When archiving last failed, on the server's clock, since the Unix epoch; absent if never.",
+    kind: Kind::Gauge,
+    unit: Unit::Seconds,
+    labels: &["cluster", "node"],
+    observers: Observers::Max,
+};
+
+static FAMILIES: [&Family; 5] = [&STATE, &ARCHIVED, &FAILURES, &LAST_SUCCESS, &LAST_FAILURE];
+
+/// The collector.
+#[derive(Debug)]
+pub struct Collector;
+
+impl super::Collector for Collector {
+    fn name(&self) -> &'static str {
+        "archiver"
+    }
+
+    fn pace(&self) -> Pace {
+        Pace::Slow
+    }
+
+    fn sql(&self) -> &'static VersionedSql {
+        &SQL
+    }
+
+    fn grant(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn families(&self) -> &'static [&'static Family] {
+        &FAMILIES
+    }
+
+    fn store(&self, records: &Records, snapshot: &mut Snapshot, exchange: Exchange) -> Result<(), CollectError> {
+        let value = decode(&records.single()?)?;
+        snapshot.archiver = Some(Fact { value, seen: exchange.received });
+        Ok(())
+    }
+
+    fn samples(&self, view: &NodeView<'_>, samples: &mut Samples) {
+        let labels = view.labels();
+        samples.states(&STATE, &labels, ArchiveState::ALL, archive_state(view).as_str());
+        let Some(archiver) = view.fresh(&view.snapshot.archiver, Pace::Slow) else { return };
+        samples.number(&ARCHIVED, &labels, archiver.archived_count as f64);
+        samples.number(&FAILURES, &labels, archiver.failed_count as f64);
+        samples.known(&LAST_SUCCESS, &labels, archiver.last_archived_time.map(|time| time.as_seconds()));
+        samples.known(&LAST_FAILURE, &labels, archiver.last_failed_time.map(|time| time.as_seconds()));
+    }
+}
+
+/// The verdict on a node's archiving, from what is fresh of it.
+pub fn archive_state(view: &NodeView<'_>) -> ArchiveState {
+    let recovery = view.fresh(&view.snapshot.recovery, Pace::Fast);
+    let evidence = ArchiveEvidence {
+        archiver: view.fresh(&view.snapshot.archiver, Pace::Slow),
+        status: view.fresh(&view.snapshot.archive_status, Pace::Slow),
+        in_recovery: recovery.map(|recovery| recovery.in_recovery),
+        started_at: recovery.map(|recovery| recovery.started_at),
+        hung_after: view.archive_hung_after,
+    };
+    evidence.verdict()
+}
+
+fn decode(row: &Record<'_>) -> Result<Archiver, DecodeError> {
+    let command = match row.need_text("command")? {
+        "unset" => ArchiveCommand::Unset,
+        "noop" => ArchiveCommand::Noop,
+        "set" => ArchiveCommand::Set,
+        _ => return Err(DecodeError::Type { column: "command".to_owned(), expected: "unset, noop or set" }),
+    };
+    let server_time = row.epoch("server_time")?;
+    Ok(Archiver {
+        archived_count: row.need_number("archived_count")?,
+        last_archived_wal: row.text("last_archived_wal")?.map(str::to_owned),
+        last_archived_time: row.epoch("last_archived_time")?,
+        failed_count: row.need_number("failed_count")?,
+        last_failed_wal: row.text("last_failed_wal")?.map(str::to_owned),
+        last_failed_time: row.epoch("last_failed_time")?,
+        stats_reset: row.epoch("stats_reset")?,
+        mode: row.need_text("mode")?.to_owned(),
+        command,
+        server_time: server_time.ok_or_else(|| DecodeError::Null("server_time".to_owned()))?,
+    })
+}

@@ -1,0 +1,82 @@
+//! Collector `control`: the control file. Which cluster this is, and its last checkpoint or restartpoint.
+
+use super::snapshot::{Control, Exchange, Fact, NodeView, Snapshot};
+use super::{CollectError, Pace};
+use crate::metric::family::{Family, Kind, Observers, Unit};
+use crate::metric::sample::Samples;
+use crate::pg::lsn::Timeline;
+use crate::pg::records::{DecodeError, Record, Records};
+use crate::pg::version::VersionedSql;
+
+static SQL: VersionedSql = VersionedSql(&[(10, include_str!("sql/control.10.sql"))]);
+
+static INFO: Family = Family {
+    name: "pgvigil_node_info",
+    help: "Version of the server and identifier of its cluster, always 1; nodes of one cluster share the identifier.",
+    kind: Kind::Gauge,
+    unit: Unit::None,
+    labels: &["cluster", "node", "version", "system_identifier"],
+    observers: Observers::Max,
+};
+
+static CHECKPOINT: Family = Family {
+    name: "pgvigil_node_checkpoint_timestamp_seconds",
+    help: "When the last checkpoint was made (on a standby: the one that the last restartpoint stands for), since the Unix epoch.",
+    kind: Kind::Gauge,
+    unit: Unit::Seconds,
+    labels: &["cluster", "node"],
+    observers: Observers::Max,
+};
+
+static FAMILIES: [&Family; 2] = [&INFO, &CHECKPOINT];
+
+/// The collector.
+#[derive(Debug)]
+pub struct Collector;
+
+impl super::Collector for Collector {
+    fn name(&self) -> &'static str {
+        "control"
+    }
+
+    fn pace(&self) -> Pace {
+        Pace::Slow
+    }
+
+    fn sql(&self) -> &'static VersionedSql {
+        &SQL
+    }
+
+    fn grant(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn families(&self) -> &'static [&'static Family] {
+        &FAMILIES
+    }
+
+    fn store(&self, records: &Records, snapshot: &mut Snapshot, exchange: Exchange) -> Result<(), CollectError> {
+        let value = decode(&records.single()?)?;
+        snapshot.control = Some(Fact { value, seen: exchange.received });
+        Ok(())
+    }
+
+    fn samples(&self, view: &NodeView<'_>, samples: &mut Samples) {
+        let Some(control) = view.fresh(&view.snapshot.control, Pace::Slow) else { return };
+        let [cluster, node] = view.labels();
+        if let Some(version) = view.snapshot.version {
+            samples.number(&INFO, &[cluster, node, &version.to_string(), &control.system_identifier], 1.0);
+        }
+        samples.known(&CHECKPOINT, &[cluster, node], control.checkpoint_time.map(|time| time.as_seconds()));
+    }
+}
+
+fn decode(row: &Record<'_>) -> Result<Control, DecodeError> {
+    Ok(Control {
+        system_identifier: row.need_text("system_identifier")?.to_owned(),
+        checkpoint_timeline: Timeline(row.need_number("checkpoint_timeline")?),
+        min_recovery_end_timeline: row.number("min_recovery_end_timeline")?.map(Timeline),
+        redo_lsn: row.lsn("redo_lsn")?,
+        checkpoint_time: row.epoch("checkpoint_time")?,
+    })
+}

@@ -1,0 +1,136 @@
+//! Collector `slots`: `pg_replication_slots`, what each slot holds back and what it may still.
+
+use super::snapshot::{Exchange, Fact, NodeView, Slot, Snapshot};
+use super::{CollectError, Pace};
+use crate::metric::family::{Family, Kind, Observers, Unit};
+use crate::metric::sample::Samples;
+use crate::pg::lsn::Lsn;
+use crate::pg::records::{DecodeError, Record, Records};
+use crate::pg::version::VersionedSql;
+
+static SQL: VersionedSql =
+    VersionedSql(&[(10, include_str!("sql/slots.10.sql")), (13, include_str!("sql/slots.13.sql"))]);
+
+static RETAINED: Family = Family {
+    name: "pgvigil_slot_retained_bytes",
+    help: "WAL between a slot's restart_lsn and what the primary has flushed or the standby replayed; absent for a slot that holds \
+           nothing, such as a lost one.",
+    kind: Kind::Gauge,
+    unit: Unit::Bytes,
+    labels: &["cluster", "node", "slot", "type"],
+    observers: Observers::Max,
+};
+
+static UNCONFIRMED: Family = Family {
+    name: "pgvigil_slot_unconfirmed_bytes",
+    help: "WAL beyond what the consumer of a logical slot has confirmed.",
+    kind: Kind::Gauge,
+    unit: Unit::Bytes,
+    labels: &["cluster", "node", "slot"],
+    observers: Observers::Max,
+};
+
+static ACTIVE: Family = Family {
+    name: "pgvigil_slot_active",
+    help: "1 while a walsender uses the slot.",
+    kind: Kind::Gauge,
+    unit: Unit::None,
+    labels: &["cluster", "node", "slot"],
+    observers: Observers::Max,
+};
+
+static WAL_STATUS: Family = Family {
+    name: "pgvigil_slot_wal_status",
+    help: "Whether the WAL that a slot needs is still there (13 and newer), 1 for the present state; unused: it holds nothing yet.",
+    kind: Kind::Gauge,
+    unit: Unit::None,
+    labels: &["cluster", "node", "slot", "state"],
+    observers: Observers::Max,
+};
+
+static SAFE: Family = Family {
+    name: "pgvigil_slot_safe_bytes",
+    help: "WAL that may yet be written before the slot is in danger of being lost, below 0 when it is; \
+           absent without max_slot_wal_keep_size.",
+    kind: Kind::Gauge,
+    unit: Unit::Bytes,
+    labels: &["cluster", "node", "slot"],
+    observers: Observers::Min,
+};
+
+static FAMILIES: [&Family; 5] = [&RETAINED, &UNCONFIRMED, &ACTIVE, &WAL_STATUS, &SAFE];
+
+const WAL_STATES: &[&str] = &["reserved", "extended", "unreserved", "lost", "unused", "unknown"];
+
+/// The collector.
+#[derive(Debug)]
+pub struct Collector;
+
+impl super::Collector for Collector {
+    fn name(&self) -> &'static str {
+        "slots"
+    }
+
+    fn pace(&self) -> Pace {
+        Pace::Fast
+    }
+
+    fn sql(&self) -> &'static VersionedSql {
+        &SQL
+    }
+
+    fn grant(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn families(&self) -> &'static [&'static Family] {
+        &FAMILIES
+    }
+
+    fn store(&self, records: &Records, snapshot: &mut Snapshot, exchange: Exchange) -> Result<(), CollectError> {
+        let value = records.iter().map(|row| decode(&row)).collect::<Result<_, _>>()?;
+        snapshot.slots = Some(Fact { value, seen: exchange.received });
+        Ok(())
+    }
+
+    fn samples(&self, view: &NodeView<'_>, samples: &mut Samples) {
+        let Some(slots) = view.fresh(&view.snapshot.slots, Pace::Fast) else { return };
+        let recovery = view.fresh(&view.snapshot.recovery, Pace::Fast);
+        let end =
+            recovery.and_then(|recovery| if recovery.in_recovery { recovery.replay_lsn } else { recovery.flush_lsn });
+        let [cluster, node] = view.labels();
+        // The names of temporary slots come and go with their sessions.
+        for slot in slots.iter().filter(|slot| !slot.temporary) {
+            let labels = [cluster, node, &slot.name];
+            let beyond = |lsn: Option<Lsn>| Some(end?.bytes_since(lsn?) as f64);
+            samples.known(&RETAINED, &[cluster, node, &slot.name, &slot.kind], beyond(slot.restart_lsn));
+            samples.known(&UNCONFIRMED, &labels, beyond(slot.confirmed_flush_lsn));
+            samples.flag(&ACTIVE, &labels, slot.active);
+            samples.states(&WAL_STATUS, &labels, WAL_STATES, wal_state(view, slot));
+            samples.known(&SAFE, &labels, slot.safe_wal_size.map(|size| size as f64));
+        }
+    }
+}
+
+fn decode(row: &Record<'_>) -> Result<Slot, DecodeError> {
+    Ok(Slot {
+        name: row.need_text("slot_name")?.to_owned(),
+        kind: row.need_text("slot_type")?.to_owned(),
+        temporary: row.need_boolean("temporary")?,
+        active: row.need_boolean("active")?,
+        active_pid: row.number("active_pid")?,
+        restart_lsn: row.lsn("restart_lsn")?,
+        confirmed_flush_lsn: row.lsn("confirmed_flush_lsn")?,
+        wal_status: row.text("wal_status")?.map(str::to_owned),
+        safe_wal_size: row.number("safe_wal_size")?,
+    })
+}
+
+fn wal_state(view: &NodeView<'_>, slot: &Slot) -> &'static str {
+    let told = view.snapshot.version.is_some_and(|version| version.major() >= 13);
+    match &slot.wal_status {
+        Some(status) => WAL_STATES.iter().find(|state| *state == status).unwrap_or(&"unknown"),
+        None if told && slot.restart_lsn.is_none() => "unused",
+        None => "unknown",
+    }
+}

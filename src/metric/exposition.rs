@@ -1,0 +1,264 @@
+//! The one place that turns samples into text, with `prometheus-client`: OpenMetrics 1.0, and Prometheus text 0.0.4 made from it.
+
+mod accept;
+mod prometheus_text;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, LabelSetEncoder, MetricEncoder, NoLabelSet,
+};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry;
+
+use super::family::{Family, Kind, Unit};
+use super::sample::{Sample, Value};
+
+pub use accept::negotiate;
+
+/// A text format of the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+    /// Prometheus text 0.0.4.
+    PrometheusText,
+}
+
+impl Format {
+    /// The value of the header `Content-Type`.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::PrometheusText => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+}
+
+/// The page could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("the metrics page could not be written: {0}; this is a defect of pgvigil, please report it")]
+pub struct RenderError(#[from] fmt::Error);
+
+/// Writes a page. Each of `families` gets its HELP and TYPE even without a sample, in the order given; samples of a family keep
+/// their order. Samples of a family that is not among them come last, so that no mistake loses a fact.
+///
+/// A `Vec` of samples is taken over as it is; a slice is cloned.
+pub fn render(
+    families: &[&'static Family],
+    samples: impl Into<Arc<[Sample]>>,
+    format: Format,
+) -> Result<String, RenderError> {
+    let page = Page::new(families, samples.into());
+    let mut text = String::with_capacity(page.groups.len() * 192 + page.samples.len() * 112);
+    let mut registry = registry::Registry::default();
+    registry.register_collector(Box::new(page));
+    encode(&mut text, &registry)?;
+    Ok(match format {
+        Format::OpenMetrics => text,
+        Format::PrometheusText => prometheus_text::from_open_metrics(&text),
+    })
+}
+
+/// What is on a page: families in order, each with the indices of its samples.
+#[derive(Debug)]
+struct Page {
+    groups: Vec<(&'static Family, Vec<usize>)>,
+    samples: Arc<[Sample]>,
+}
+
+impl Page {
+    fn new(families: &[&'static Family], samples: Arc<[Sample]>) -> Self {
+        let mut groups: Vec<_> = families.iter().map(|family| (*family, Vec::new())).collect();
+        let mut places: HashMap<_, _> =
+            families.iter().enumerate().map(|(place, family)| (family.name, place)).collect();
+        for (index, sample) in samples.iter().enumerate() {
+            let place = *places.entry(sample.family.name).or_insert(groups.len());
+            match groups.get_mut(place) {
+                Some((_, indices)) => indices.push(index),
+                None => groups.push((sample.family, vec![index])),
+            }
+        }
+        Self { groups, samples }
+    }
+}
+
+impl Collector for Page {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for (family, indices) in &self.groups {
+            let (stem, unit) = wire(family);
+            let mut metric = encoder.encode_descriptor(stem, family.help, unit.as_ref(), metric_type(family.kind))?;
+            for sample in indices.iter().filter_map(|index| self.samples.get(*index)) {
+                // An empty set of labels would be written as empty braces.
+                if sample.labels.is_empty() {
+                    encode_sample(&mut metric, sample)?;
+                } else {
+                    encode_sample(&mut metric.encode_family(&Labels(sample))?, sample)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The name as the encoder wants it: without `_total` and without the unit, which it puts behind again.
+fn wire(family: &Family) -> (&'static str, Option<registry::Unit>) {
+    let stem = match family.kind {
+        Kind::Counter => family.name.strip_suffix("_total").unwrap_or(family.name),
+        Kind::Gauge | Kind::Histogram => family.name,
+    };
+    let with = |suffix, unit| stem.strip_suffix(suffix).map_or((stem, None), |bare| (bare, Some(unit)));
+    match family.unit {
+        Unit::None => (stem, None),
+        Unit::Seconds => with("_seconds", registry::Unit::Seconds),
+        Unit::Bytes => with("_bytes", registry::Unit::Bytes),
+    }
+}
+
+const fn metric_type(kind: Kind) -> MetricType {
+    match kind {
+        Kind::Gauge => MetricType::Gauge,
+        Kind::Counter => MetricType::Counter,
+        Kind::Histogram => MetricType::Histogram,
+    }
+}
+
+fn encode_sample(encoder: &mut MetricEncoder<'_>, sample: &Sample) -> fmt::Result {
+    match (&sample.value, sample.family.kind) {
+        (Value::Histogram(histogram), _) => {
+            let buckets: Vec<_> = histogram.buckets().collect();
+            encoder.encode_histogram::<NoLabelSet>(histogram.sum(), histogram.count(), &buckets, None)
+        }
+        (Value::Number(number), Kind::Counter) => match whole(*number) {
+            Some(whole) => encoder.encode_counter::<NoLabelSet, u64, u64>(&whole.unsigned_abs(), None),
+            None => encoder.encode_counter::<NoLabelSet, f64, f64>(number, None),
+        },
+        (Value::Number(number), _) => match whole(*number) {
+            Some(whole) => encoder.encode_gauge(&whole),
+            None => encoder.encode_gauge(number),
+        },
+    }
+}
+
+/// A number without a fraction, exact in a float: written without a point, which is shorter and easier on the eye.
+fn whole(number: f64) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)
+}
+
+/// The labels of a sample, written from where they are.
+#[derive(Debug)]
+struct Labels<'a>(&'a Sample);
+
+impl EncodeLabelSet for Labels<'_> {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        for (name, value) in self.0.family.labels.iter().zip(&self.0.labels) {
+            let mut label = encoder.encode_label();
+            let mut key = label.encode_label_key()?;
+            fmt::Write::write_str(&mut key, name)?;
+            let mut text = key.encode_label_value()?;
+            value.as_ref().encode(&mut text)?;
+            text.finish()?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::family::Observers;
+    use crate::metric::histogram::Histogram;
+    use crate::metric::sample::Samples;
+
+    const fn family(name: &'static str, kind: Kind, unit: Unit, labels: &'static [&'static str]) -> Family {
+        Family { name, help: "Help.", kind, unit, labels, observers: Observers::Max }
+    }
+
+    static GAUGE: Family = family("pgvigil_g_bytes", Kind::Gauge, Unit::Bytes, &["slot"]);
+    static COUNTER: Family = family("pgvigil_c_seconds_total", Kind::Counter, Unit::Seconds, &[]);
+    static HISTOGRAM: Family = family("pgvigil_h_seconds", Kind::Histogram, Unit::Seconds, &["stage"]);
+    static SILENT: Family = family("pgvigil_silent_total", Kind::Counter, Unit::None, &[]);
+    static UNLISTED: Family = family("pgvigil_unlisted", Kind::Gauge, Unit::None, &[]);
+
+    fn samples() -> Vec<Sample> {
+        let mut samples = Samples::default();
+        samples.number(&UNLISTED, &[], f64::NAN);
+        samples.number(&GAUGE, &["a\"b\\c\nd # {x} 1"], 1_099_511_627_776.0);
+        samples.number(&COUNTER, &[], 2.5);
+        samples.number(&GAUGE, &[""], -0.5);
+        let mut histogram = Histogram::new(&[0.5, 1.0]);
+        for value in [0.25, 0.75, 9.0] {
+            histogram.observe(value);
+        }
+        samples.histogram(&HISTOGRAM, &["received"], &histogram);
+        samples.into_vec()
+    }
+
+    static LISTED: &[&Family] = &[&SILENT, &GAUGE, &COUNTER, &HISTOGRAM];
+
+    #[test]
+    fn open_metrics_has_the_names_of_the_families_and_every_help() {
+        let expected = r##"# HELP pgvigil_silent Help.
+# TYPE pgvigil_silent counter
+# HELP pgvigil_g_bytes Help.
+# TYPE pgvigil_g_bytes gauge
+# UNIT pgvigil_g_bytes bytes
+pgvigil_g_bytes{slot="a\"b\\c\nd # {x} 1"} 1099511627776
+pgvigil_g_bytes{slot=""} -0.5
+# HELP pgvigil_c_seconds Help.
+# TYPE pgvigil_c_seconds counter
+# UNIT pgvigil_c_seconds seconds
+pgvigil_c_seconds_total 2.5
+# HELP pgvigil_h_seconds Help.
+# TYPE pgvigil_h_seconds histogram
+# UNIT pgvigil_h_seconds seconds
+pgvigil_h_seconds_sum{stage="received"} 10.0
+pgvigil_h_seconds_count{stage="received"} 3
+pgvigil_h_seconds_bucket{le="0.5",stage="received"} 1
+pgvigil_h_seconds_bucket{le="1.0",stage="received"} 2
+pgvigil_h_seconds_bucket{le="+Inf",stage="received"} 3
+# HELP pgvigil_unlisted Help.
+# TYPE pgvigil_unlisted gauge
+pgvigil_unlisted NaN
+# EOF
+"##;
+        assert_eq!(render(LISTED, samples(), Format::OpenMetrics).unwrap(), expected);
+    }
+
+    #[test]
+    fn prometheus_text_names_counters_in_full() {
+        let expected = r##"# HELP pgvigil_silent_total Help.
+# TYPE pgvigil_silent_total counter
+# HELP pgvigil_g_bytes Help.
+# TYPE pgvigil_g_bytes gauge
+pgvigil_g_bytes{slot="a\"b\\c\nd # {x} 1"} 1099511627776
+pgvigil_g_bytes{slot=""} -0.5
+# HELP pgvigil_c_seconds_total Help.
+# TYPE pgvigil_c_seconds_total counter
+pgvigil_c_seconds_total 2.5
+# HELP pgvigil_h_seconds Help.
+# TYPE pgvigil_h_seconds histogram
+pgvigil_h_seconds_sum{stage="received"} 10.0
+pgvigil_h_seconds_count{stage="received"} 3
+pgvigil_h_seconds_bucket{le="0.5",stage="received"} 1
+pgvigil_h_seconds_bucket{le="1.0",stage="received"} 2
+pgvigil_h_seconds_bucket{le="+Inf",stage="received"} 3
+# HELP pgvigil_unlisted Help.
+# TYPE pgvigil_unlisted gauge
+pgvigil_unlisted NaN
+"##;
+        assert_eq!(render(LISTED, samples(), Format::PrometheusText).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_slice_of_samples_does_as_well_as_a_vector() {
+        let kept = samples();
+        let page = render(LISTED, kept.as_slice(), Format::OpenMetrics).unwrap();
+        assert_eq!(page, render(LISTED, kept, Format::OpenMetrics).unwrap());
+    }
+}

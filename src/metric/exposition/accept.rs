@@ -1,0 +1,89 @@
+//! Which format a client wants.
+
+use super::Format;
+
+/// The format that the header `Accept` prefers of those there are. Without a preference, Prometheus text: every client reads it.
+pub fn negotiate(accept: Option<&str>) -> Format {
+    let mut best = (0.0, Format::PrometheusText);
+    for range in accept.unwrap_or_default().split(',') {
+        if let Some((quality, format)) = offer(range)
+            && quality > best.0
+        {
+            best = (quality, format);
+        }
+    }
+    best.1
+}
+
+/// What one media range stands for among the formats there are, with its quality.
+fn offer(range: &str) -> Option<(f32, Format)> {
+    let mut parts = range.split(';').map(str::trim);
+    let media = parts.next()?;
+    let mut quality = 1.0;
+    let mut version = None;
+    for (name, value) in parts.filter_map(|part| part.split_once('=')) {
+        let value = value.trim().trim_matches('"');
+        match name.trim() {
+            name if name.eq_ignore_ascii_case("q") => quality = value.parse().ok()?,
+            name if name.eq_ignore_ascii_case("version") => version = Some(value),
+            _ => {}
+        }
+    }
+    let is = |name: &str| media.eq_ignore_ascii_case(name);
+    let format = if is("application/openmetrics-text") && matches!(version, None | Some("0.0.1" | "1.0.0")) {
+        Format::OpenMetrics
+    } else if (is("text/plain") && matches!(version, None | Some("0.0.4"))) || is("text/*") || is("*/*") {
+        Format::PrometheusText
+    } else {
+        return None;
+    };
+    Some((quality, format))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prometheus_gets_open_metrics() {
+        let two = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
+                   text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        let three = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+                     application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
+                     text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+        let protobuf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,\
+                        application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
+                        application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;q=0.3,\
+                        text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
+        for header in [two, three, protobuf] {
+            assert_eq!(negotiate(Some(header)), Format::OpenMetrics, "{header}");
+        }
+    }
+
+    #[test]
+    fn everyone_else_gets_prometheus_text() {
+        let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
+        let text_only = "text/plain;version=0.0.4;q=1,*/*;q=0.1";
+        for header in
+            [None, Some(""), Some("*/*"), Some(browser), Some(text_only), Some("application/json"), Some(";;,q=")]
+        {
+            assert_eq!(negotiate(header), Format::PrometheusText, "{header:?}");
+        }
+    }
+
+    #[test]
+    fn quality_decides_and_the_first_of_equals_wins() {
+        for (header, format) in [
+            ("text/plain;q=0.5, application/openmetrics-text;q=0.6", Format::OpenMetrics),
+            ("application/openmetrics-text; q=0.5 , text/plain; q=0.6", Format::PrometheusText),
+            ("application/openmetrics-text, text/plain", Format::OpenMetrics),
+            ("text/plain, application/openmetrics-text", Format::PrometheusText),
+            ("application/openmetrics-text;q=0, */*;q=0.1", Format::PrometheusText),
+            ("application/openmetrics-text;version=2.0.0", Format::PrometheusText),
+            ("APPLICATION/OpenMetrics-Text;Version=\"1.0.0\"", Format::OpenMetrics),
+            ("application/openmetrics-text;q=much", Format::PrometheusText),
+        ] {
+            assert_eq!(negotiate(Some(header)), format, "{header}");
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Metrics: what they are (`family`, `sample`, `histogram`), all there are (`catalog`), and how they are written (`exposition`).
+
+pub mod catalog;
+pub mod exposition;
+pub mod family;
+pub mod histogram;
+pub mod sample;

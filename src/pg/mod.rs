@@ -1,0 +1,11 @@
+//! PostgreSQL's vocabulary, and the one adapter that speaks to servers.
+
+pub mod connect_error;
+pub mod conninfo;
+pub mod dsn;
+pub mod failure;
+pub mod lsn;
+mod passfile;
+pub mod records;
+pub mod tls;
+pub mod version;

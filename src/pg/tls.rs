@@ -1,0 +1,200 @@
+//! TLS towards a server, with libpq's meaning of sslmode on rustls.
+
+mod verify;
+
+use std::error::Error as StdError;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use verify::{Check, Verifier};
+
+/// libpq's sslmode, without `allow`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SslMode {
+    /// No TLS.
+    Disable,
+    /// TLS if the server has it; plain text otherwise. Protects against nobody who is in the way.
+    Prefer,
+    /// TLS, whoever answers; with a root certificate as `VerifyCa`.
+    Require,
+    /// TLS with a certificate that the root certificate vouches for, whatever its name.
+    VerifyCa,
+    /// TLS with a certificate that the root certificate vouches for and that names the host.
+    VerifyFull,
+}
+
+/// What a TLS session to one server needs. Files are read when a connector is made, so that renewed ones count at the next login.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// Whether, and how much of the certificate is checked.
+    pub mode: SslMode,
+    /// The certificates to trust, PEM.
+    pub root: Option<PathBuf>,
+    /// Our certificate with its chain, and its key, PEM.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// TLS cannot be set up as configured.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file that cannot be used.
+    #[error("{option} {path}: {why}", path = .path.display())]
+    File {
+        /// The option that names it.
+        option: &'static str,
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        why: String,
+    },
+    /// rustls does not take the combination.
+    #[error("TLS cannot be set up: {0}")]
+    Setup(String),
+}
+
+impl Tls {
+    /// Makes what `tokio_postgres::Config::connect` needs. Reads the files.
+    pub fn connector(&self) -> Result<MakeRustlsConnect, TlsError> {
+        Ok(MakeRustlsConnect::new(self.client_config()?))
+    }
+
+    fn client_config(&self) -> Result<ClientConfig, TlsError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let check = match (self.mode, &self.root) {
+            (SslMode::Disable, _) | (SslMode::Prefer | SslMode::Require, None) => Check::Nothing,
+            (SslMode::VerifyFull, root) => {
+                let (roots, pinned) = trusted(root.as_deref())?;
+                Check::ChainAndName(roots, pinned)
+            }
+            (_, root) => {
+                let (roots, pinned) = trusted(root.as_deref())?;
+                Check::Chain(roots, pinned)
+            }
+        };
+        let verifier = Verifier::new(check, provider.signature_verification_algorithms);
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| TlsError::Setup(error.to_string()))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        match &self.identity {
+            Some((cert, key)) if self.mode != SslMode::Disable => {
+                let chain = certificates("sslcert", cert)?;
+                let key = private_key(key)?;
+                builder.with_client_auth_cert(chain, key).map_err(|error| TlsError::File {
+                    option: "sslcert",
+                    path: cert.clone(),
+                    why: format!("it does not go with sslkey: {error}"),
+                })
+            }
+            _ => Ok(builder.with_no_client_auth()),
+        }
+    }
+}
+
+/// The trust anchors of a root certificate file, and its certificates as they stand there: a server certificate that is one of them
+/// is trusted as it is, which makes self-signed ones work.
+fn trusted(root: Option<&Path>) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), TlsError> {
+    let root = root.ok_or_else(|| TlsError::Setup("no root certificate: name its file in sslrootcert".to_owned()))?;
+    let pinned = certificates("sslrootcert", root)?;
+    let mut roots = RootCertStore::empty();
+    // What cannot be an anchor (X.509 version 1, for example) may still be pinned.
+    roots.add_parsable_certificates(pinned.iter().cloned());
+    Ok((roots, pinned))
+}
+
+fn certificates(option: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let bad = |why: String| TlsError::File { option, path: path.to_owned(), why };
+    let bytes = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    match certificates {
+        Ok(certificates) if certificates.is_empty() => {
+            Err(bad("there is no certificate in it (PEM is needed)".to_owned()))
+        }
+        Ok(certificates) => Ok(certificates),
+        Err(error) => Err(bad(format!("it is not PEM: {error}"))),
+    }
+}
+
+/// libpq's rule: nobody else may read the key, but a key of root may be readable by its group.
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let bad = |why: String| TlsError::File { option: "sslkey", path: path.to_owned(), why };
+    let metadata = std::fs::metadata(path).map_err(|error| bad(error.to_string()))?;
+    let others = if metadata.uid() == 0 { 0o027 } else { 0o077 };
+    if !metadata.is_file() || metadata.permissions().mode() & others != 0 {
+        return Err(bad("others may access it; chmod it to 0600, or 0640 if root owns it".to_owned()));
+    }
+    PrivateKeyDer::from_pem_file(path)
+        .map_err(|error| bad(format!("no private key without a passphrase in it: {error}")))
+}
+
+/// What went wrong in a TLS handshake, in plain words; `None` if `error` has nothing to do with TLS.
+pub fn explain(error: &(dyn StdError + 'static)) -> Option<String> {
+    let mut error = Some(error);
+    while let Some(current) = error {
+        if let Some(rustls) = current.downcast_ref::<rustls::Error>() {
+            return Some(explain_rustls(rustls));
+        }
+        error = match current.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => current.source(),
+        };
+    }
+    None
+}
+
+fn explain_rustls(error: &rustls::Error) -> String {
+    use CertificateError as Bad;
+    let rustls::Error::InvalidCertificate(bad) = error else {
+        return match error {
+            rustls::Error::AlertReceived(alert) => format!("the server ended the handshake with the alert {alert:?}"),
+            rustls::Error::PeerIncompatible(_) => "the server offers no TLS 1.2 or 1.3 that we share".to_owned(),
+            rustls::Error::InvalidMessage(_) => "what answers does not speak TLS".to_owned(),
+            error => error.to_string(),
+        };
+    };
+    let words = match bad {
+        Bad::Expired | Bad::ExpiredContext { .. } => {
+            "the server's certificate has expired, or this machine's clock is wrong"
+        }
+        Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
+            "the server's certificate is not valid yet, or this machine's clock is wrong"
+        }
+        Bad::UnknownIssuer => "no certificate in sslrootcert vouches for the server's certificate",
+        Bad::BadSignature => "the server's certificate is not signed by the key of the issuer that it names",
+        Bad::NotValidForNameContext { expected, presented } if presented.is_empty() => {
+            let name = expected.to_str();
+            return format!(
+                "the server's certificate names no host: issue it with subjectAltName {name}, or use sslmode=verify-ca"
+            );
+        }
+        Bad::NotValidForNameContext { expected, presented } => {
+            let names = presented.iter().map(|name| plain_name(name)).collect::<Vec<_>>().join(", ");
+            return format!("the server's certificate is for {names}, not for {}", expected.to_str());
+        }
+        Bad::NotValidForName => "the server's certificate is for another host",
+        Bad::InvalidPurpose | Bad::InvalidPurposeContext { .. } => {
+            "the server's certificate is not meant for servers (extendedKeyUsage)"
+        }
+        Bad::Other(other) if other.to_string() == "CaUsedAsEndEntity" => {
+            "the server's certificate is an authority's own: if it signs itself, name it in sslrootcert, else issue another"
+        }
+        Bad::Other(other) => return other.to_string(),
+        bad => return format!("the server's certificate is not acceptable: {bad}"),
+    };
+    words.to_owned()
+}
+
+/// `DnsName("db.example")` as `db.example`, `IpAddress(127.0.0.1)` as `127.0.0.1`.
+fn plain_name(name: &str) -> &str {
+    name.split_once('(').and_then(|(_, name)| name.strip_suffix(')')).unwrap_or(name).trim_matches('"')
+}
+
+#[cfg(test)]
+mod tests;

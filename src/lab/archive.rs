@@ -50,8 +50,7 @@ impl Server {
     /// that hangs from before is ended, so that the new one is tried at once.
     pub async fn archive(&self, archive: &Archive) -> Result<(), LabError> {
         let hung = self.hung_commands().await;
-        self.alter(&[("archive_command", &archive.command())])
-            .await?;
+        self.alter(&[("archive_command", &archive.command())]).await?;
         hung.into_iter().try_for_each(|id| id.signal(Signal::KILL))
     }
 

@@ -36,61 +36,33 @@ const LEFT_OUT: &[&str] = &[
 pub(super) async fn take(source: &Server, data: &Path) -> Result<(), LabError> {
     let client = source.connect().await?;
     let (start, stop) = if source.major() >= 15 {
-        (
-            "SELECT pg_backup_start('lab', true)",
-            "SELECT * FROM pg_backup_stop(false)",
-        )
+        ("SELECT pg_backup_start('lab', true)", "SELECT * FROM pg_backup_stop(false)")
     } else {
-        (
-            "SELECT pg_start_backup('lab', true, false)",
-            "SELECT * FROM pg_stop_backup(false, false)",
-        )
+        ("SELECT pg_start_backup('lab', true, false)", "SELECT * FROM pg_stop_backup(false, false)")
     };
     let segment = "SELECT setting FROM pg_settings WHERE name = 'wal_segment_size'";
-    let segment = source
-        .value(segment)
-        .await?
-        .and_then(|bytes| bytes.parse::<u64>().ok());
+    let segment = source.value(segment).await?.and_then(|bytes| bytes.parse::<u64>().ok());
     // The backup lasts as long as this connection.
     source.query_on(&client, start).await?;
     let root = source.inner.lab.root();
     copy_tree(source.data_dir(), data, root, wanted).await?;
     copy_control(source.data_dir(), data)?;
-    let mut row = source
-        .query_on(&client, stop)
-        .await?
-        .pop()
-        .unwrap_or_default()
-        .into_iter()
-        .flatten();
-    let fail = |why: &str| LabError::Backup {
-        server: source.name().to_owned(),
-        why: why.to_owned(),
-    };
-    let (stop, label) = row
-        .next()
-        .zip(row.next())
-        .ok_or_else(|| fail("the backup ended without a label"))?;
+    let mut row = source.query_on(&client, stop).await?.pop().unwrap_or_default().into_iter().flatten();
+    let fail = |why: &str| LabError::Backup { server: source.name().to_owned(), why: why.to_owned() };
+    let (stop, label) = row.next().zip(row.next()).ok_or_else(|| fail("the backup ended without a label"))?;
     root.write(&data.join("backup_label"), &label)?;
     if let Some(map) = row.next().filter(|map| !map.is_empty()) {
         // The copy would write into the tablespace of the source.
         return Err(fail(&format!("it has tablespaces ({})", map.trim())));
     }
-    let (first, last) = wal_range(&label, &stop, segment)
-        .ok_or_else(|| fail("its backup label has no WAL location"))?;
+    let (first, last) =
+        wal_range(&label, &stop, segment).ok_or_else(|| fail("its backup label has no WAL location"))?;
     let needed = move |path: &Path| {
         let name = path.to_string_lossy();
         let place = name.get(8..).filter(|_| name.len() == 24);
-        place.is_some_and(|place| (first.as_str()..=last.as_str()).contains(&place))
-            || name.ends_with(".history")
+        place.is_some_and(|place| (first.as_str()..=last.as_str()).contains(&place)) || name.ends_with(".history")
     };
-    copy_tree(
-        &source.data_dir().join("pg_wal"),
-        &data.join("pg_wal"),
-        root,
-        needed,
-    )
-    .await
+    copy_tree(&source.data_dir().join("pg_wal"), &data.join("pg_wal"), root, needed).await
 }
 
 fn wanted(path: &Path) -> bool {
@@ -122,14 +94,8 @@ fn copy_control(from: &Path, to: &Path) -> Result<(), LabError> {
 fn wal_range(label: &str, stop: &str, segment: Option<u64>) -> Option<(String, String)> {
     let first = label.split("(file ").nth(1)?.get(8..24)?.to_owned();
     let (high, low) = stop.split_once('/')?;
-    let (high, low) = (
-        u64::from_str_radix(high, 16).ok()?,
-        u64::from_str_radix(low, 16).ok()?,
-    );
-    Some((
-        first,
-        format!("{high:08X}{:08X}", low.checked_div(segment?)?),
-    ))
+    let (high, low) = (u64::from_str_radix(high, 16).ok()?, u64::from_str_radix(low, 16).ok()?);
+    Some((first, format!("{high:08X}{:08X}", low.checked_div(segment?)?)))
 }
 
 #[cfg(test)]
@@ -140,29 +106,15 @@ mod tests {
     fn wal_range_spans_label_and_stop() {
         let label = "START WAL LOCATION: 0/2000028 (file 000000030000000000000020)\nCHECKPOINT LOCATION: 0/2000060\n";
         let range = wal_range(label, "1/2300100", Some(1 << 20));
-        assert_eq!(
-            range,
-            Some(("0000000000000020".to_owned(), "0000000100000023".to_owned()))
-        );
+        assert_eq!(range, Some(("0000000000000020".to_owned(), "0000000100000023".to_owned())));
         assert_eq!(wal_range("", "1/0", Some(1 << 20)), None);
     }
 
     #[test]
     fn the_copy_leaves_out_what_belongs_to_the_source() {
         let keeps = |path| wanted(Path::new(path));
-        assert!(
-            keeps("base/1/1259")
-                && keeps("pg_wal")
-                && keeps("pg_wal/archive_status")
-                && keeps("pg_replslot")
-        );
-        assert!(
-            !keeps("pg_wal/000000010000000000000001")
-                && !keeps("pg_replslot/b")
-                && !keeps("postmaster.pid")
-        );
-        assert!(!keeps(
-            "pg_wal/archive_status/000000010000000000000001.ready"
-        ));
+        assert!(keeps("base/1/1259") && keeps("pg_wal") && keeps("pg_wal/archive_status") && keeps("pg_replslot"));
+        assert!(!keeps("pg_wal/000000010000000000000001") && !keeps("pg_replslot/b") && !keeps("postmaster.pid"));
+        assert!(!keeps("pg_wal/archive_status/000000010000000000000001.ready"));
     }
 }

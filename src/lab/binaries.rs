@@ -25,12 +25,7 @@ impl Binaries {
             .into_iter()
             .flatten()
             .flatten()
-            .filter_map(|entry| {
-                Some((
-                    entry.file_name().to_str()?.parse().ok()?,
-                    entry.path().join("bin"),
-                ))
-            })
+            .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
             .filter(|(_, bin)| has_server(bin))
             .collect();
         installed.sort();
@@ -44,9 +39,7 @@ impl Binaries {
                 let real = dir.join("postgres").canonicalize();
                 Self::in_dir(real.ok().as_deref().and_then(Path::parent).unwrap_or(&dir))
             }
-            None => Err(missing_server(
-                "LAB_PG_BIN, /usr/lib/postgresql/*/bin, PATH".to_owned(),
-            )),
+            None => Err(missing_server("LAB_PG_BIN, /usr/lib/postgresql/*/bin, PATH".to_owned())),
         }
     }
 
@@ -56,29 +49,17 @@ impl Binaries {
             return Err(missing_server(dir.display().to_string()));
         }
         let postgres = dir.join("postgres");
-        let output = std::process::Command::new(&postgres)
-            .arg("--version")
-            .output()
-            .map_err(LabError::io("run", &postgres))?;
+        let output =
+            std::process::Command::new(&postgres).arg("--version").output().map_err(LabError::io("run", &postgres))?;
         let printed = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        let version = printed
-            .split_whitespace()
-            .find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
-        let major =
-            version.and_then(|v| v.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
+        let version = printed.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+        let major = version.and_then(|v| v.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
         match (version, major) {
-            (Some(version), Some(major)) => Ok(Self {
-                dir: dir.to_path_buf(),
-                major,
-                version: version.to_owned(),
-            }),
+            (Some(version), Some(major)) => Ok(Self { dir: dir.to_path_buf(), major, version: version.to_owned() }),
             _ => Err(LabError::Command {
                 program: format!("{} --version", postgres.display()),
                 status: output.status.to_string(),
-                output: format!(
-                    "{printed}{}",
-                    String::from_utf8_lossy(&output.stderr).trim()
-                ),
+                output: format!("{printed}{}", String::from_utf8_lossy(&output.stderr).trim()),
             }),
         }
     }
@@ -114,11 +95,7 @@ pub fn prometheus() -> Result<PathBuf, LabError> {
     };
     if let Some(program) = std::env::var_os("LAB_PROMETHEUS") {
         let program = PathBuf::from(program);
-        return if program.is_file() {
-            Ok(program)
-        } else {
-            Err(missing(program.display().to_string()))
-        };
+        return if program.is_file() { Ok(program) } else { Err(missing(program.display().to_string())) };
     }
     search_path()
         .map(|dir| dir.join("prometheus"))

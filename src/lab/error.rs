@@ -7,9 +7,7 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum LabError {
     /// A program that the lab needs is not installed.
-    #[error(
-        "{what} not found (looked in {looked}): install it with `{install}`, or set {variable}"
-    )]
+    #[error("{what} not found (looked in {looked}): install it with `{install}`, or set {variable}")]
     Missing {
         /// The program.
         what: &'static str,
@@ -95,9 +93,7 @@ pub enum LabError {
         source: std::io::Error,
     },
     /// No free port was found.
-    #[error(
-        "no free TCP port on 127.0.0.1 between {low} and {high}: end some of the servers that listen there"
-    )]
+    #[error("no free TCP port on 127.0.0.1 between {low} and {high}: end some of the servers that listen there")]
     NoPort {
         /// The first port tried.
         low: u16,
@@ -118,11 +114,7 @@ impl LabError {
     /// Attaches what was tried, and on which path, to an I/O error.
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
-        move |source| Self::Io {
-            action,
-            path,
-            source,
-        }
+        move |source| Self::Io { action, path, source }
     }
 }
 

@@ -54,8 +54,7 @@ impl Server {
 
     /// Kills the postmaster alone. Its children notice within moments, and may go on committing until then.
     pub fn kill_postmaster(&self) -> Result<(), LabError> {
-        self.process()
-            .map_or(Ok(()), |process| process.signal(Signal::KILL))
+        self.process().map_or(Ok(()), |process| process.signal(Signal::KILL))
     }
 
     /// Stops the whole server (SIGSTOP): its port still accepts connections and says nothing.
@@ -76,11 +75,7 @@ impl Server {
     }
 
     /// Sends a signal to one process of the server, and returns it.
-    pub async fn signal_process(
-        &self,
-        backend: Backend<'_>,
-        signal: Signal,
-    ) -> Result<ProcessId, LabError> {
+    pub async fn signal_process(&self, backend: Backend<'_>, signal: Signal) -> Result<ProcessId, LabError> {
         let id = self.process_of(backend).await?;
         id.signal(signal)?;
         Ok(id)
@@ -88,62 +83,33 @@ impl Server {
 
     /// Finds one process of the server: by its title, a walsender by its row. Only a walsender takes SQL.
     pub async fn process_of(&self, backend: Backend<'_>) -> Result<ProcessId, LabError> {
-        let missing = || LabError::NoProcess {
-            server: self.name().to_owned(),
-            what: format!("{backend:?}"),
-        };
-        let postmaster = self
-            .process()
-            .map(|process| process.id())
-            .filter(|id| id.alive())
-            .ok_or_else(missing)?;
+        let missing = || LabError::NoProcess { server: self.name().to_owned(), what: format!("{backend:?}") };
+        let postmaster = self.process().map(|process| process.id()).filter(|id| id.alive()).ok_or_else(missing)?;
         let pid = match backend {
             Backend::Postmaster => return Ok(postmaster),
             Backend::Pid(pid) => Some(pid),
             Backend::WalSender(name) => {
-                let sql = format!(
-                    "SELECT pid FROM pg_stat_replication WHERE application_name = '{name}'"
-                );
-                Some(
-                    self.value(&sql)
-                        .await?
-                        .and_then(|pid| pid.parse().ok())
-                        .ok_or_else(missing)?,
-                )
+                let sql = format!("SELECT pid FROM pg_stat_replication WHERE application_name = '{name}'");
+                Some(self.value(&sql).await?.and_then(|pid| pid.parse().ok()).ok_or_else(missing)?)
             }
             _ => None,
         };
         let named = |id: &ProcessId| {
             let title = id.title();
             // "postgres: startup recovering …", or "postgres: cluster: startup …".
-            title.starts_with("postgres: ")
-                && title
-                    .split(": ")
-                    .skip(1)
-                    .any(|part| part.starts_with(backend.title()))
+            title.starts_with("postgres: ") && title.split(": ").skip(1).any(|part| part.starts_with(backend.title()))
         };
         let wanted = |id: &ProcessId| pid.map_or_else(|| named(id), |pid| id.pid == pid);
-        proc::ProcessId::children(postmaster)
-            .into_iter()
-            .find(wanted)
-            .ok_or_else(missing)
+        proc::ProcessId::children(postmaster).into_iter().find(wanted).ok_or_else(missing)
     }
 
     /// Promotes a standby and waits until it takes writes.
     pub async fn promote(&self) -> Result<(), LabError> {
         self.sql("SELECT pg_promote(true, 30)").await?;
-        wait_until(
-            format!("{} to take writes", self.name()),
-            PROMOTE_WITHIN,
-            async || {
-                let standby = self.value("SELECT pg_is_in_recovery()").await?;
-                if standby.as_deref() == Some("f") {
-                    Ok(())
-                } else {
-                    Err("still in recovery".to_owned())
-                }
-            },
-        )
+        wait_until(format!("{} to take writes", self.name()), PROMOTE_WITHIN, async || {
+            let standby = self.value("SELECT pg_is_in_recovery()").await?;
+            if standby.as_deref() == Some("f") { Ok(()) } else { Err("still in recovery".to_owned()) }
+        })
         .await
     }
 
@@ -153,18 +119,10 @@ impl Server {
         if self.major() < 14 {
             return Ok(());
         }
-        wait_until(
-            format!("{} to pause", self.name()),
-            Duration::from_secs(10),
-            async || {
-                let state = self.value("SELECT pg_get_wal_replay_pause_state()").await?;
-                if state.as_deref() == Some("paused") {
-                    Ok(())
-                } else {
-                    Err(format!("{state:?}"))
-                }
-            },
-        )
+        wait_until(format!("{} to pause", self.name()), Duration::from_secs(10), async || {
+            let state = self.value("SELECT pg_get_wal_replay_pause_state()").await?;
+            if state.as_deref() == Some("paused") { Ok(()) } else { Err(format!("{state:?}")) }
+        })
         .await
     }
 
@@ -175,10 +133,6 @@ impl Server {
 
     /// Sets `recovery_min_apply_delay` on a running standby.
     pub async fn apply_delay(&self, delay: Duration) -> Result<(), LabError> {
-        self.alter(&[(
-            "recovery_min_apply_delay",
-            &format!("{}ms", delay.as_millis()),
-        )])
-        .await
+        self.alter(&[("recovery_min_apply_delay", &format!("{}ms", delay.as_millis()))]).await
     }
 }

@@ -27,8 +27,5 @@ pub(super) fn free() -> Result<u16, LabError> {
             return Ok(port);
         }
     }
-    Err(LabError::NoPort {
-        low: LOW,
-        high: HIGH,
-    })
+    Err(LabError::NoPort { low: LOW, high: HIGH })
 }

@@ -48,11 +48,7 @@ impl ProcessId {
     /// Its command line, the arguments joined by blanks; PostgreSQL writes its process title there.
     pub fn title(self) -> String {
         let raw = std::fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
-        let words: Vec<_> = raw
-            .split(|b| *b == 0)
-            .filter(|w| !w.is_empty())
-            .map(String::from_utf8_lossy)
-            .collect();
+        let words: Vec<_> = raw.split(|b| *b == 0).filter(|w| !w.is_empty()).map(String::from_utf8_lossy).collect();
         words.join(" ")
     }
 
@@ -69,20 +65,13 @@ impl ProcessId {
         };
         match kill_process(pid, signal) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
-            Err(error) => Err(LabError::Signal {
-                pid: self.pid,
-                source: error.into(),
-            }),
+            Err(error) => Err(LabError::Signal { pid: self.pid, source: error.into() }),
         }
     }
 
     /// Its direct children.
     pub fn children(self) -> Vec<ProcessId> {
-        all()
-            .into_iter()
-            .filter(|stat| stat.parent == self.pid && !stat.dead)
-            .map(|stat| stat.id)
-            .collect()
+        all().into_iter().filter(|stat| stat.parent == self.pid && !stat.dead).map(|stat| stat.id).collect()
     }
 
     /// The process and all that descend from it, parents first.
@@ -92,9 +81,7 @@ impl ProcessId {
         let mut next = 0;
         while let Some(parent) = tree.get(next).copied() {
             next += 1;
-            let children = processes
-                .iter()
-                .filter(|stat| stat.parent == parent.pid && !stat.dead);
+            let children = processes.iter().filter(|stat| stat.parent == parent.pid && !stat.dead);
             tree.extend(children.map(|stat| stat.id));
         }
         tree
@@ -105,11 +92,7 @@ impl ProcessId {
         let mut frozen: Vec<ProcessId> = Vec::new();
         // A child may fork between the listing and its own stop: look again until nothing new shows up.
         for _ in 0..10 {
-            let fresh: Vec<_> = self
-                .tree()
-                .into_iter()
-                .filter(|id| !frozen.contains(id))
-                .collect();
+            let fresh: Vec<_> = self.tree().into_iter().filter(|id| !frozen.contains(id)).collect();
             if fresh.is_empty() {
                 break;
             }
@@ -123,10 +106,7 @@ impl ProcessId {
 
     /// Lets the whole tree go on (SIGCONT), the children first.
     pub(super) fn thaw_tree(self) -> Result<(), LabError> {
-        self.tree()
-            .into_iter()
-            .rev()
-            .try_for_each(|id| id.signal(Signal::CONT))
+        self.tree().into_iter().rev().try_for_each(|id| id.signal(Signal::CONT))
     }
 
     /// Ends the whole tree by SIGKILL, the root first, and returns who was in it.
@@ -170,10 +150,7 @@ pub(super) fn inside(dir: &Path, root: &Path) -> Vec<ProcessId> {
 
 fn all() -> Vec<Stat> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter_map(stat)
-        .collect()
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter_map(stat).collect()
 }
 
 fn stat(pid: i32) -> Option<Stat> {
@@ -182,10 +159,7 @@ fn stat(pid: i32) -> Option<Stat> {
     let fields: Vec<&str> = text.rsplit_once(") ")?.1.split(' ').collect();
     let state = fields.first()?;
     Some(Stat {
-        id: ProcessId {
-            pid,
-            started: fields.get(19)?.parse().ok()?,
-        },
+        id: ProcessId { pid, started: fields.get(19)?.parse().ok()? },
         parent: fields.get(1)?.parse().ok()?,
         dead: matches!(*state, "Z" | "X"),
     })

@@ -45,13 +45,7 @@ impl Lab {
         let dir = Arc::new(RootDir::create()?);
         dir.create_dir("s", true)?;
         dir.create_dir("home", true)?;
-        Ok(Self {
-            inner: Arc::new(Inner {
-                dir,
-                binaries,
-                spawned: Mutex::default(),
-            }),
-        })
+        Ok(Self { inner: Arc::new(Inner { dir, binaries, spawned: Mutex::default() }) })
     }
 
     /// The lab's directory; every user may pass through it.
@@ -82,11 +76,7 @@ impl Lab {
     /// Starts any program inside the lab; it ends with the lab.
     pub fn spawn(&self, spawn: Spawn) -> Result<Arc<Spawned>, LabError> {
         let spawned = Arc::new(spawn::start(spawn, &self.inner.dir)?);
-        let mut all = self
-            .inner
-            .spawned
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.inner.spawned.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|known| known.strong_count() > 0);
         all.push(Arc::downgrade(&spawned));
         Ok(spawned)
@@ -141,18 +131,10 @@ impl RootDir {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let own = ProcessId::own().unwrap_or(ProcessId { pid: 0, started: 0 });
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!(
-            "{PREFIX}.{}.{}.{}.{number}",
-            namespace(),
-            own.pid,
-            own.started
-        );
+        let name = format!("{PREFIX}.{}.{}.{}.{number}", namespace(), own.pid, own.started);
         let account = rustix::process::geteuid().is_root().then(server_account);
         let path = base(account.is_some()).join(name);
-        std::fs::DirBuilder::new()
-            .mode(0o755)
-            .create(&path)
-            .map_err(LabError::io("create", &path))?;
+        std::fs::DirBuilder::new().mode(0o755).create(&path).map_err(LabError::io("create", &path))?;
         let dir = Self { path, account };
         // The umask must not close what other users pass through.
         dir.set_mode(&dir.path, 0o755)?;
@@ -174,8 +156,9 @@ impl RootDir {
     /// Hands a path to the servers' account.
     pub(super) fn give(&self, path: &Path) -> Result<(), LabError> {
         match self.account {
-            Some(account) => chown(path, Some(account.uid), Some(account.gid))
-                .map_err(LabError::io("change the owner of", path)),
+            Some(account) => {
+                chown(path, Some(account.uid), Some(account.gid)).map_err(LabError::io("change the owner of", path))
+            }
             None => Ok(()),
         }
     }
@@ -188,8 +171,7 @@ impl RootDir {
 
     fn set_mode(&self, path: &Path, mode: u32) -> Result<(), LabError> {
         let permissions = std::fs::Permissions::from_mode(mode);
-        std::fs::set_permissions(path, permissions)
-            .map_err(LabError::io("change the mode of", path))
+        std::fs::set_permissions(path, permissions).map_err(LabError::io("change the mode of", path))
     }
 
     fn end_processes(&self) {
@@ -215,19 +197,14 @@ impl Drop for RootDir {
 /// with a working directory inside that lab and was started by it.
 pub fn reap_leftovers() -> Vec<PathBuf> {
     let own_uid = rustix::process::geteuid().as_raw();
-    let mut bases = vec![
-        std::env::temp_dir(),
-        PathBuf::from("/tmp"),
-        PathBuf::from("/var/tmp"),
-    ];
+    let mut bases = vec![std::env::temp_dir(), PathBuf::from("/tmp"), PathBuf::from("/var/tmp")];
     bases.sort();
     bases.dedup();
     let entries = bases.iter().flat_map(std::fs::read_dir).flatten().flatten();
     let mut reaped = Vec::new();
     for path in entries.map(|entry| entry.path()) {
         // Not somebody else's directory with a name like ours, and not a link to one.
-        let ours = std::fs::symlink_metadata(&path)
-            .is_ok_and(|meta| meta.is_dir() && meta.uid() == own_uid);
+        let ours = std::fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_dir() && meta.uid() == own_uid);
         if ours && owner(&path).is_some_and(|owner| !owner.alive()) {
             end_processes(&path);
             if !path.join("keep").exists() && std::fs::remove_dir_all(&path).is_ok() {
@@ -263,46 +240,27 @@ fn end_processes(root: &Path) {
 fn base(for_others: bool) -> PathBuf {
     let usable = |dir: &Path| {
         let open = |dir: &Path| std::fs::metadata(dir).is_ok_and(|meta| meta.mode() & 0o001 != 0);
-        dir.is_absolute()
-            && dir.as_os_str().len() <= LONGEST_BASE
-            && (!for_others || dir.ancestors().all(open))
+        dir.is_absolute() && dir.as_os_str().len() <= LONGEST_BASE && (!for_others || dir.ancestors().all(open))
     };
     let temporary = std::env::temp_dir();
-    if usable(&temporary) {
-        temporary
-    } else {
-        PathBuf::from("/tmp")
-    }
+    if usable(&temporary) { temporary } else { PathBuf::from("/tmp") }
 }
 
 /// The account of PostgreSQL, `postgres` or else `nobody`, by `/etc/passwd`.
 fn server_account() -> Account {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let find = |name: &str| {
-        let mut fields = passwd
-            .lines()
-            .map(|line| line.split(':').collect::<Vec<_>>());
+        let mut fields = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
         let fields = fields.find(|fields| fields.first() == Some(&name))?;
-        Some(Account {
-            uid: fields.get(2)?.parse().ok()?,
-            gid: fields.get(3)?.parse().ok()?,
-        })
+        Some(Account { uid: fields.get(2)?.parse().ok()?, gid: fields.get(3)?.parse().ok()? })
     };
-    find("postgres")
-        .or_else(|| find("nobody"))
-        .unwrap_or(Account {
-            uid: 65_534,
-            gid: 65_534,
-        })
+    find("postgres").or_else(|| find("nobody")).unwrap_or(Account { uid: 65_534, gid: 65_534 })
 }
 
 /// The pid namespace: a pid of another container says nothing about the processes here.
 fn namespace() -> String {
     let link = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
-    link.to_string_lossy()
-        .chars()
-        .filter(char::is_ascii_digit)
-        .collect()
+    link.to_string_lossy().chars().filter(char::is_ascii_digit).collect()
 }
 
 /// A random number, from the kernel.

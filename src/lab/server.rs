@@ -30,8 +30,7 @@ impl ServerOptions {
 
     /// Turns `archive_mode` on from the start, with this command.
     pub fn archive(self, archive: &Archive) -> Self {
-        self.set("archive_mode", "on")
-            .set("archive_command", archive.command())
+        self.set("archive_mode", "on").set("archive_command", archive.command())
     }
 
     /// Runs an own `initdb`: servers that come from the shared template have one system identifier.
@@ -121,10 +120,7 @@ impl Lab {
             ("logging_collector", "off"),
             ("log_line_prefix", "%m [%p] %q%a "),
         ];
-        let mut all: BTreeMap<String, String> = own
-            .iter()
-            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
-            .collect();
+        let mut all: BTreeMap<String, String> = own.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         all.extend(settings);
         let inner = Inner {
             name: name.to_owned(),
@@ -135,9 +131,7 @@ impl Lab {
             template,
             lab: self.clone(),
         };
-        Ok(Server {
-            inner: Arc::new(inner),
-        })
+        Ok(Server { inner: Arc::new(inner) })
     }
 }
 
@@ -164,17 +158,12 @@ impl Server {
 
     /// The file it logs to.
     pub fn log_path(&self) -> PathBuf {
-        self.inner
-            .lab
-            .path()
-            .join(format!("{}.log", self.inner.name))
+        self.inner.lab.path().join(format!("{}.log", self.inner.name))
     }
 
     /// What it logged since its last start.
     pub fn log(&self) -> String {
-        self.process()
-            .map(|process| process.log())
-            .unwrap_or_default()
+        self.process().map(|process| process.log()).unwrap_or_default()
     }
 
     /// The major version, 13 to 18.
@@ -184,18 +173,13 @@ impl Server {
 
     /// Whether its postmaster runs (or is frozen).
     pub fn running(&self) -> bool {
-        self.process()
-            .is_some_and(|process| process.ended().is_none())
+        self.process().is_some_and(|process| process.ended().is_none())
     }
 
     /// Changes parameters in its configuration file, for the next start or [`Server::reload`].
     pub fn configure(&self, settings: &[(&str, &str)]) {
         let mut all = lock(&self.inner.settings);
-        all.extend(
-            settings
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-        );
+        all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     }
 
     /// Starts it and waits until it answers.
@@ -209,11 +193,7 @@ impl Server {
         let inner = &self.inner;
         self.write_settings()?;
         let program = inner.lab.binaries().program("postgres");
-        let spawn = Spawn::new(&inner.name, program)
-            .arg("-D")
-            .arg(&inner.data)
-            .cwd(&inner.data)
-            .as_server();
+        let spawn = Spawn::new(&inner.name, program).arg("-D").arg(&inner.data).cwd(&inner.data).as_server();
         let process = inner.lab.spawn(spawn)?;
         *lock(&inner.process) = Some(process);
         Ok(())
@@ -235,11 +215,7 @@ impl Server {
     fn early_end(&self) -> Option<LabError> {
         let process = self.process()?;
         let status = process.ended()?.to_string();
-        Some(LabError::Ended {
-            name: self.name().to_owned(),
-            status,
-            log: process.log_tail(20),
-        })
+        Some(LabError::Ended { name: self.name().to_owned(), status, log: process.log_tail(20) })
     }
 
     /// Stops it and waits until it is gone; a frozen one is thawed first.
@@ -256,8 +232,7 @@ impl Server {
             StopMode::Fast => Signal::INT,
             StopMode::Immediate => Signal::QUIT,
         };
-        self.process()
-            .map_or(Ok(()), |process| process.signal(signal))
+        self.process().map_or(Ok(()), |process| process.signal(signal))
     }
 
     /// Waits until its postmaster has ended.
@@ -284,14 +259,9 @@ impl Server {
 
     pub(super) fn write_settings(&self) -> Result<(), LabError> {
         let settings = lock(&self.inner.settings);
-        let line = |(name, value): (&String, &String)| {
-            format!("{name} = '{}'\n", value.replace('\'', "''"))
-        };
+        let line = |(name, value): (&String, &String)| format!("{name} = '{}'\n", value.replace('\'', "''"));
         let text: String = settings.iter().map(line).collect();
-        self.inner
-            .lab
-            .root()
-            .write(&self.inner.data.join(CONF), &text)
+        self.inner.lab.root().write(&self.inner.data.join(CONF), &text)
     }
 }
 
@@ -300,10 +270,7 @@ impl Drop for Inner {
         drop(lock(&self.process).take());
         // Orphans of a postmaster that was killed alone, and their archive commands.
         let orphans = proc::inside(&self.data, self.lab.path());
-        let killed: Vec<_> = orphans
-            .iter()
-            .flat_map(|id| id.kill_tree().unwrap_or_default())
-            .collect();
+        let killed: Vec<_> = orphans.iter().flat_map(|id| id.kill_tree().unwrap_or_default()).collect();
         proc::await_gone(&killed);
         spawn::release_shared_memory(&self.data);
     }

@@ -28,14 +28,7 @@ impl Spawn {
     /// A program, under a name that its log (`<name>.log`) and its directory carry.
     pub fn new(name: impl Into<String>, program: impl Into<PathBuf>) -> Self {
         let (name, program) = (name.into(), program.into());
-        Self {
-            name,
-            program,
-            args: Vec::new(),
-            env: Vec::new(),
-            cwd: None,
-            as_server: false,
-        }
+        Self { name, program, args: Vec::new(), env: Vec::new(), cwd: None, as_server: false }
     }
 
     /// Adds an argument.
@@ -81,11 +74,7 @@ pub(super) fn start(spawn: Spawn, root: &Arc<RootDir>) -> Result<Spawned, LabErr
         None => root.create_dir(&spawn.name, spawn.as_server)?,
     };
     let log = root.path.join(format!("{}.log", spawn.name));
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&log)
-        .map_err(LabError::io("open", &log))?;
+    let file = OpenOptions::new().create(true).append(true).open(&log).map_err(LabError::io("open", &log))?;
     let log_start = file.metadata().map_or(0, |meta| meta.len());
     let stderr = file.try_clone().map_err(LabError::io("open", &log))?;
     let mut command = Command::new(&spawn.program);
@@ -106,23 +95,14 @@ pub(super) fn start(spawn: Spawn, root: &Arc<RootDir>) -> Result<Spawned, LabErr
     if let Some(account) = root.account.filter(|_| spawn.as_server) {
         command.uid(account.uid).gid(account.gid);
     }
-    let child = command
-        .spawn()
-        .map_err(LabError::io("run", &spawn.program))?;
+    let child = command.spawn().map_err(LabError::io("run", &spawn.program))?;
     let pid = i32::try_from(child.id()).unwrap_or(i32::MAX);
     let id = ProcessId::of(pid).unwrap_or(ProcessId { pid, started: 0 });
     let marker = root.path.join("run").join(&spawn.name);
     let text = format!("{} {} {}\n", id.pid, id.started, cwd.display());
     // From here on the drop of `Spawned` ends the process, whatever fails.
-    let spawned = Spawned {
-        name: spawn.name,
-        id,
-        child: Mutex::new(child),
-        log,
-        log_start,
-        marker,
-        _root: Arc::clone(root),
-    };
+    let spawned =
+        Spawned { name: spawn.name, id, child: Mutex::new(child), log, log_start, marker, _root: Arc::clone(root) };
     std::fs::write(&spawned.marker, text).map_err(LabError::io("write", &spawned.marker))?;
     Ok(spawned)
 }
@@ -140,20 +120,13 @@ impl Spawned {
 
     /// Its exit status, once it has ended.
     pub fn ended(&self) -> Option<ExitStatus> {
-        self.child
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .try_wait()
-            .ok()
-            .flatten()
+        self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait().ok().flatten()
     }
 
     /// Everything it printed since it was started.
     pub fn log(&self) -> String {
         let bytes = std::fs::read(&self.log).unwrap_or_default();
-        let start = usize::try_from(self.log_start)
-            .unwrap_or(0)
-            .min(bytes.len());
+        let start = usize::try_from(self.log_start).unwrap_or(0).min(bytes.len());
         String::from_utf8_lossy(bytes.get(start..).unwrap_or_default()).into_owned()
     }
 
@@ -161,9 +134,7 @@ impl Spawned {
     pub fn log_tail(&self, lines: usize) -> String {
         let log = self.log();
         let all: Vec<&str> = log.lines().collect();
-        all.get(all.len().saturating_sub(lines)..)
-            .unwrap_or_default()
-            .join("\n")
+        all.get(all.len().saturating_sub(lines)..).unwrap_or_default().join("\n")
     }
 
     /// Sends a signal to the process alone.
@@ -180,10 +151,7 @@ impl Spawned {
     /// Waits until it has ended.
     pub async fn wait(&self, within: Duration) -> Result<ExitStatus, LabError> {
         let what = format!("{} (pid {}) to end", self.name, self.id.pid);
-        wait_until(what, within, async || {
-            self.ended().ok_or_else(|| "running".to_owned())
-        })
-        .await
+        wait_until(what, within, async || self.ended().ok_or_else(|| "running".to_owned())).await
     }
 
     /// Stops it and all that descends from it (SIGSTOP).
@@ -220,11 +188,7 @@ impl Spawned {
 impl Drop for Spawned {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!(
-                "--- the end of {}'s log ---\n{}",
-                self.name,
-                self.log_tail(20)
-            );
+            eprintln!("--- the end of {}'s log ---\n{}", self.name, self.log_tail(20));
         }
         self.end();
     }
@@ -233,35 +197,21 @@ impl Drop for Spawned {
 /// The processes that the markers of a lab name and that still are what the markers say: same pid, start time and
 /// working directory.
 pub(super) fn marked(root: &Path) -> Vec<ProcessId> {
-    let markers = std::fs::read_dir(root.join("run"))
-        .into_iter()
-        .flatten()
-        .flatten();
+    let markers = std::fs::read_dir(root.join("run")).into_iter().flatten().flatten();
     let parse = |text: String| {
         let mut words = text.trim_end().splitn(3, ' ');
-        let id = ProcessId {
-            pid: words.next()?.parse().ok()?,
-            started: words.next()?.parse().ok()?,
-        };
+        let id = ProcessId { pid: words.next()?.parse().ok()?, started: words.next()?.parse().ok()? };
         let cwd = PathBuf::from(words.next()?);
         (id.alive() && id.cwd()? == cwd).then_some(id)
     };
-    markers
-        .filter_map(|marker| std::fs::read_to_string(marker.path()).ok())
-        .filter_map(parse)
-        .collect()
+    markers.filter_map(|marker| std::fs::read_to_string(marker.path()).ok()).filter_map(parse).collect()
 }
 
 /// Removes the System V segment that a killed postmaster left, once nobody is attached to it. Only a restart in the
 /// same directory would do so otherwise, and the directory is about to go.
 pub(super) fn release_shared_memory(data: &Path) {
     let lock = std::fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
-    let recorded: Vec<&str> = lock
-        .lines()
-        .nth(6)
-        .unwrap_or_default()
-        .split_whitespace()
-        .collect();
+    let recorded: Vec<&str> = lock.lines().nth(6).unwrap_or_default().split_whitespace().collect();
     let segments = std::fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
     let abandoned = segments.lines().any(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
@@ -269,10 +219,6 @@ pub(super) fn release_shared_memory(data: &Path) {
         fields.get(..2) == Some(recorded.as_slice()) && fields.get(6) == Some(&"0")
     });
     if let Some(id) = recorded.get(1).filter(|_| abandoned) {
-        let _ = Command::new("ipcrm")
-            .args(["-m", id])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
+        let _ = Command::new("ipcrm").args(["-m", id]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
 }

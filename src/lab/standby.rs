@@ -27,12 +27,7 @@ pub struct StandbyOptions {
 impl Lab {
     /// Makes a standby of `upstream`, which may itself be a standby, starts it and waits until it answers. It may not
     /// stream yet: see [`Server::wait_streaming`].
-    pub async fn standby_of(
-        &self,
-        upstream: &Server,
-        name: &str,
-        options: StandbyOptions,
-    ) -> Result<Server, LabError> {
+    pub async fn standby_of(&self, upstream: &Server, name: &str, options: StandbyOptions) -> Result<Server, LabError> {
         let server = self.standby_made(upstream, name, options).await?;
         server.start().await?;
         Ok(server)
@@ -64,10 +59,7 @@ impl Lab {
             settings = settings.set("restore_command", command);
         }
         if let Some(delay) = options.apply_delay {
-            settings = settings.set(
-                "recovery_min_apply_delay",
-                format!("{}ms", delay.as_millis()),
-            );
+            settings = settings.set("recovery_min_apply_delay", format!("{}ms", delay.as_millis()));
         }
         let template = upstream.template();
         let server = self.adopt(name, data, settings.into_settings(), template)?;
@@ -84,11 +76,7 @@ impl Server {
         if let Some(slot) = slot {
             let known = format!("SELECT 1 FROM pg_replication_slots WHERE slot_name = '{slot}'");
             if upstream.query(&known).await?.is_empty() {
-                upstream
-                    .sql(&format!(
-                        "SELECT pg_create_physical_replication_slot('{slot}', true)"
-                    ))
-                    .await?;
+                upstream.sql(&format!("SELECT pg_create_physical_replication_slot('{slot}', true)")).await?;
             }
         }
         self.follow_on_start(upstream.port(), slot.unwrap_or_default());
@@ -103,74 +91,44 @@ impl Server {
     }
 
     /// Waits until this server has a streaming walsender for that application name.
-    pub async fn wait_streaming(
-        &self,
-        application_name: &str,
-        within: Duration,
-    ) -> Result<(), LabError> {
+    pub async fn wait_streaming(&self, application_name: &str, within: Duration) -> Result<(), LabError> {
         let what = format!("{application_name} to stream from {}", self.name());
-        let sql = format!(
-            "SELECT state FROM pg_stat_replication WHERE application_name = '{application_name}'"
-        );
+        let sql = format!("SELECT state FROM pg_stat_replication WHERE application_name = '{application_name}'");
         super::wait_until(what, within, async || {
             let state = self.value(&sql).await?;
-            if state.as_deref() == Some("streaming") {
-                Ok(())
-            } else {
-                Err(format!("state {state:?}"))
-            }
+            if state.as_deref() == Some("streaming") { Ok(()) } else { Err(format!("state {state:?}")) }
         })
         .await
     }
 
     /// Waits until this standby has replayed all that `upstream` had flushed when the wait began.
-    pub async fn wait_caught_up(
-        &self,
-        upstream: &Server,
-        within: Duration,
-    ) -> Result<(), LabError> {
+    pub async fn wait_caught_up(&self, upstream: &Server, within: Duration) -> Result<(), LabError> {
         let flushed = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() \
                        ELSE pg_current_wal_flush_lsn() END::text";
-        let goal = upstream
-            .value(flushed)
-            .await?
-            .unwrap_or_else(|| "0/0".to_owned());
-        let sql =
-            format!("SELECT pg_last_wal_replay_lsn()::text, pg_last_wal_replay_lsn() >= '{goal}'");
-        super::wait_until(
-            format!("{} to replay {goal}", self.name()),
-            within,
-            async || {
-                let row = self.query(&sql).await?.pop().unwrap_or_default();
-                match row.as_slice() {
-                    [_, Some(reached)] if reached == "t" => Ok(()),
-                    row => Err(format!("replayed {:?}", row.first())),
-                }
-            },
-        )
+        let goal = upstream.value(flushed).await?.unwrap_or_else(|| "0/0".to_owned());
+        let sql = format!("SELECT pg_last_wal_replay_lsn()::text, pg_last_wal_replay_lsn() >= '{goal}'");
+        super::wait_until(format!("{} to replay {goal}", self.name()), within, async || {
+            let row = self.query(&sql).await?.pop().unwrap_or_default();
+            match row.as_slice() {
+                [_, Some(reached)] if reached == "t" => Ok(()),
+                row => Err(format!("replayed {:?}", row.first())),
+            }
+        })
         .await
     }
 
     fn follow_on_start(&self, port: u16, slot: &str) {
-        self.configure(&[
-            ("primary_conninfo", &conninfo(port, self.name())),
-            ("primary_slot_name", slot),
-        ]);
+        self.configure(&[("primary_conninfo", &conninfo(port, self.name())), ("primary_slot_name", slot)]);
     }
 
     fn mark_standby(&self) -> Result<(), LabError> {
-        self.inner
-            .lab
-            .root()
-            .write(&self.data_dir().join("standby.signal"), "")
+        self.inner.lab.root().write(&self.data_dir().join("standby.signal"), "")
     }
 }
 
 fn conninfo(port: u16, application_name: &str) -> String {
     let (user, password) = (Role::Replicator.name(), Role::Replicator.password());
-    format!(
-        "host=127.0.0.1 port={port} user={user} password={password} application_name={application_name}"
-    )
+    format!("host=127.0.0.1 port={port} user={user} password={password} application_name={application_name}")
 }
 
 impl super::Archive {

@@ -20,8 +20,7 @@ const INITDB_WITHIN: Duration = Duration::from_secs(60);
 pub(super) const CONF: &str = "lab.conf";
 
 /// The password of every role of every server of this process.
-pub(super) static PASSWORD: LazyLock<String> =
-    LazyLock::new(|| format!("{:016x}{:016x}", random(), random()));
+pub(super) static PASSWORD: LazyLock<String> = LazyLock::new(|| format!("{:016x}{:016x}", random(), random()));
 
 /// An initialised, never started cluster, kept while a server that came from it lives.
 pub(super) struct Template {
@@ -54,28 +53,19 @@ impl Template {
 
 /// Makes a cluster in the empty directory `data`: role `postgres`, trust over the socket (whose directory is private),
 /// SCRAM over TCP, segments of 1 MB, and the roles of [`super::Role`].
-pub(super) async fn initialise(
-    binaries: &Binaries,
-    root: &RootDir,
-    data: &Path,
-) -> Result<(), LabError> {
+pub(super) async fn initialise(binaries: &Binaries, root: &RootDir, data: &Path) -> Result<(), LabError> {
     let pwfile = root.path.join("home/password");
     root.write(&pwfile, &PASSWORD)?;
     let mut initdb = command(binaries, root, "initdb");
-    initdb
-        .arg("-D")
-        .arg(data)
-        .arg("--pwfile")
-        .arg(&pwfile)
-        .args([
-            "--username=postgres",
-            "--auth-local=trust",
-            "--auth-host=scram-sha-256",
-            "--encoding=UTF8",
-            "--locale=C",
-            "--wal-segsize=1",
-            "--no-sync",
-        ]);
+    initdb.arg("-D").arg(data).arg("--pwfile").arg(&pwfile).args([
+        "--username=postgres",
+        "--auth-local=trust",
+        "--auth-host=scram-sha-256",
+        "--encoding=UTF8",
+        "--locale=C",
+        "--wal-segsize=1",
+        "--no-sync",
+    ]);
     run(initdb, "").await?;
     let roles = format!(
         "CREATE ROLE pgvigil LOGIN PASSWORD '{0}' IN ROLE pg_monitor\n\
@@ -84,38 +74,18 @@ pub(super) async fn initialise(
         *PASSWORD
     );
     let mut single = command(binaries, root, "postgres");
-    single
-        .args([
-            "--single",
-            "-F",
-            "-c",
-            "password_encryption=scram-sha-256",
-            "-D",
-        ])
-        .arg(data)
-        .arg("postgres");
+    single.args(["--single", "-F", "-c", "password_encryption=scram-sha-256", "-D"]).arg(data).arg("postgres");
     run(single, &roles).await?;
     let conf = data.join("postgresql.conf");
     let include = format!("\ninclude_if_exists = '{CONF}'\n");
-    let append = |path: &Path| {
-        std::fs::OpenOptions::new()
-            .append(true)
-            .open(path)?
-            .write_all(include.as_bytes())
-    };
+    let append = |path: &Path| std::fs::OpenOptions::new().append(true).open(path)?.write_all(include.as_bytes());
     append(&conf).map_err(LabError::io("write", &conf))
 }
 
 fn command(binaries: &Binaries, root: &RootDir, program: &str) -> Command {
     let mut command = Command::new(binaries.program(program));
-    command
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("LC_ALL", "C");
-    command
-        .env("HOME", root.path.join("home"))
-        .current_dir(&root.path)
-        .kill_on_drop(true);
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("LC_ALL", "C");
+    command.env("HOME", root.path.join("home")).current_dir(&root.path).kill_on_drop(true);
     if let Some(account) = root.account {
         command.uid(account.uid).gid(account.gid);
     }
@@ -125,40 +95,23 @@ fn command(binaries: &Binaries, root: &RootDir, program: &str) -> Command {
 async fn run(mut command: Command, input: &str) -> Result<(), LabError> {
     let program = PathBuf::from(command.as_std().get_program());
     let fail = |status: String, output: Option<Output>| {
-        let text = output
-            .map(|o| [o.stdout, o.stderr].concat())
-            .unwrap_or_default();
+        let text = output.map(|o| [o.stdout, o.stderr].concat()).unwrap_or_default();
         let text = String::from_utf8_lossy(&text).trim().to_owned();
-        LabError::Command {
-            program: program.display().to_string(),
-            status,
-            output: text,
-        }
+        LabError::Command { program: program.display().to_string(), status, output: text }
     };
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(LabError::io("run", &program))?;
     if let Some(mut stdin) = child.stdin.take() {
-        stdin
-            .write_all(input.as_bytes())
-            .await
-            .map_err(LabError::io("write to", &program))?;
+        stdin.write_all(input.as_bytes()).await.map_err(LabError::io("write to", &program))?;
     }
     let output = match tokio::time::timeout(INITDB_WITHIN, child.wait_with_output()).await {
         Ok(output) => output.map_err(LabError::io("run", &program))?,
         Err(_) => {
-            return Err(fail(
-                format!("no end within {} s", INITDB_WITHIN.as_secs()),
-                None,
-            ));
+            return Err(fail(format!("no end within {} s", INITDB_WITHIN.as_secs()), None));
         }
     };
     // A failed statement in single-user mode leaves the exit status at 0.
-    let refused = String::from_utf8_lossy(&output.stderr)
-        .lines()
-        .any(|l| l.contains("ERROR:") || l.contains("FATAL:"));
+    let refused = String::from_utf8_lossy(&output.stderr).lines().any(|l| l.contains("ERROR:") || l.contains("FATAL:"));
     if output.status.success() && !refused {
         return Ok(());
     }
@@ -178,9 +131,7 @@ pub(super) async fn copy_tree(
     let copy = move || copy_dir(&from, Path::new(""), &to, &root, &keep);
     match tokio::task::spawn_blocking(copy).await {
         Ok(result) => result,
-        Err(error) => Err(LabError::io("copy to", &target)(std::io::Error::other(
-            error,
-        ))),
+        Err(error) => Err(LabError::io("copy to", &target)(std::io::Error::other(error))),
     }
 }
 
@@ -198,11 +149,8 @@ fn copy_dir(
         entries => entries.map_err(LabError::io("read", &source))?,
     };
     std::fs::create_dir_all(&target).map_err(LabError::io("create", &target))?;
-    let permissions = std::fs::metadata(&source)
-        .map_err(LabError::io("read", &source))?
-        .permissions();
-    std::fs::set_permissions(&target, permissions)
-        .map_err(LabError::io("change the mode of", &target))?;
+    let permissions = std::fs::metadata(&source).map_err(LabError::io("read", &source))?.permissions();
+    std::fs::set_permissions(&target, permissions).map_err(LabError::io("change the mode of", &target))?;
     root.give(&target)?;
     for entry in entries.flatten() {
         let relative = relative.join(entry.file_name());

@@ -20,20 +20,14 @@ pub async fn wait_until<T, F: Future<Output = Result<T, String>>>(
     let deadline = Instant::now() + within;
     let mut last = "nothing".to_owned();
     loop {
-        let left = deadline
-            .saturating_duration_since(Instant::now())
-            .max(PAUSE);
+        let left = deadline.saturating_duration_since(Instant::now()).max(PAUSE);
         match timeout(left, probe()).await {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(seen)) => last = seen,
             Err(_) => last = format!("{last} (and the last look had no answer)"),
         }
         if Instant::now() + PAUSE >= deadline {
-            return Err(LabError::Timeout {
-                what: what.into(),
-                within,
-                last,
-            });
+            return Err(LabError::Timeout { what: what.into(), within, last });
         }
         sleep(PAUSE).await;
     }

@@ -64,12 +64,7 @@ impl Wire {
         let (mode, modes) = watch::channel(WireMode::Pass);
         let (listens, listening) = watch::channel(false);
         let task = tokio::spawn(run(port, upstream, modes, listens));
-        let wire = Self {
-            port,
-            mode,
-            listening,
-            task,
-        };
+        let wire = Self { port, mode, listening, task };
         wire.settle(true).await?;
         Ok(wire)
     }
@@ -89,11 +84,7 @@ impl Wire {
         let what = format!("the wire on port {} to change", self.port);
         super::wait_until(what, Duration::from_secs(10), async || {
             let now = *self.listening.borrow();
-            if now == listens {
-                Ok(())
-            } else {
-                Err(format!("listening: {now}"))
-            }
+            if now == listens { Ok(()) } else { Err(format!("listening: {now}")) }
         })
         .await
     }
@@ -105,12 +96,7 @@ impl Drop for Wire {
     }
 }
 
-async fn run(
-    port: u16,
-    upstream: u16,
-    mut modes: watch::Receiver<WireMode>,
-    listens: watch::Sender<bool>,
-) {
+async fn run(port: u16, upstream: u16, mut modes: watch::Receiver<WireMode>, listens: watch::Sender<bool>) {
     loop {
         // A closed listener is the only one that refuses.
         let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await else {
@@ -143,11 +129,7 @@ async fn run(
 
 async fn forward(client: TcpStream, upstream: u16, mut modes: watch::Receiver<WireMode>) {
     // A black hole swallows the handshake with the server too.
-    if modes
-        .wait_for(|mode| !mode.holds(Direction::Request))
-        .await
-        .is_err()
-    {
+    if modes.wait_for(|mode| !mode.holds(Direction::Request)).await.is_err() {
         return;
     }
     let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, upstream)).await else {
@@ -158,12 +140,7 @@ async fn forward(client: TcpStream, upstream: u16, mut modes: watch::Receiver<Wi
     let _ = server.set_nodelay(true);
     let (client_reader, client_writer) = client.into_split();
     let (server_reader, server_writer) = server.into_split();
-    let requests = pump(
-        client_reader,
-        server_writer,
-        modes.clone(),
-        Direction::Request,
-    );
+    let requests = pump(client_reader, server_writer, modes.clone(), Direction::Request);
     let replies = pump(server_reader, client_writer, modes, Direction::Reply);
     // Either end closes both: no PostgreSQL client half-closes.
     tokio::select! {
@@ -196,11 +173,7 @@ async fn pump(
     let write = async move {
         while let Some((due, chunk)) = receive.recv().await {
             sleep_until(due).await;
-            if watched
-                .wait_for(|mode| !mode.holds(direction))
-                .await
-                .is_err()
-            {
+            if watched.wait_for(|mode| !mode.holds(direction)).await.is_err() {
                 return;
             }
             if to.write_all(&chunk).await.is_err() {

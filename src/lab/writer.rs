@@ -41,11 +41,7 @@ impl Writer {
                 () = write(&server, &counter, period) => {}
             }
         });
-        Ok(Self {
-            commits,
-            stop,
-            task,
-        })
+        Ok(Self { commits, stop, task })
     }
 
     /// How many transactions were acknowledged so far.

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use pgvigil::lab::{
-    Archive, Backend, Lab, LabError, ProcessId, Role, Server, ServerOptions, StandbyOptions,
-    StopMode, Wire, WireMode, Writer, reap_leftovers, wait_until,
+    Archive, Backend, Lab, LabError, ProcessId, Role, Server, ServerOptions, StandbyOptions, StopMode, Wire, WireMode,
+    Writer, reap_leftovers, wait_until,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -21,33 +21,19 @@ async fn pair(lab: &Lab, options: StandbyOptions) -> Result<(Server, Server), La
 }
 
 async fn receiver_state(server: &Server) -> Result<Option<String>, LabError> {
-    server
-        .value("SELECT status FROM pg_stat_wal_receiver")
-        .await
+    server.value("SELECT status FROM pg_stat_wal_receiver").await
 }
 
 #[tokio::test]
 async fn standbys_stream_with_a_slot_and_in_a_cascade() -> Outcome {
     let lab = Lab::new()?;
-    let (a, b) = pair(
-        &lab,
-        StandbyOptions {
-            slot: Some("b".to_owned()),
-            ..Default::default()
-        },
-    )
-    .await?;
+    let (a, b) = pair(&lab, StandbyOptions { slot: Some("b".to_owned()), ..Default::default() }).await?;
     let c = lab.standby_of(&b, "c", StandbyOptions::default()).await?;
     b.wait_streaming("c", SOON).await?;
     a.sql("CREATE TABLE t AS SELECT 1 AS x").await?;
     c.wait_caught_up(&a, SOON).await?;
     assert_eq!(c.value("SELECT x FROM t").await?.as_deref(), Some("1"));
-    assert_eq!(
-        a.value("SELECT active FROM pg_replication_slots WHERE slot_name = 'b'")
-            .await?
-            .as_deref(),
-        Some("t")
-    );
+    assert_eq!(a.value("SELECT active FROM pg_replication_slots WHERE slot_name = 'b'").await?.as_deref(), Some("t"));
     lab.stop().await;
     Ok(())
 }
@@ -58,32 +44,12 @@ async fn roles_log_in_over_tcp_with_what_they_may() -> Outcome {
     let a = lab.primary("a", ServerOptions::default()).await?;
     for (role, member) in [(Role::Monitor, "t"), (Role::Plain, "f")] {
         let client = a.connect_as(role).await?;
-        let rows = a
-            .query_on(
-                &client,
-                "SELECT current_user, pg_has_role('pg_monitor', 'usage')",
-            )
-            .await?;
-        assert_eq!(
-            rows,
-            [[Some(role.name().to_owned()), Some(member.to_owned())]]
-        );
+        let rows = a.query_on(&client, "SELECT current_user, pg_has_role('pg_monitor', 'usage')").await?;
+        assert_eq!(rows, [[Some(role.name().to_owned()), Some(member.to_owned())]]);
     }
-    let wrong = a
-        .dsn(Role::Monitor)
-        .replace(Role::Monitor.password(), "wrong");
-    let refused = wrong
-        .parse::<tokio_postgres::Config>()
-        .unwrap()
-        .connect(tokio_postgres::NoTls)
-        .await;
-    assert_eq!(
-        refused
-            .err()
-            .and_then(|e| e.code().map(|c| c.code().to_owned()))
-            .as_deref(),
-        Some("28P01")
-    );
+    let wrong = a.dsn(Role::Monitor).replace(Role::Monitor.password(), "wrong");
+    let refused = wrong.parse::<tokio_postgres::Config>().unwrap().connect(tokio_postgres::NoTls).await;
+    assert_eq!(refused.err().and_then(|e| e.code().map(|c| c.code().to_owned())).as_deref(), Some("28P01"));
     Ok(())
 }
 
@@ -91,12 +57,7 @@ async fn roles_log_in_over_tcp_with_what_they_may() -> Outcome {
 async fn an_archive_alone_feeds_a_standby() -> Outcome {
     let lab = Lab::new()?;
     let wal = lab.server_dir("wal")?;
-    let a = lab
-        .primary(
-            "a",
-            ServerOptions::default().archive(&Archive::Into(wal.clone())),
-        )
-        .await?;
+    let a = lab.primary("a", ServerOptions::default().archive(&Archive::Into(wal.clone()))).await?;
     let options = StandbyOptions {
         archive_only: true,
         restore_command: Some(Archive::restore_command(&wal)),
@@ -106,16 +67,10 @@ async fn an_archive_alone_feeds_a_standby() -> Outcome {
     a.sql("CREATE TABLE t AS SELECT 1 AS x").await?;
     let segment = a.switch_wal().await?;
     wait_until(format!("{segment} in the archive"), SOON, async || {
-        wal.join(&segment)
-            .exists()
-            .then_some(())
-            .ok_or_else(|| "absent".to_owned())
+        wal.join(&segment).exists().then_some(()).ok_or_else(|| "absent".to_owned())
     })
     .await?;
-    wait_until("the row on b", SOON, async || {
-        Ok(b.value("SELECT x FROM t").await?)
-    })
-    .await?;
+    wait_until("the row on b", SOON, async || Ok(b.value("SELECT x FROM t").await?)).await?;
     assert_eq!(receiver_state(&b).await?, None);
     Ok(())
 }
@@ -124,18 +79,11 @@ async fn an_archive_alone_feeds_a_standby() -> Outcome {
 async fn archiving_breaks_hangs_and_mends() -> Outcome {
     let lab = Lab::new()?;
     let wal = lab.server_dir("wal")?;
-    let a = lab
-        .primary("a", ServerOptions::default().archive(&Archive::Broken))
-        .await?;
-    let counter = |column: &'static str| {
-        format!("SELECT {column}::text FROM pg_stat_archiver WHERE {column} > 0")
-    };
+    let a = lab.primary("a", ServerOptions::default().archive(&Archive::Broken)).await?;
+    let counter = |column: &'static str| format!("SELECT {column}::text FROM pg_stat_archiver WHERE {column} > 0");
     let failed = counter("failed_count");
     a.switch_wal().await?;
-    wait_until("a failure", SOON, async || {
-        Ok(a.value(&failed).await?.ok_or("none")?)
-    })
-    .await?;
+    wait_until("a failure", SOON, async || Ok(a.value(&failed).await?.ok_or("none")?)).await?;
     a.archive(&Archive::Hung).await?;
     let hung = wait_until("the hanging command", SOON, async || {
         let command = a.process_of(Backend::Archiver).await?.children();
@@ -143,10 +91,8 @@ async fn archiving_breaks_hangs_and_mends() -> Outcome {
     })
     .await?;
     a.archive(&Archive::Into(wal.clone())).await?;
-    wait_until("an archived segment", SOON, async || {
-        Ok(a.value(&counter("archived_count")).await?.ok_or("none")?)
-    })
-    .await?;
+    wait_until("an archived segment", SOON, async || Ok(a.value(&counter("archived_count")).await?.ok_or("none")?))
+        .await?;
     assert!(!hung.alive());
     // A hanging command must not outlive the lab.
     a.archive(&Archive::Hung).await?;
@@ -176,25 +122,14 @@ async fn a_frozen_server_accepts_and_says_nothing() -> Outcome {
     let kept = a.connect().await?;
     a.freeze_process(Backend::Postmaster).await?;
     a.query_on(&kept, "SELECT 1").await?;
-    assert!(
-        tokio::time::timeout(Duration::from_millis(500), a.connect())
-            .await
-            .is_err()
-    );
+    assert!(tokio::time::timeout(Duration::from_millis(500), a.connect()).await.is_err());
     a.thaw()?;
     // One process alone.
     let receiver = b.freeze_process(Backend::WalReceiver).await?;
-    let goal = a
-        .value("SELECT pg_current_wal_lsn()::text FROM txid_current()")
-        .await?;
+    let goal = a.value("SELECT pg_current_wal_lsn()::text FROM txid_current()").await?;
     a.sql("CREATE TABLE t (x int)").await?;
     assert!(receiver.alive());
-    let behind = b
-        .value(&format!(
-            "SELECT pg_last_wal_receive_lsn() <= '{}'",
-            goal.unwrap_or_default()
-        ))
-        .await?;
+    let behind = b.value(&format!("SELECT pg_last_wal_receive_lsn() <= '{}'", goal.unwrap_or_default())).await?;
     assert_eq!(behind.as_deref(), Some("t"));
     b.thaw()?;
     b.wait_caught_up(&a, SOON).await?;
@@ -209,9 +144,7 @@ async fn a_killed_primary_leaves_no_process_and_comes_back() -> Outcome {
     let (a, b) = pair(&lab, StandbyOptions::default()).await?;
     let writer = Writer::start(&a, 100).await?;
     wait_until("ten commits", SOON, async || {
-        (writer.commits() >= 10)
-            .then_some(())
-            .ok_or(writer.commits().to_string())
+        (writer.commits() >= 10).then_some(()).ok_or(writer.commits().to_string())
     })
     .await?;
     let sender = a.process_of(Backend::WalSender("b")).await?;
@@ -221,9 +154,7 @@ async fn a_killed_primary_leaves_no_process_and_comes_back() -> Outcome {
     a.start().await?;
     let before = writer.commits();
     wait_until("the writer to reconnect", SOON, async || {
-        (writer.commits() > before)
-            .then_some(())
-            .ok_or(writer.commits().to_string())
+        (writer.commits() > before).then_some(()).ok_or(writer.commits().to_string())
     })
     .await?;
     writer.stop().await;
@@ -231,10 +162,7 @@ async fn a_killed_primary_leaves_no_process_and_comes_back() -> Outcome {
     // The postmaster alone: its children end on their own.
     let sender = a.process_of(Backend::WalSender("b")).await?;
     a.kill_postmaster()?;
-    wait_until("orphans to end", SOON, async || {
-        (!sender.alive()).then_some(()).ok_or("alive".to_owned())
-    })
-    .await?;
+    wait_until("orphans to end", SOON, async || (!sender.alive()).then_some(()).ok_or("alive".to_owned())).await?;
     b.query("SELECT 1").await?;
     Ok(())
 }
@@ -253,10 +181,7 @@ async fn promotion_leaves_an_old_primary_that_diverges_or_rejoins() -> Outcome {
         log.contains("forked off").then_some(()).ok_or(log)
     })
     .await?;
-    assert_eq!(
-        a.value("SELECT pg_is_in_recovery()").await?.as_deref(),
-        Some("t")
-    );
+    assert_eq!(a.value("SELECT pg_is_in_recovery()").await?.as_deref(), Some("t"));
     Ok(())
 }
 
@@ -267,14 +192,8 @@ async fn replay_pauses_resumes_and_delays() -> Outcome {
     b.pause_replay().await?;
     a.sql("CREATE TABLE t (x int)").await?;
     wait_until("b to receive beyond what it replays", SOON, async || {
-        let row = b
-            .query("SELECT pg_last_wal_receive_lsn() > pg_last_wal_replay_lsn()")
-            .await?;
-        if row == [[Some("t".to_owned())]] {
-            Ok(())
-        } else {
-            Err(format!("{row:?}"))
-        }
+        let row = b.query("SELECT pg_last_wal_receive_lsn() > pg_last_wal_replay_lsn()").await?;
+        if row == [[Some("t".to_owned())]] { Ok(()) } else { Err(format!("{row:?}")) }
     })
     .await?;
     b.resume_replay().await?;
@@ -283,10 +202,7 @@ async fn replay_pauses_resumes_and_delays() -> Outcome {
     a.sql("INSERT INTO t VALUES (1)").await?;
     assert_eq!(b.value("SELECT x FROM t").await?, None);
     b.apply_delay(Duration::ZERO).await?;
-    wait_until("the row", SOON, async || {
-        Ok(b.value("SELECT x FROM t").await?.ok_or("none")?)
-    })
-    .await?;
+    wait_until("the row", SOON, async || Ok(b.value("SELECT x FROM t").await?.ok_or("none")?)).await?;
     Ok(())
 }
 
@@ -295,44 +211,28 @@ async fn a_wire_cuts_holds_delays_and_mends() -> Outcome {
     let lab = Lab::new()?;
     let a = lab.primary("a", ServerOptions::default()).await?;
     let wire = Wire::to(a.port()).await?;
-    let options = StandbyOptions {
-        through_port: Some(wire.port()),
-        ..Default::default()
-    };
+    let options = StandbyOptions { through_port: Some(wire.port()), ..Default::default() };
     let b = lab.standby_of(&a, "b", options).await?;
     a.wait_streaming("b", SOON).await?;
     wire.set(WireMode::Cut).await?;
     assert!(TcpStream::connect(("127.0.0.1", wire.port())).is_err());
-    wait_until(
-        "b to lose its receiver",
-        SOON,
-        async || match receiver_state(&b).await? {
-            None => Ok(()),
-            state => Err(format!("{state:?}")),
-        },
-    )
+    wait_until("b to lose its receiver", SOON, async || match receiver_state(&b).await? {
+        None => Ok(()),
+        state => Err(format!("{state:?}")),
+    })
     .await?;
     wire.set(WireMode::Pass).await?;
     a.wait_streaming("b", SOON).await?;
     // Lost replies: the standby goes on, its answers do not arrive.
-    for mode in [
-        WireMode::BlackHole,
-        WireMode::BlackHoleRequests,
-        WireMode::BlackHoleReplies,
-    ] {
+    for mode in [WireMode::BlackHole, WireMode::BlackHoleRequests, WireMode::BlackHoleReplies] {
         let through = connect(wire.port()).await.unwrap();
         wire.set(mode).await?;
-        assert!(
-            tokio::time::timeout(Duration::from_millis(300), through.simple_query("SELECT 1"))
-                .await
-                .is_err()
-        );
+        assert!(tokio::time::timeout(Duration::from_millis(300), through.simple_query("SELECT 1")).await.is_err());
         wire.set(WireMode::Pass).await?;
         through.simple_query("SELECT 1").await.unwrap();
     }
     let through = connect(wire.port()).await.unwrap();
-    wire.set(WireMode::Delay(Duration::from_millis(200)))
-        .await?;
+    wire.set(WireMode::Delay(Duration::from_millis(200))).await?;
     let asked = Instant::now();
     through.simple_query("SELECT 1").await.unwrap();
     assert!(asked.elapsed() >= Duration::from_millis(400));
@@ -349,16 +249,8 @@ async fn connect(port: u16) -> Result<tokio_postgres::Client, tokio_postgres::Er
 #[tokio::test]
 async fn a_server_that_cannot_start_says_why() -> Outcome {
     let lab = Lab::new()?;
-    let failed = lab
-        .primary(
-            "a",
-            ServerOptions::default().set("shared_buffers", "nonsense"),
-        )
-        .await;
-    let text = failed
-        .err()
-        .map(|error| error.to_string())
-        .unwrap_or_default();
+    let failed = lab.primary("a", ServerOptions::default().set("shared_buffers", "nonsense")).await;
+    let text = failed.err().map(|error| error.to_string()).unwrap_or_default();
     assert!(text.contains("shared_buffers"), "{text}");
     Ok(())
 }
@@ -367,18 +259,13 @@ async fn a_server_that_cannot_start_says_why() -> Outcome {
 async fn a_standby_without_its_wal_stays_starting() -> Outcome {
     let lab = Lab::new()?;
     let a = lab.primary("a", ServerOptions::default()).await?;
-    let options = StandbyOptions {
-        archive_only: true,
-        restore_command: Some("sleep 600".to_owned()),
-        ..Default::default()
-    };
+    let options =
+        StandbyOptions { archive_only: true, restore_command: Some("sleep 600".to_owned()), ..Default::default() };
     let b = lab.standby_made(&a, "b", options).await?;
     b.spawn()?;
-    wait_until("b to say that it starts", SOON, async || {
-        match b.query("SELECT 1").await {
-            Err(error) if error.to_string().contains("57P03") => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
+    wait_until("b to say that it starts", SOON, async || match b.query("SELECT 1").await {
+        Err(error) if error.to_string().contains("57P03") => Ok(()),
+        other => Err(format!("{other:?}")),
     })
     .await?;
     Ok(())
@@ -401,17 +288,9 @@ async fn servers_have_one_identity_unless_asked() -> Outcome {
     let lab = Lab::new()?;
     let mut seen = Vec::new();
     let fresh = ServerOptions::default().fresh_identity();
-    for (name, options) in [
-        ("a", ServerOptions::default()),
-        ("b", ServerOptions::default()),
-        ("c", fresh),
-    ] {
+    for (name, options) in [("a", ServerOptions::default()), ("b", ServerOptions::default()), ("c", fresh)] {
         let server = lab.primary(name, options).await?;
-        seen.push(
-            server
-                .value("SELECT system_identifier::text FROM pg_control_system()")
-                .await?,
-        );
+        seen.push(server.value("SELECT system_identifier::text FROM pg_control_system()").await?);
     }
     assert!(seen[0] == seen[1] && seen[1] != seen[2], "{seen:?}");
     Ok(())
@@ -419,15 +298,9 @@ async fn servers_have_one_identity_unless_asked() -> Outcome {
 
 #[tokio::test]
 async fn a_time_out_says_what_was_awaited_and_last_seen() {
-    let error = wait_until("the moon", Duration::from_millis(50), async || {
-        Err::<(), _>("a cloud".to_owned())
-    })
-    .await;
+    let error = wait_until("the moon", Duration::from_millis(50), async || Err::<(), _>("a cloud".to_owned())).await;
     let text = error.unwrap_err().to_string();
-    assert!(
-        text.contains("the moon") && text.contains("a cloud"),
-        "{text}"
-    );
+    assert!(text.contains("the moon") && text.contains("a cloud"), "{text}");
 }
 
 #[tokio::test]
@@ -447,16 +320,10 @@ async fn a_lab_leaves_nothing_after_stop_drop_and_panic() -> Outcome {
     let panicking = tokio::spawn(async {
         let lab = Lab::new().unwrap();
         let a = lab.primary("a", ServerOptions::default()).await.unwrap();
-        std::panic::panic_any((
-            lab.path().to_owned(),
-            a.process_of(Backend::Checkpointer).await.unwrap(),
-        ));
+        std::panic::panic_any((lab.path().to_owned(), a.process_of(Backend::Checkpointer).await.unwrap()));
     });
     let payload = panicking.await.unwrap_err().into_panic();
-    let (path, process) = payload
-        .downcast::<(std::path::PathBuf, ProcessId)>()
-        .map(|p| *p)
-        .unwrap();
+    let (path, process) = payload.downcast::<(std::path::PathBuf, ProcessId)>().map(|p| *p).unwrap();
     paths.push(path);
     processes.push(process);
     assert!(paths.iter().all(|path| !path.exists()), "{paths:?}");
@@ -470,17 +337,10 @@ async fn a_killed_run_is_reaped_by_the_next() -> Outcome {
     const CHILD: &str = "LAB_TEST_VICTIM";
     if let Some(report) = std::env::var_os(CHILD) {
         let lab = Lab::new()?;
-        let a = lab
-            .primary("a", ServerOptions::default().archive(&Archive::Hung))
-            .await?;
+        let a = lab.primary("a", ServerOptions::default().archive(&Archive::Hung)).await?;
         a.switch_wal().await?;
         let checkpointer = a.process_of(Backend::Checkpointer).await?;
-        let text = format!(
-            "{} {} {}",
-            checkpointer.pid,
-            checkpointer.started,
-            lab.path().display()
-        );
+        let text = format!("{} {} {}", checkpointer.pid, checkpointer.started, lab.path().display());
         std::fs::write(Path::new(&report).with_extension("part"), text).unwrap();
         std::fs::rename(Path::new(&report).with_extension("part"), &report).unwrap();
         std::future::pending::<()>().await;
@@ -497,10 +357,7 @@ async fn a_killed_run_is_reaped_by_the_next() -> Outcome {
     .await?;
     let mut words = text.splitn(3, ' ');
     let mut number = || words.next().unwrap().parse::<u64>().unwrap();
-    let server = ProcessId {
-        pid: i32::try_from(number()).unwrap(),
-        started: number(),
-    };
+    let server = ProcessId { pid: i32::try_from(number()).unwrap(), started: number() };
     let left = Path::new(words.next().unwrap()).to_owned();
     // A lab whose owner lives is left alone.
     assert!(!reap_leftovers().contains(&left) && server.alive());

@@ -4,11 +4,13 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | vocabulary | [`pg`]`::{lsn, records, version}`, [`metric`]`::{family, sample, histogram}`, [`clock`] |
-//! | pure | [`collector`] |
+//! | vocabulary | [`pg`]`::{lsn, records, version, failure}`, [`metric`]`::{family, sample, histogram}`, [`clock`], [`nearest`] |
+//! | pure | [`collector`], [`pg`]`::conninfo`, [`config`]`::{raw, settings}` |
+//! | adapters | [`pg`]`::{dsn, tls, connect_error}`, [`config`]`::load` |
 
 pub mod clock;
 pub mod collector;
+pub mod config;
 pub mod demo;
 pub mod lab;
 pub mod metric;

@@ -48,6 +48,8 @@ pub trait Collector: Sync {
     fn pace(&self) -> Pace;
     /// The statement: constant, right on a primary and on a standby, every column cast to text.
     fn sql(&self) -> &'static VersionedSql;
+    /// The views and functions that the facts come from, for people.
+    fn source(&self) -> &'static str;
     /// What the role must be granted for this collector, for `deploy/grants.sql` and the word at start; `None` if nothing.
     fn grant(&self) -> Option<&'static str>;
     /// The families that `samples` may add.

@@ -112,6 +112,10 @@ impl super::Collector for Collector {
         &SQL
     }
 
+    fn source(&self) -> &'static str {
+        "pg_is_in_recovery() and the WAL position functions"
+    }
+
     fn grant(&self) -> Option<&'static str> {
         None
     }

@@ -79,6 +79,10 @@ impl super::Collector for Collector {
         &SQL
     }
 
+    fn source(&self) -> &'static str {
+        "pg_replication_slots"
+    }
+
     fn grant(&self) -> Option<&'static str> {
         None
     }

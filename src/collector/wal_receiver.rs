@@ -64,6 +64,10 @@ impl super::Collector for Collector {
         &SQL
     }
 
+    fn source(&self) -> &'static str {
+        "pg_stat_wal_receiver"
+    }
+
     fn grant(&self) -> Option<&'static str> {
         Some("pg_monitor")
     }

@@ -3,4 +3,8 @@
 mod archiving;
 mod bootstrap;
 mod lab;
+mod lag;
 mod record;
+mod state;
+mod truth;
+mod watch;

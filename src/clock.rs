@@ -39,9 +39,22 @@ impl Mono {
 }
 
 /// Wall time in microseconds since the Unix epoch: for people and for comparing with server timestamps, never for measuring.
+/// Serialized as seconds since the epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(into = "f64", from = "f64")]
 pub struct Wall(i64);
+
+impl From<Wall> for f64 {
+    fn from(wall: Wall) -> Self {
+        wall.as_seconds()
+    }
+}
+
+impl From<f64> for Wall {
+    fn from(seconds: f64) -> Self {
+        Self::from_seconds(seconds)
+    }
+}
 
 impl Wall {
     /// The clock's present reading.

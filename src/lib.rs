@@ -4,13 +4,22 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | vocabulary | [`pg`]`::{lsn, records, version}`, [`metric`]`::{family, sample, histogram}`, [`clock`] |
-//! | pure | [`collector`] |
+//! | vocabulary | [`pg`]`::{lsn, records, version, failure}`, [`metric`]`::{family, sample, histogram}`, [`clock`], [`nearest`] |
+//! | pure | [`collector`], [`cluster`], [`metric`]`::{catalog, own}`, [`pg`]`::conninfo`, [`config`]`::{raw, settings}` |
+//! | adapters | [`pg`]`::{dsn, tls, connect_error, session}`, [`metric`]`::exposition`, [`config`]`::load` |
+//! | drivers | [`observe`], [`http`], [`lab`] |
+//! | wiring | [`app`], [`demo`], [`cli`], `main` |
 
+pub mod app;
+pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod collector;
+pub mod config;
 pub mod demo;
+pub mod http;
 pub mod lab;
 pub mod metric;
 pub mod nearest;
+pub mod observe;
 pub mod pg;

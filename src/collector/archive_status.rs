@@ -47,6 +47,10 @@ impl super::Collector for Collector {
         &SQL
     }
 
+    fn source(&self) -> &'static str {
+        "pg_ls_archive_statusdir()"
+    }
+
     fn grant(&self) -> Option<&'static str> {
         Some("pg_monitor")
     }

@@ -76,6 +76,10 @@ impl super::Collector for Collector {
         &SQL
     }
 
+    fn source(&self) -> &'static str {
+        "pg_stat_archiver"
+    }
+
     fn grant(&self) -> Option<&'static str> {
         None
     }

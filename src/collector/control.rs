@@ -47,6 +47,10 @@ impl super::Collector for Collector {
         &SQL
     }
 
+    fn source(&self) -> &'static str {
+        "pg_control_system(), pg_control_checkpoint(), pg_control_recovery()"
+    }
+
     fn grant(&self) -> Option<&'static str> {
         None
     }

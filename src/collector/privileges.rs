@@ -37,6 +37,10 @@ impl super::Collector for Collector {
         &SQL
     }
 
+    fn source(&self) -> &'static str {
+        "pg_roles"
+    }
+
     fn grant(&self) -> Option<&'static str> {
         None
     }

@@ -2,6 +2,7 @@
 
 use super::snapshot::{Exchange, Fact, NodeView, Recovery, ReplayPause, Snapshot};
 use super::{CollectError, Pace};
+use crate::clock::Moment;
 use crate::metric::family::{Family, Kind, Observers, Unit};
 use crate::metric::sample::Samples;
 use crate::pg::lsn::{Lsn, Timeline};
@@ -111,6 +112,10 @@ impl super::Collector for Collector {
         &SQL
     }
 
+    fn source(&self) -> &'static str {
+        "pg_is_in_recovery() and the WAL position functions"
+    }
+
     fn grant(&self) -> Option<&'static str> {
         None
     }
@@ -162,7 +167,8 @@ fn decode(row: &Record<'_>, exchange: Exchange) -> Result<Recovery, DecodeError>
             Some(need(row.lsn("flush_lsn")?, "flush_lsn")?),
         )
     };
-    let midpoint = (exchange.sent.wall.as_seconds() + exchange.received.wall.as_seconds()) / 2.0;
+    // Two differences of microseconds stay exact where a sum of two times since the epoch would not.
+    let since = |ours: Moment| server_time.seconds_since(ours.wall);
     Ok(Recovery {
         in_recovery,
         timeline,
@@ -173,7 +179,7 @@ fn decode(row: &Record<'_>, exchange: Exchange) -> Result<Recovery, DecodeError>
         pause: row.text("pause")?.filter(|_| in_recovery).and_then(pause),
         last_xact_replay: row.epoch("last_xact_replay")?,
         server_time,
-        clock_offset_seconds: server_time.as_seconds() - midpoint,
+        clock_offset_seconds: (since(exchange.sent) + since(exchange.received)) / 2.0,
         started_at: need(row.epoch("started_at")?, "started_at")?,
     })
 }
@@ -219,4 +225,18 @@ fn timeline(view: &NodeView<'_>, recovery: &Recovery) -> Option<Timeline> {
         return recovery.timeline;
     }
     view.fresh(&view.snapshot.wal_receiver, Pace::Fast)?.as_ref()?.received_tli
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeline_is_hexadecimal() {
+        assert_eq!(hexadecimal("0000001A"), Ok(Timeline(26)));
+        assert_eq!(hexadecimal("FFFFFFFF"), Ok(Timeline(u32::MAX)));
+        for text in ["", "1A", "+000001A", "0000001G", "00000001000000000000000C"] {
+            assert!(hexadecimal(text).is_err(), "{text}");
+        }
+    }
 }

@@ -26,6 +26,10 @@ impl super::Collector for Collector {
         &SQL
     }
 
+    fn source(&self) -> &'static str {
+        "current_setting()"
+    }
+
     fn grant(&self) -> Option<&'static str> {
         None
     }

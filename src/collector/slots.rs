@@ -79,6 +79,10 @@ impl super::Collector for Collector {
         &SQL
     }
 
+    fn source(&self) -> &'static str {
+        "pg_replication_slots"
+    }
+
     fn grant(&self) -> Option<&'static str> {
         None
     }
@@ -107,7 +111,9 @@ impl super::Collector for Collector {
             samples.known(&UNCONFIRMED, &labels, beyond(slot.confirmed_flush_lsn));
             samples.flag(&ACTIVE, &labels, slot.active);
             samples.states(&WAL_STATUS, &labels, WAL_STATES, wal_state(view, slot));
-            samples.known(&SAFE, &labels, slot.safe_wal_size.map(|size| size as f64));
+            // The server tells a size for a slot that holds nothing too; it means nothing.
+            let safe = slot.safe_wal_size.filter(|_| slot.restart_lsn.is_some());
+            samples.known(&SAFE, &labels, safe.map(|size| size as f64));
         }
     }
 }

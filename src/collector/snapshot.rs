@@ -56,13 +56,17 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// The slots; none while they were never read.
+    pub fn slots(&self) -> &[Slot] {
+        self.slots.as_ref().map_or(&[], |fact| fact.value.as_slice())
+    }
+
     /// The walsenders that feed a standby, or what connects as one: neither base backups nor logical replication.
     ///
     /// A logical walsender always holds a logical slot, so its pid is such a slot's `active_pid`. The slots are read next after
     /// the walsenders; without them every walsender that streams counts as physical.
     pub fn physical_walsenders(&self) -> impl Iterator<Item = &Walsender> {
-        let slots = self.slots.as_ref().map_or(&[][..], |fact| &fact.value);
-        let logical = move |pid| slots.iter().any(|slot| slot.kind == "logical" && slot.active_pid == Some(pid));
+        let logical = |pid| self.slots().iter().any(|slot| slot.kind == "logical" && slot.active_pid == Some(pid));
         let walsenders = self.walsenders.as_ref().map_or(&[][..], |fact| &fact.value);
         walsenders.iter().filter(move |walsender| !walsender.is_base_backup() && !logical(walsender.pid))
     }

@@ -25,7 +25,8 @@ static UP: Family = Family {
 
 static STATE: Family = Family {
     name: "pgvigil_wal_receiver_state",
-    help: "State of a standby's walreceiver, 1 for the present one; none: no process, waiting for more than seconds: diverged.",
+    help: "State of a standby's walreceiver, 1 for the present one; none: no process, waiting for more than seconds: diverged; \
+           absent on a primary.",
     kind: Kind::Gauge,
     unit: Unit::None,
     labels: &["cluster", "node", "state"],
@@ -43,18 +44,8 @@ static MESSAGE_AGE: Family = Family {
 
 static FAMILIES: [&Family; 3] = [&UP, &STATE, &MESSAGE_AGE];
 
-const STATES: &[&str] = &[
-    "none",
-    "stopped",
-    "starting",
-    "connecting",
-    "streaming",
-    "waiting",
-    "restarting",
-    "stopping",
-    "not_in_recovery",
-    "unknown",
-];
+const STATES: &[&str] =
+    &["none", "stopped", "starting", "connecting", "streaming", "waiting", "restarting", "stopping", "unknown"];
 
 /// The collector.
 #[derive(Debug)]
@@ -71,6 +62,10 @@ impl super::Collector for Collector {
 
     fn sql(&self) -> &'static VersionedSql {
         &SQL
+    }
+
+    fn source(&self) -> &'static str {
+        "pg_stat_wal_receiver"
     }
 
     fn grant(&self) -> Option<&'static str> {
@@ -90,20 +85,17 @@ impl super::Collector for Collector {
     fn samples(&self, view: &NodeView<'_>, samples: &mut Samples) {
         let labels = view.labels();
         let recovery = view.fresh(&view.snapshot.recovery, Pace::Fast);
+        if recovery.is_some_and(|recovery| !recovery.in_recovery) {
+            return;
+        }
         let receiver = view.fresh(&view.snapshot.wal_receiver, Pace::Fast);
-        let state = match (recovery, receiver) {
-            (Some(recovery), _) if !recovery.in_recovery => "not_in_recovery",
-            (Some(_), Some(None)) => "none",
-            (Some(_), Some(Some(receiver))) => {
-                *STATES.iter().find(|state| **state == receiver.status).unwrap_or(&"unknown")
-            }
-            _ => "unknown",
+        let state = match receiver.filter(|_| recovery.is_some()) {
+            None => "unknown",
+            Some(None) => "none",
+            Some(Some(receiver)) => STATES.iter().find(|state| **state == receiver.status).unwrap_or(&"unknown"),
         };
         samples.states(&STATE, &labels, STATES, state);
         let (Some(recovery), Some(receiver)) = (recovery, receiver) else { return };
-        if !recovery.in_recovery {
-            return;
-        }
         samples.flag(&UP, &labels, state == "streaming");
         let Some(receiver) = receiver else { return };
         let age = receiver.last_msg_receipt_time.map(|receipt| {

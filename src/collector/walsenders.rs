@@ -93,6 +93,10 @@ impl super::Collector for Collector {
         &SQL
     }
 
+    fn source(&self) -> &'static str {
+        "pg_stat_replication"
+    }
+
     fn grant(&self) -> Option<&'static str> {
         Some("pg_monitor")
     }

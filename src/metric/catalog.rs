@@ -1,10 +1,12 @@
 //! Every metric family that there is. Rules, dashboards, runbooks and `docs/metrics.md` are checked against it.
 
 use super::family::Family;
+use super::own;
+use crate::cluster;
 use crate::collector::COLLECTORS;
 
 /// The families of other modules than collectors, a slice for each module.
-static OTHERS: &[&[&Family]] = &[];
+static OTHERS: &[&[&Family]] = &[cluster::families::FAMILIES, own::FAMILIES];
 
 /// All families, those of one module together, each once.
 pub fn families() -> Vec<&'static Family> {

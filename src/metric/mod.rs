@@ -4,4 +4,5 @@ pub mod catalog;
 pub mod exposition;
 pub mod family;
 pub mod histogram;
+pub mod own;
 pub mod sample;

@@ -122,6 +122,7 @@ causes! {
     StatementTimeout "statement_timeout" Timeout "the server cancelled our statement: statement_timeout, or somebody's pg_cancel_backend"
     LockTimeout "lock_timeout" Timeout "our statement waited for a lock longer than lock_timeout"
     Local "local" Unknown "this machine lacks what a connection needs (descriptors, ports or memory): it says nothing about the server"
+    Config "config" Unknown "how to reach the node cannot be read: correct its dsn, its dsn_file or the files that they name"
     Tls "tls" Rejecting "no TLS session could be made: compare sslmode and sslrootcert with the server's ssl settings and certificate"
     Starting "starting" Starting "the server is starting, or a standby has not reached consistency"
     Recovering "recovering" Starting "the server recovers from the crash of one of its processes"

@@ -7,5 +7,6 @@ pub mod failure;
 pub mod lsn;
 mod passfile;
 pub mod records;
+pub mod session;
 pub mod tls;
 pub mod version;

@@ -3,6 +3,7 @@
 mod verify;
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,6 +28,18 @@ pub enum SslMode {
     VerifyCa,
     /// TLS with a certificate that the root certificate vouches for and that names the host.
     VerifyFull,
+}
+
+impl fmt::Display for SslMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Disable => "disable",
+            Self::Prefer => "prefer",
+            Self::Require => "require",
+            Self::VerifyCa => "verify-ca",
+            Self::VerifyFull => "verify-full",
+        })
+    }
 }
 
 /// What a TLS session to one server needs. Files are read when a connector is made, so that renewed ones count at the next login.

@@ -1,3 +1,13 @@
 //! All integration tests, in one binary. Tests under `live::` start real servers; the others need none.
 
+// All of this is test code; clippy takes only the functions marked #[test] for that.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod architecture;
+mod config;
+mod contract;
+mod decode;
+mod fixture;
+mod golden;
 mod live;
+mod series;

@@ -11,7 +11,7 @@ SELECT archived_count::text AS archived_count,
        CASE WHEN current_setting('archive_mode') = 'off' THEN 'unset'
             WHEN btrim(current_setting('archive_library')) <> '' THEN 'set'
             WHEN btrim(current_setting('archive_command'), E' \t\r\n') = '' THEN 'unset'
-            WHEN btrim(current_setting('archive_command'), E' \t\r\n') ~ '^(cd +\.|exit( +0)?|rem( .*)?|#.*|(:|true|/bin/true|/usr/bin/true|echo|/bin/echo|/usr/bin/echo)( [^][;&|<>`$()\r\n]*)?)( *;)*( +#[^\n]*)?$' THEN 'noop'
+            WHEN btrim(current_setting('archive_command'), E' \t\r\n') ~ '^(cd +\.|exit( +0)?|#.*|(:|true|/bin/true|/usr/bin/true|echo|/bin/echo|/usr/bin/echo)( [^][;&|<>`$()\r\n]*)?)( *;)*( +#[^\n]*)?$' THEN 'noop'
             ELSE 'set' END::text AS command,
        extract(epoch FROM clock_timestamp())::text AS server_time
   FROM pg_stat_archiver

@@ -1,0 +1,32 @@
+-- The role that pgvigil logs in as. Run it once as a superuser on the primary (psql -d postgres -f grants.sql); the standbys get
+-- it by replication. Running it again does no harm. Then give the role a password (\password pgvigil), or let it log in by
+-- certificate, and allow it in pg_hba.conf of every node.
+
+DO $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgvigil') THEN
+    CREATE ROLE pgvigil;
+  END IF;
+END
+$$;
+
+-- One pgvigil keeps two connections to a node and opens a third for a moment every login_interval, to see whether people can
+-- still log in. After a cut-off the server may hold the old ones for a while: hence two to spare. With a second observer, double it.
+ALTER ROLE pgvigil LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION CONNECTION LIMIT 5;
+
+-- Needed only where CONNECT was taken from PUBLIC; name the database of the DSN.
+GRANT CONNECT ON DATABASE postgres TO pgvigil;
+
+-- Without pg_monitor the role sees rows whose cells are NULL, and pgvigil says so instead of showing a lag of 0. Then missing are:
+--   pg_stat_replication          pgvigil_walsender_state, pgvigil_walsender_sync_state, pgvigil_walsender_lag_seconds,
+--                                pgvigil_walsender_lag_bytes, pgvigil_walsender_reply_timestamp_seconds,
+--                                pgvigil_walsender_start_time_seconds
+--   pg_stat_wal_receiver         pgvigil_wal_receiver_up, pgvigil_wal_receiver_state,
+--                                pgvigil_wal_receiver_last_message_age_seconds, pgvigil_node_timeline of a standby
+--   pg_ls_archive_statusdir()    pgvigil_archive_ready_segments, pgvigil_archive_oldest_ready_age_seconds, and
+--                                pgvigil_archive_state cannot tell ok or hung from unknown
+-- Everything else needs no grant: positions, recovery, slots, the archiver's counters, the control file.
+--
+-- pg_monitor can also read primary_conninfo, which on a standby may hold the replication password in clear. pgvigil never asks
+-- for it; where the role itself must not be able to, keep that password in a passfile.
+GRANT pg_monitor TO pgvigil;

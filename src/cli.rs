@@ -1,0 +1,107 @@
+//! The command line: what was said, and which part of the house does it.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{self, Environment};
+use crate::{app, demo};
+
+/// Something was found or refused.
+const REFUSED: u8 = 1;
+/// Wrong usage or a bad config.
+const BAD_CONFIG: u8 = 2;
+
+/// True replication lag, WAL archive state and guarded failover for PostgreSQL.
+#[derive(Debug, Parser)]
+#[command(name = "pgvigil", version, arg_required_else_help = true)]
+struct Cli {
+    /// The config file; without one pgvigil.yml, then /etc/pgvigil/pgvigil.yml, then libpq's environment (PGHOST, PGUSER, …).
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How much is logged: error, warn, info, debug, or a filter such as pgvigil::observe=debug.
+    #[arg(long, global = true, value_name = "LEVEL", env = "RUST_LOG", default_value = "info")]
+    log: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch the clusters of the config and answer over HTTP.
+    Serve,
+    /// Say whether the config is good, without asking any server.
+    Check,
+    /// Start a private cluster with pgvigil and Prometheus, and break it.
+    Demo {
+        #[command(subcommand)]
+        command: Option<DemoCommand>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum DemoCommand {
+    /// Break or mend something in the demo that runs in another terminal.
+    Fault {
+        /// What to break or mend.
+        #[arg(value_enum)]
+        name: demo::Fault,
+    },
+}
+
+/// Does what the command line says. Exit: 0 good, 1 findings or refusal, 2 usage or bad config.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = match EnvFilter::try_new(&cli.log) {
+        Ok(filter) => filter,
+        Err(error) => return fail(BAD_CONFIG, &format!("--log {}: {error}", cli.log)),
+    };
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(REFUSED, &format!("cannot start threads: {error}")),
+    };
+    let config = cli.config.as_deref();
+    match cli.command {
+        Command::Serve => serve(&runtime, config),
+        Command::Check => check(config),
+        Command::Demo { command: None } => exit(runtime.block_on(demo::run(demo::Options::default()))),
+        Command::Demo { command: Some(DemoCommand::Fault { name }) } => exit(runtime.block_on(demo::fault(name))),
+    }
+}
+
+fn serve(runtime: &tokio::runtime::Runtime, config: Option<&Path>) -> ExitCode {
+    let environment = Environment::of_this_process();
+    let report = match config::check(config, &environment) {
+        Ok(report) => report,
+        Err(error) => return fail(BAD_CONFIG, &error.to_string()),
+    };
+    for note in &report.notes {
+        tracing::warn!("{note}");
+    }
+    exit(runtime.block_on(app::serve(report.settings, environment)).map(|()| ExitCode::SUCCESS))
+}
+
+fn check(config: Option<&Path>) -> ExitCode {
+    match config::check(config, &Environment::of_this_process()) {
+        Ok(report) => match write!(std::io::stdout(), "{report}") {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::from(REFUSED),
+        },
+        Err(error) => fail(BAD_CONFIG, &error.to_string()),
+    }
+}
+
+fn exit(result: anyhow::Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| fail(REFUSED, &format!("{error:#}")))
+}
+
+fn fail(code: u8, message: &str) -> ExitCode {
+    // With nobody left to read it there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "pgvigil: {message}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,308 @@
+//! The verdicts on a cluster, from what is known and `now`. Pure; a scrape and a tick ask the same question.
+
+use serde::Serialize;
+
+use super::facts::NodeFacts;
+use super::lag::{At, StandbyLag, Unknown, Yardstick};
+use super::layout::Layout;
+use super::loss::{Loss, loss};
+use super::memory::Memory;
+use crate::clock::Moment;
+use crate::collector::snapshot::Walsender;
+use crate::pg::failure::NodeState;
+use crate::pg::lsn::{Lsn, Timeline};
+
+/// A verdict of three values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// No.
+    No,
+    /// Yes.
+    Yes,
+    /// It cannot be said.
+    Unknown,
+}
+
+impl Verdict {
+    /// The values of a label `state`.
+    pub const ALL: [&'static str; 3] = ["no", "yes", "unknown"];
+
+    /// The value of the label `state`.
+    pub const fn as_str(self) -> &'static str {
+        Self::ALL[self as usize]
+    }
+}
+
+/// The verdicts on one cluster.
+#[derive(Clone, Debug, Serialize)]
+pub struct Assessment {
+    /// The nodes, in the order of the configuration.
+    pub nodes: Vec<NodeAssessment>,
+    /// The node whose WAL is the measure: the fresh primary of the newest timeline, else the last one seen.
+    pub primary: Option<String>,
+    /// How many nodes are seen writing.
+    pub primaries: usize,
+    /// Whether more than one node of this system writes. Unknown while any node is not seen.
+    pub split_brain: Verdict,
+    /// What a failover now would lose; `None` where it is not known.
+    pub failover_loss: Option<Loss>,
+    /// Each expected standby and each connected one.
+    pub standbys: Vec<Connection>,
+}
+
+/// The verdicts on one node.
+#[derive(Clone, Debug, Serialize)]
+pub struct NodeAssessment {
+    /// The node's name.
+    pub name: String,
+    /// The verdict on the node.
+    pub state: &'static str,
+    /// Whether a fresh reading exists.
+    pub up: bool,
+    /// Whether it is the primary that all are measured by.
+    pub is_primary: bool,
+    /// The lag of a standby; `None` for the primary.
+    pub lag: Option<StandbyLag>,
+    /// Whether it has WAL that the primary's timeline does not have.
+    pub diverged: Option<Verdict>,
+}
+
+/// Whether a standby is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Connection {
+    /// The node's name, or the application name of a standby that nobody configured.
+    pub standby: String,
+    /// Whether it is missed when it is not connected.
+    pub expected: bool,
+    /// Whether a walsender for it, or its own live stream, is seen.
+    pub connected: bool,
+    /// Whether several walsenders claim the name.
+    pub name_conflict: bool,
+}
+
+/// Everything that the verdicts are made of.
+pub struct Evidence<'a> {
+    /// Who is who.
+    pub layout: &'a Layout,
+    /// What is known of each node.
+    pub facts: &'a [NodeFacts],
+    /// What is remembered.
+    pub memory: &'a Memory,
+    /// The present.
+    pub now: Moment,
+    /// Facts seen earlier count for nothing.
+    pub not_before: Moment,
+    /// Whether our own loop was late and no full round of readings was made since: every verdict is unknown.
+    pub blind: bool,
+}
+
+impl Evidence<'_> {
+    /// All verdicts; lags are those at `at`.
+    pub fn assess(&self, at: At) -> Assessment {
+        let writers = self.writers();
+        let primary = self.primary(&writers);
+        let primary_fresh = primary.is_some_and(|primary| writers.contains(&primary));
+        let yardstick =
+            Yardstick { history: &self.memory.history, primary_fresh, timing: self.layout.timing, now: self.now, at };
+        let node = |index: usize| self.node(index, primary, &writers, &yardstick);
+        Assessment {
+            nodes: (0..self.facts.len()).map(node).collect(),
+            primary: primary.map(|index| self.layout.members[index].name.clone()),
+            primaries: writers.len(),
+            split_brain: self.split_brain(&writers),
+            failover_loss: primary.and_then(|primary| self.failover_loss(primary, &yardstick)),
+            standbys: self.connections(primary),
+        }
+    }
+
+    /// Whether the node was read freshly.
+    pub fn is_fresh(&self, index: usize) -> bool {
+        !self.blind && self.facts[index].is_fresh(self.now, self.layout.timing.fast_window(), self.not_before)
+    }
+
+    /// The walsenders of a fresh node that serve standbys, each with the member that it serves if it is one of ours.
+    pub fn walsenders(&self, index: usize) -> impl Iterator<Item = (&Walsender, Option<usize>)> {
+        let (facts, layout) = (&self.facts[index], self.layout);
+        let fresh = self.is_fresh(index) && facts.snapshot.walsenders.as_ref().map(|fact| fact.seen) == facts.read;
+        let walsenders = fresh.then(|| facts.snapshot.physical_walsenders()).into_iter().flatten();
+        walsenders.map(move |walsender| (walsender, layout.member_of(walsender, facts.snapshot.slots())))
+    }
+
+    /// The nodes that are seen writing, of this system.
+    fn writers(&self) -> Vec<usize> {
+        (0..self.facts.len())
+            .filter(|index| self.is_fresh(*index) && !self.is_foreign(*index))
+            .filter(|index| self.written_timeline(*index).is_some())
+            .collect()
+    }
+
+    fn written_timeline(&self, index: usize) -> Option<Timeline> {
+        let recovery = &self.facts[index].snapshot.recovery.as_ref()?.value;
+        recovery.timeline.filter(|_| !recovery.in_recovery)
+    }
+
+    fn is_foreign(&self, index: usize) -> bool {
+        let control = self.facts[index].snapshot.control.as_ref();
+        let own = control.map(|control| &control.value.system_identifier);
+        own.zip(self.memory.system_identifier.as_ref()).is_some_and(|(own, cluster)| own != cluster)
+    }
+
+    fn primary(&self, writers: &[usize]) -> Option<usize> {
+        let newest = writers.iter().copied().max_by_key(|index| self.written_timeline(*index));
+        let remembered = || {
+            let name = self.memory.primary.as_ref()?;
+            self.layout.members.iter().position(|member| member.name == *name)
+        };
+        newest.or_else(remembered)
+    }
+
+    fn split_brain(&self, writers: &[usize]) -> Verdict {
+        match writers.len() {
+            2.. => Verdict::Yes,
+            _ if (0..self.facts.len()).all(|index| self.is_fresh(index)) => Verdict::No,
+            _ => Verdict::Unknown,
+        }
+    }
+
+    fn node(
+        &self,
+        index: usize,
+        primary: Option<usize>,
+        writers: &[usize],
+        yardstick: &Yardstick<'_>,
+    ) -> NodeAssessment {
+        let name = self.layout.members[index].name.clone();
+        let state = match self.blind {
+            true => NodeState::Unknown,
+            false => self.facts[index].state(self.now, self.layout.timing.fast_window(), self.not_before),
+        };
+        let is_primary = primary == Some(index);
+        let lag = (!is_primary).then(|| self.lag(index, primary, writers, yardstick));
+        let diverged = lag.map(|lag| match lag.received.seconds {
+            Err(Unknown::Diverged) => Verdict::Yes,
+            Ok(_) => Verdict::No,
+            Err(_) => Verdict::Unknown,
+        });
+        NodeAssessment { name, state: state.as_str(), up: self.is_fresh(index), is_primary, lag, diverged }
+    }
+
+    fn lag(&self, index: usize, primary: Option<usize>, writers: &[usize], yardstick: &Yardstick<'_>) -> StandbyLag {
+        let newest = primary.and_then(|primary| self.written_timeline(primary));
+        if self.blind {
+            return StandbyLag::unknown(Unknown::NotObserved);
+        }
+        if self.is_foreign(index) {
+            return StandbyLag::unknown(Unknown::ForeignSystem);
+        }
+        if writers.iter().filter(|writer| self.written_timeline(**writer) == newest).count() > 1 {
+            return StandbyLag::unknown(Unknown::AmbiguousPrimary);
+        }
+        let remembered = self.memory.node(&self.layout.members[index].name);
+        if writers.contains(&index) {
+            // A second primary: what it wrote itself beyond the fork is its divergence.
+            let beyond =
+                remembered.written.and_then(|(timeline, lsn)| Some(lsn > yardstick.history.fork_of(timeline)?));
+            let diverged = beyond == Some(true);
+            return StandbyLag::unknown(if diverged { Unknown::Diverged } else { Unknown::Position });
+        }
+        let own_window = self.layout.timing.fast_window();
+        if let Some(position) = remembered.fresh(self.now, own_window, self.not_before) {
+            return yardstick.measure(&position, &remembered);
+        }
+        match remembered.latest() {
+            Some(position) if self.is_unfed(index, primary) => yardstick.measure_unfed(&position, &remembered),
+            _ => StandbyLag::unknown(Unknown::Position),
+        }
+    }
+
+    /// Whether it is known that nothing feeds this standby: no walsender on the primary nor on its last upstream, and no archive.
+    fn is_unfed(&self, index: usize, primary: Option<usize>) -> bool {
+        let remembered = self.memory.node(&self.layout.members[index].name);
+        let upstream = remembered.upstream.as_ref();
+        let upstream = upstream.and_then(|name| self.layout.members.iter().position(|member| member.name == *name));
+        let shows_none = |node: usize| {
+            let walsenders = &self.facts[node].snapshot.walsenders;
+            let seen = walsenders.as_ref().is_some_and(|fact| Some(fact.seen) == self.facts[node].read);
+            self.is_fresh(node) && seen && self.walsenders(node).all(|(_, member)| member != Some(index))
+        };
+        remembered.restore_command_set == Some(false)
+            && primary.is_some_and(shows_none)
+            && upstream.is_none_or(shows_none)
+    }
+
+    fn connections(&self, primary: Option<usize>) -> Vec<Connection> {
+        let mut connections: Vec<Connection> = Vec::new();
+        for (index, member) in self.layout.members.iter().enumerate() {
+            if Some(index) != primary {
+                let expected = member.expected;
+                let connected = self.streams(index);
+                let standby = member.name.clone();
+                connections.push(Connection { standby, expected, connected, name_conflict: false });
+            }
+        }
+        for node in 0..self.facts.len() {
+            let mut here: Vec<&str> = Vec::new();
+            for (walsender, member) in self.walsenders(node) {
+                let standby =
+                    member.map_or(walsender.application_name.as_str(), |member| &self.layout.members[member].name);
+                let conflict = here.contains(&standby);
+                here.push(standby);
+                let connected = matches!(walsender.state.as_str(), "streaming" | "catchup");
+                match connections.iter_mut().find(|known| known.standby == standby) {
+                    Some(known) => {
+                        known.connected |= connected;
+                        known.name_conflict |= conflict;
+                    }
+                    None => connections.push(Connection {
+                        standby: standby.to_owned(),
+                        expected: false,
+                        connected,
+                        name_conflict: conflict,
+                    }),
+                }
+            }
+        }
+        connections
+    }
+
+    /// Whether the node itself says that it streams.
+    fn streams(&self, index: usize) -> bool {
+        let receiver = self.facts[index].snapshot.wal_receiver.as_ref();
+        let receiver = receiver.filter(|fact| Some(fact.seen) == self.facts[index].read);
+        self.is_fresh(index)
+            && receiver.and_then(|fact| fact.value.as_ref()).is_some_and(|row| row.status == "streaming")
+    }
+
+    /// The loss if the standby that has received most became the primary.
+    fn failover_loss(&self, primary: usize, yardstick: &Yardstick<'_>) -> Option<Loss> {
+        if self.blind {
+            return None;
+        }
+        let own_window = self.layout.timing.fast_window();
+        let standbys = (0..self.facts.len()).filter(|index| *index != primary && !self.is_foreign(*index));
+        let candidates = standbys.filter(|index| self.is_fresh(*index)).filter_map(|index| {
+            let remembered = self.memory.node(&self.layout.members[index].name);
+            let position = remembered.fresh(self.now, own_window, self.not_before)?;
+            Some((position, remembered))
+        });
+        let facts = &self.facts[primary];
+        let ended = facts.failure.as_ref().filter(|failure| failure.value.state == NodeState::Unreachable);
+        let reported = self.reported(primary);
+        let losses = candidates.filter_map(|(position, remembered)| {
+            loss(yardstick, &position, &remembered, reported, ended.map(|failure| failure.since.mono))
+        });
+        losses.min_by_key(|loss| loss.seen_bytes)
+    }
+
+    /// The highest position that the primary told any of its standbys.
+    fn reported(&self, primary: usize) -> Option<Lsn> {
+        let timeline = self.memory.history.newest()?.0;
+        let standbys = (0..self.facts.len()).filter(|index| *index != primary);
+        standbys
+            .filter_map(|index| self.facts[index].snapshot.wal_receiver.as_ref()?.value.as_ref())
+            .filter(|receiver| receiver.received_tli == Some(timeline))
+            .filter_map(|receiver| receiver.latest_end_lsn)
+            .max()
+    }
+}

@@ -1,0 +1,199 @@
+//! One cluster as its observer knows it: reports go in, assessments and samples come out.
+
+use std::collections::BTreeMap;
+
+use super::assess::{Assessment, Evidence};
+use super::facts::{NodeFacts, Report};
+use super::lag::{At, SampledLag};
+use super::layout::Layout;
+use super::memory::Memory;
+use crate::clock::Moment;
+use crate::collector::snapshot::{Recovery, Walsender};
+use crate::metric::histogram::{self, Histogram};
+
+/// The stages of a walsender's own lag, as in the label `stage`.
+pub const WALSENDER_STAGES: [&str; 3] = ["write", "flush", "replay"];
+
+/// The server's own lags of one standby, by the node that reported them and the standby's name.
+pub type WalsenderLags = BTreeMap<(usize, String), [Histogram; 3]>;
+
+/// One cluster.
+pub struct Cluster {
+    layout: Layout,
+    facts: Vec<NodeFacts>,
+    memory: Memory,
+    sampled: Vec<[SampledLag; 2]>,
+    walsender_lags: WalsenderLags,
+    not_before: Moment,
+    last_tick: Option<Moment>,
+    revision: u64,
+}
+
+impl Cluster {
+    /// A cluster of which nothing is known but what is remembered.
+    pub fn new(layout: Layout, memory: Memory, now: Moment) -> Self {
+        let nodes = layout.members.len();
+        Self {
+            facts: vec![NodeFacts::default(); nodes],
+            sampled: vec![Default::default(); nodes],
+            walsender_lags: WalsenderLags::new(),
+            not_before: now,
+            last_tick: None,
+            revision: 0,
+            layout,
+            memory,
+        }
+    }
+
+    /// Takes in what the loop of node number `node` has to say.
+    pub fn report(&mut self, node: usize, report: Report, now: Moment) {
+        let (Some(member), Some(facts)) = (self.layout.members.get(node), self.facts.get_mut(node)) else { return };
+        let name = member.name.clone();
+        let before = (facts.read, facts.failure.as_ref().map(|failure| failure.value.state));
+        let reply_window = self.memory.node(&name).reply_window();
+        facts.fold(report, now, reply_window);
+        if before.1 != facts.failure.as_ref().map(|failure| failure.value.state) || before.0.is_none() {
+            self.revision += 1;
+        }
+        if let Some(settings) = &facts.snapshot.settings {
+            self.memory.nodes.entry(name.clone()).or_default().note_settings(&settings.value);
+        }
+        if facts.read != before.0 {
+            self.note_reading(node, &name);
+        }
+    }
+
+    /// Counts one tick of our clock: every standby's lag is sampled, known or not. Tells whether the tick was late.
+    pub fn tick(&mut self, now: Moment) -> bool {
+        let late = self.last_tick.is_some() && self.is_late(now);
+        if late {
+            self.not_before = now;
+        }
+        self.last_tick = Some(now);
+        let assessment = self.evidence(now).assess(At::Reading);
+        for (node, sampled) in assessment.nodes.iter().zip(&mut self.sampled) {
+            let Some(lag) = &node.lag else { continue };
+            for ((_, stage), sampled) in lag.stages().iter().zip(sampled) {
+                sampled.tick(stage);
+            }
+        }
+        late
+    }
+
+    /// All verdicts at `now`, as pages show them.
+    pub fn assess(&self, now: Moment) -> Assessment {
+        self.evidence(now).assess(At::Now)
+    }
+
+    /// What the verdicts are made of.
+    pub fn evidence(&self, now: Moment) -> Evidence<'_> {
+        let heard = |facts: &NodeFacts| facts.heard().is_some_and(|heard| heard.mono >= self.not_before.mono);
+        let blind = self.is_late(now) || !self.facts.iter().all(heard);
+        let not_before = self.not_before;
+        Evidence { layout: &self.layout, facts: &self.facts, memory: &self.memory, now, not_before, blind }
+    }
+
+    /// What is known of node number `node`.
+    pub fn facts(&self, node: usize) -> &NodeFacts {
+        &self.facts[node]
+    }
+
+    /// Who is who.
+    pub const fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// What is remembered, to be kept over a restart.
+    pub const fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// The lag histograms of each node.
+    pub fn sampled(&self) -> &[[SampledLag; 2]] {
+        &self.sampled
+    }
+
+    /// The histograms of the servers' own lags.
+    pub const fn walsender_lags(&self) -> &WalsenderLags {
+        &self.walsender_lags
+    }
+
+    /// Rises whenever a node's state may have changed: a page made before is out of date.
+    pub const fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Late by more than two intervals, or not ticking yet.
+    fn is_late(&self, now: Moment) -> bool {
+        let interval = self.layout.timing.sample_interval;
+        self.last_tick.is_none_or(|last| now.mono.since(last.mono) > 3 * interval)
+    }
+
+    fn note_reading(&mut self, node: usize, name: &str) {
+        let facts = &self.facts[node];
+        let (Some(read), Some(recovery)) = (facts.read, facts.snapshot.recovery.clone()) else { return };
+        self.memory.nodes.entry(name.to_owned()).or_default().note_own(facts);
+        if !recovery.value.in_recovery {
+            self.note_primary(node, name, &recovery.value, read);
+        }
+        self.note_walsenders(node, name, read);
+    }
+
+    /// Adds the primary's position to the history, if it is of this system and alone on its timeline.
+    fn note_primary(&mut self, node: usize, name: &str, recovery: &Recovery, read: Moment) {
+        let identifier_of =
+            |facts: &NodeFacts| facts.snapshot.control.as_ref().map(|control| control.value.system_identifier.clone());
+        let (Some(timeline), Some(lsn)) = (recovery.timeline, recovery.flush_lsn) else { return };
+        let Some(identifier) = identifier_of(&self.facts[node]) else { return };
+        if self.memory.system_identifier.as_ref() != Some(&identifier) {
+            let remembered = self.memory.system_identifier.as_ref();
+            if remembered.is_some() && self.facts.iter().any(|facts| identifier_of(facts).as_ref() == remembered) {
+                return;
+            }
+            // Nobody is of the remembered system any more: it was made anew.
+            self.memory = Memory { system_identifier: Some(identifier), ..Memory::default() };
+            self.memory.nodes.entry(name.to_owned()).or_default().note_own(&self.facts[node]);
+        }
+        let evidence = self.evidence(read);
+        let rival = (0..self.facts.len()).filter(|other| *other != node && evidence.is_fresh(*other)).any(|other| {
+            let recovery = self.facts[other].snapshot.recovery.as_ref();
+            recovery.is_some_and(|recovery| recovery.value.timeline == Some(timeline))
+        });
+        if !rival {
+            let interval = self.layout.timing.sample_interval;
+            self.memory.history.observe(read.mono, timeline, lsn, recovery.replay_lsn, interval);
+            if self.memory.history.newest().is_some_and(|(newest, _)| newest == timeline) {
+                self.memory.primary = Some(name.to_owned());
+            }
+        }
+    }
+
+    /// Takes in what this node's walsenders heard from their standbys.
+    fn note_walsenders(&mut self, node: usize, name: &str, read: Moment) {
+        let facts = &self.facts[node];
+        let snapshot = &facts.snapshot;
+        if snapshot.walsenders.as_ref().is_none_or(|fact| fact.seen != read) {
+            return;
+        }
+        let timeline = self.memory.nodes.get(name).and_then(|remembered| remembered.timeline);
+        let member_of = |walsender: &Walsender| self.layout.member_of(walsender, snapshot.slots());
+        let members: Vec<_> = snapshot.physical_walsenders().filter_map(|row| Some((row, member_of(row)?))).collect();
+        for (walsender, member) in &members {
+            let standby = &self.layout.members[*member].name;
+            let lags = [walsender.write_lag, walsender.flush_lag, walsender.replay_lag];
+            let histograms = self.walsender_lags.entry((node, standby.clone()));
+            let histograms = histograms.or_insert_with(|| [(); 3].map(|()| Histogram::new(histogram::SECONDS)));
+            for (histogram, lag) in histograms.iter_mut().zip(lags) {
+                if let Some(lag) = lag {
+                    histogram.observe(lag);
+                }
+            }
+            // Two walsenders of one name cannot be told apart: neither speaks for the standby.
+            let alone = members.iter().filter(|(_, other)| other == member).count() == 1;
+            if let (true, Some(timeline), Some(at)) = (alone, timeline, facts.replied(walsender)) {
+                let remembered = self.memory.nodes.entry(standby.clone()).or_default();
+                remembered.note_told(walsender, name, timeline, at);
+            }
+        }
+    }
+}

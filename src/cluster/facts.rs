@@ -1,0 +1,167 @@
+//! What is known of one node, folded from the reports of its loops. Pure: the same reports give the same facts.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::collector::snapshot::{Exchange, Fact, Outcome, Snapshot, Walsender};
+use crate::collector::{Collector, Pace};
+use crate::metric::histogram::{self, Histogram};
+use crate::pg::failure::{Failure, NodeState};
+use crate::pg::records::Records;
+use crate::pg::version::ServerVersion;
+
+/// What a node's loop has to say.
+pub enum Report {
+    /// A connection for readings of this pace was made.
+    Connected {
+        /// The server's version.
+        version: ServerVersion,
+    },
+    /// Statements were sent together, and each was answered or refused.
+    Read {
+        /// Fast or slow.
+        pace: Pace,
+        /// When.
+        exchange: Exchange,
+        /// Each collector's records, or a sentence that says why there are none.
+        answers: Vec<(&'static dyn Collector, Result<Records, String>)>,
+    },
+    /// There is no fast reading, and why.
+    Failed(Failure),
+    /// There is no slow reading, and why; the node itself may be up.
+    SlowFailed(Failure),
+    /// What a new login got.
+    Login(Result<(), Failure>),
+}
+
+/// Everything known of one node.
+#[derive(Clone, Debug, Default)]
+pub struct NodeFacts {
+    /// The collectors' facts.
+    pub snapshot: Snapshot,
+    /// When the last fast reading was complete.
+    pub read: Option<Moment>,
+    /// Why there is no newer fast reading; `None` after a good one.
+    pub failure: Option<Failing>,
+    /// Why there is no newer slow reading; `None` after a good one.
+    pub slow_failure: Option<Fact<Failure>>,
+    /// What the newest login got.
+    pub login: Option<Fact<Result<(), Failure>>>,
+    /// When each walsender of this node last had news, by pid.
+    replies: BTreeMap<i32, Reply>,
+    /// Durations of each collector's readings.
+    pub durations: BTreeMap<&'static str, Histogram>,
+}
+
+/// A failure that lasts.
+#[derive(Clone, Debug)]
+pub struct Failing {
+    /// The newest one.
+    pub value: Failure,
+    /// When it was seen.
+    pub seen: Moment,
+    /// Since when the node has been in this state.
+    pub since: Moment,
+}
+
+/// A walsender's last news.
+#[derive(Clone, Copy, Debug)]
+struct Reply {
+    reply_time: Option<crate::clock::Wall>,
+    /// When this reply time was first seen; `None` if it was old already then.
+    changed: Option<Moment>,
+}
+
+impl NodeFacts {
+    /// Takes in a report. `reply_window`: up to which age a reply counts as news when it is seen for the first time.
+    pub fn fold(&mut self, report: Report, now: Moment, reply_window: Duration) {
+        match report {
+            Report::Connected { version } => self.snapshot.version = Some(version),
+            Report::Read { pace, exchange, answers } => self.read(pace, exchange, answers, reply_window),
+            Report::Failed(failure) => self.fail(failure, now),
+            Report::SlowFailed(failure) => self.slow_failure = Some(Fact { value: failure, seen: now }),
+            Report::Login(result) => self.login = Some(Fact { value: result, seen: now }),
+        }
+    }
+
+    /// When anything was last heard about this node, good or bad.
+    pub fn heard(&self) -> Option<Moment> {
+        let failed = self.failure.as_ref().map(|failure| failure.seen);
+        [self.read, failed].into_iter().flatten().max_by_key(|moment| moment.mono)
+    }
+
+    /// Whether there is a reading that still counts, and nothing went wrong since.
+    pub fn is_fresh(&self, now: Moment, window: Duration, not_before: Moment) -> bool {
+        self.failure.is_none()
+            && self.read.is_some_and(|read| now.mono.since(read.mono) <= window && read.mono >= not_before.mono)
+    }
+
+    /// The verdict on the node.
+    pub fn state(&self, now: Moment, window: Duration, not_before: Moment) -> NodeState {
+        if self.is_fresh(now, window, not_before) {
+            return NodeState::Up;
+        }
+        match &self.failure {
+            Some(failure) if failure.seen.mono >= not_before.mono => failure.value.state,
+            _ => NodeState::Unknown,
+        }
+    }
+
+    /// When this walsender last had news; `None` if never while we looked.
+    pub fn replied(&self, walsender: &Walsender) -> Option<Moment> {
+        self.replies.get(&walsender.pid).and_then(|reply| reply.changed)
+    }
+
+    fn fail(&mut self, value: Failure, seen: Moment) {
+        let before = self.failure.take();
+        let value = value.after(before.as_ref().map(|before| &before.value));
+        let since = before.filter(|before| before.value.state == value.state).map_or(seen, |before| before.since);
+        self.failure = Some(Failing { value, seen, since });
+    }
+
+    fn read(
+        &mut self,
+        pace: Pace,
+        exchange: Exchange,
+        answers: Vec<(&'static dyn Collector, Result<Records, String>)>,
+        reply_window: Duration,
+    ) {
+        let duration = exchange.received.mono.since(exchange.sent.mono);
+        for (collector, answer) in answers {
+            let stored = answer.and_then(|records| {
+                collector.store(&records, &mut self.snapshot, exchange).map_err(|error| error.to_string())
+            });
+            if pace == Pace::Fast && collector.name() == "recovery" && stored.is_ok() {
+                self.read = Some(exchange.received);
+                self.failure = None;
+            }
+            let outcome = Outcome { error: stored.err(), duration };
+            self.snapshot.outcomes.insert(collector.name(), Fact { value: outcome, seen: exchange.received });
+            let durations = self.durations.entry(collector.name());
+            durations.or_insert_with(|| Histogram::new(histogram::SECONDS)).observe(duration.as_secs_f64());
+        }
+        match pace {
+            Pace::Fast => self.note_replies(exchange.received, reply_window),
+            Pace::Slow => self.slow_failure = None,
+        }
+    }
+
+    /// A reply is news when its time changed. The first one seen of a walsender is news if the standby's clock says that it is young.
+    fn note_replies(&mut self, seen: Moment, window: Duration) {
+        let Some(walsenders) = self.snapshot.walsenders.as_ref().filter(|fact| fact.seen == seen) else { return };
+        let server_time = self.snapshot.recovery.as_ref().map(|recovery| recovery.value.server_time);
+        let before = std::mem::take(&mut self.replies);
+        for walsender in &walsenders.value {
+            let changed = match before.get(&walsender.pid) {
+                Some(reply) if reply.reply_time == walsender.reply_time => reply.changed,
+                Some(_) => Some(seen),
+                None => {
+                    let age = server_time.zip(walsender.reply_time).map(|(now, reply)| now.seconds_since(reply).abs());
+                    age.is_some_and(|age| age <= window.as_secs_f64()).then_some(seen)
+                }
+            };
+            self.replies.insert(walsender.pid, Reply { reply_time: walsender.reply_time, changed });
+        }
+    }
+}

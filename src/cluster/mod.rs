@@ -1,0 +1,23 @@
+//! What a cluster's nodes add up to: pure functions of their facts and `now`.
+//!
+//! [`Cluster`] takes in reports; [`history`] says when the primary was where; [`position`] says where a standby stands; [`lag`] is
+//! the one held against the other; [`assess`] makes the verdicts.
+
+pub mod assess;
+#[expect(clippy::module_inception, reason = "the cluster itself")]
+mod cluster;
+pub mod facts;
+pub mod families;
+pub mod history;
+pub mod lag;
+pub mod layout;
+pub mod loss;
+pub mod memory;
+pub mod position;
+mod samples;
+
+#[cfg(test)]
+mod tests;
+
+pub use cluster::{Cluster, WALSENDER_STAGES, WalsenderLags};
+pub use samples::cluster_samples;

@@ -1,0 +1,178 @@
+//! The config: a YAML file typed first for line and column, then overlaid by `PGVIGIL_…` variables, then judged. `docs/configuration.md`
+//! describes every key.
+
+mod duration;
+mod environment;
+mod problem;
+pub mod raw;
+mod secret;
+pub mod settings;
+mod yaml;
+
+use std::fmt;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+pub use environment::{Environment, PREFIX};
+pub use problem::{ConfigError, Origin};
+pub use secret::Secret;
+pub use settings::{Cluster, Dsn, Node, Settings};
+
+use crate::pg::dsn::Target;
+use crate::pg::failure::{Cause, Failure};
+use environment::Merged;
+use problem::Problem;
+use raw::RawConfig;
+
+/// Where the file is looked for if none is named.
+pub const DEFAULT_PATHS: [&str; 2] = ["pgvigil.yml", "/etc/pgvigil/pgvigil.yml"];
+
+/// A connection string is a line.
+const MAX_DSN_BYTES: u64 = 64 << 10;
+
+/// Reads the file at `path`, or the first of [`DEFAULT_PATHS`] that exists, or, without any, what libpq's environment names: one
+/// cluster `default` with one node. Every connection string is tried for its form; no server is asked.
+pub fn load(path: Option<&Path>, env: &Environment) -> Result<Settings, ConfigError> {
+    check(path, env).map(|report| report.settings)
+}
+
+/// The same as [`load`], with what a person wants to know about it.
+pub fn check(path: Option<&Path>, env: &Environment) -> Result<Report, ConfigError> {
+    let found = match path {
+        Some(path) => Some(path.to_owned()),
+        None => DEFAULT_PATHS.iter().map(PathBuf::from).find(|path| path.try_exists().unwrap_or(true)),
+    };
+    let text = found.as_deref().map(|path| read(path, "config file", yaml::MAX_BYTES)).transpose();
+    let text = text.map_err(|problem| problem.in_file(None))?;
+    judge(found, text.as_deref(), env)
+}
+
+/// Everything but reading the file.
+fn judge(path: Option<PathBuf>, text: Option<&str>, env: &Environment) -> Result<Report, ConfigError> {
+    let in_file = |problem: Problem| problem.in_file(path.as_deref());
+    let raw: RawConfig = text.map(yaml::parse).transpose().map_err(in_file)?.unwrap_or_default();
+    let merged = Merged::of(&raw, env).map_err(in_file)?;
+    let dir = path.as_deref().and_then(Path::parent);
+    let settings = settings::settle(&raw, &merged, dir, &lone_node(env)).map_err(in_file)?;
+    if path.is_some() && raw.clusters.is_empty() {
+        let what = "no cluster is named: add clusters with at least one node each, or run without a config file \
+                    to watch the server that PGHOST names";
+        return Err(in_file(Problem::new(Origin::Nowhere, what)));
+    }
+
+    let mut notes = Vec::new();
+    let mut nodes = Vec::new();
+    for (c, cluster) in settings.clusters.iter().enumerate() {
+        for (n, node) in cluster.nodes.iter().enumerate() {
+            let raw = raw.clusters.get(c).and_then(|cluster| cluster.nodes.get(n));
+            let origin = raw
+                .and_then(|raw| raw.dsn.as_ref().map(Origin::from).or_else(|| raw.dsn_file.as_ref().map(Origin::from)));
+            let wrong = |why: String| {
+                let what = format!("node {} of cluster {}: {why}", node.name, cluster.name);
+                in_file(Problem::new(origin.clone().unwrap_or(Origin::Nowhere), what))
+            };
+            let target = target(node, env).map_err(|why| wrong(why.to_string()))?;
+            target.connector().map_err(|why| wrong(why.to_string()))?;
+            if let Dsn::File(file) = &node.dsn
+                && std::fs::metadata(file).is_ok_and(|file| file.permissions().mode() & 0o007 != 0)
+            {
+                notes.push(format!("{} can be read by everybody: chmod it to 0640 or less", file.display()));
+            }
+            notes.extend(
+                target.notes.iter().map(|note| format!("node {} of cluster {}: {note}", node.name, cluster.name)),
+            );
+            let address = node.address.as_deref().unwrap_or(&target.address);
+            nodes.push(format!("{}/{} at {address}, sslmode {}", cluster.name, node.name, target.tls.mode));
+        }
+    }
+    Ok(Report { path, settings, nodes, notes })
+}
+
+/// What is known of a good config.
+#[derive(Debug)]
+pub struct Report {
+    /// The file; `None` if libpq's environment alone names the server.
+    pub path: Option<PathBuf>,
+    /// The config.
+    pub settings: Settings,
+    /// One line a node: cluster, node, address, TLS.
+    pub nodes: Vec<String>,
+    /// What is allowed and yet not well.
+    pub notes: Vec<String>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.path {
+            Some(path) => writeln!(f, "{} is good:", path.display())?,
+            None => writeln!(f, "no config file; libpq's environment names the server:")?,
+        }
+        self.nodes.iter().try_for_each(|node| writeln!(f, "  {node}"))?;
+        self.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))
+    }
+}
+
+/// Why a node's connection string cannot be used. Safe to show.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// The string itself.
+    #[error("dsn: {0}")]
+    Dsn(#[from] crate::pg::dsn::DsnError),
+    /// The file that holds it.
+    #[error("{0}")]
+    File(String),
+}
+
+impl From<TargetError> for Failure {
+    fn from(error: TargetError) -> Self {
+        Self::new(Cause::Config, &error.to_string())
+    }
+}
+
+/// How to dial a node. Reads its `dsn_file`, so that a rotated password counts at the next login.
+pub fn target(node: &Node, env: &Environment) -> Result<Target, TargetError> {
+    let lookup = |name: &str| env.get(name);
+    match &node.dsn {
+        Dsn::Inline(dsn) => Ok(Target::parse(dsn.reveal(), &lookup)?),
+        Dsn::File(path) => {
+            let text = read(path, "dsn_file", MAX_DSN_BYTES).map_err(|problem| TargetError::File(problem.what))?;
+            match text.trim() {
+                "" => Err(TargetError::File(format!(
+                    "dsn_file {} is empty: write the connection string into it",
+                    path.display()
+                ))),
+                dsn => Ok(Target::parse(dsn, &lookup)?),
+            }
+        }
+    }
+}
+
+/// The whole text of a file that is not too large.
+fn read(path: &Path, what: &str, most: u64) -> Result<String, Problem> {
+    let bad = |why: &str| Problem::new(Origin::Nowhere, format!("{what} {} {why}", path.display()));
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
+    match file {
+        Ok(_) if bytes.len() as u64 > most => {
+            Err(bad(&format!("is larger than {} KiB: is it the right file?", most >> 10)))
+        }
+        Ok(_) => String::from_utf8(bytes).map_err(|_| bad("is not UTF-8 text")),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(bad("does not exist")),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            Err(bad("may not be read by this user: change its owner or mode"))
+        }
+        Err(error) => Err(bad(&format!("cannot be read: {error}"))),
+    }
+}
+
+/// What the node that libpq's environment names is called: its host as far as it is a name, or `local`.
+fn lone_node(env: &Environment) -> String {
+    let host = env.get("PGHOST").filter(|host| !host.starts_with('/')).or_else(|| env.get("PGHOSTADDR"));
+    let name = host.unwrap_or_default().replace(':', "-");
+    let name = name.trim_start_matches(['.', '-']);
+    if settings::is_name(name) { name.to_owned() } else { "local".to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

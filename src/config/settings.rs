@@ -1,0 +1,292 @@
+//! The config as the rest of the house sees it: valid by type.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_saphyr::Spanned;
+
+use super::duration;
+use super::environment::Merged;
+use super::problem::{Origin, Problem};
+use super::raw::{Later, RawCluster, RawConfig, RawNode};
+use super::secret::Secret;
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where the page is served.
+    pub listen: SocketAddr,
+    /// Where lag history is kept.
+    pub state_dir: StateDir,
+    /// Between two fast readings of a node.
+    pub sample_interval: Duration,
+    /// Between two readings of everything else.
+    pub collect_interval: Duration,
+    /// Between two logins that only prove that one can log in.
+    pub login_interval: Duration,
+    /// Deadlines.
+    pub timeouts: Timeouts,
+    /// How long a WAL segment may wait while nothing is archived before archiving is called hung.
+    pub archive_hung_after: Duration,
+    /// What is watched; at least one.
+    pub clusters: Vec<Cluster>,
+}
+
+/// Where lag history is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateDir {
+    /// The directory.
+    pub path: PathBuf,
+    /// Whether somebody wrote it down. If not, a directory that cannot be used is no error: history is not kept, and that is said.
+    pub explicit: bool,
+}
+
+/// Deadlines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For name resolution, connection, TLS and login together.
+    pub connect: Duration,
+    /// For one reading.
+    pub query: Duration,
+}
+
+/// The servers with one system identifier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// Label `cluster`; unique, and good in a URL as it is.
+    pub name: String,
+    /// At least one.
+    pub nodes: Vec<Node>,
+}
+
+/// One server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Label `node`; unique in its cluster, and good in a URL as it is.
+    pub name: String,
+    /// How to reach it.
+    pub dsn: Dsn,
+    /// How its walreceiver calls itself; the node's name unless set. Unique in its cluster.
+    pub application_name: String,
+    /// The slot that it streams from; the node's name unless set. Unique in its cluster.
+    pub slot: String,
+    /// How other servers reach it, `host:port`, if it was set. Otherwise where its dsn leads.
+    pub address: Option<String>,
+    /// Whether it is expected as a standby while it is not the primary.
+    pub expected: bool,
+}
+
+/// Where a node's connection string is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dsn {
+    /// In the config.
+    Inline(Secret),
+    /// In a file of its own, read again at each login.
+    File(PathBuf),
+}
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// The keys that are durations, with the least and the most that is allowed.
+pub const BOUNDS: [(&str, Duration, Duration); 6] = [
+    ("sample_interval", ms(100), ms(60_000)),
+    ("collect_interval", ms(1_000), ms(3_600_000)),
+    ("login_interval", ms(1_000), ms(3_600_000)),
+    ("timeouts.connect", ms(50), ms(60_000)),
+    ("timeouts.query", ms(50), ms(60_000)),
+    ("archive_hung_after", ms(1_000), ms(86_400_000)),
+];
+
+/// Judges a file, or no file at all: then libpq's environment names the one node, which is called `lone_node`. Relative paths of the
+/// file count from `dir`.
+pub(super) fn settle(
+    raw: &RawConfig,
+    merged: &Merged<'_>,
+    dir: Option<&Path>,
+    lone_node: &str,
+) -> Result<Settings, Problem> {
+    refuse(&raw.later())?;
+    let dir = dir.unwrap_or(Path::new(""));
+    unique(raw.clusters.iter().map(|cluster| &cluster.name), "clusters")?;
+    let mut clusters = raw.clusters.iter().map(|raw| cluster(raw, dir)).collect::<Result<Vec<_>, _>>()?;
+    if clusters.is_empty() {
+        clusters.push(Cluster { name: "default".to_owned(), nodes: vec![lone(lone_node)] });
+    }
+    Ok(Settings {
+        listen: listen(merged)?,
+        state_dir: state_dir(merged, dir)?,
+        sample_interval: duration_of(merged, "sample_interval")?,
+        collect_interval: duration_of(merged, "collect_interval")?,
+        login_interval: duration_of(merged, "login_interval")?,
+        timeouts: Timeouts {
+            connect: duration_of(merged, "timeouts.connect")?,
+            query: duration_of(merged, "timeouts.query")?,
+        },
+        archive_hung_after: duration_of(merged, "archive_hung_after")?,
+        clusters,
+    })
+}
+
+fn duration_of(merged: &Merged<'_>, key: &str) -> Result<Duration, Problem> {
+    let (text, origin) = merged.get(key);
+    let bounds = BOUNDS.iter().find(|(known, ..)| *known == key);
+    let (least, most) = bounds.map_or((Duration::ZERO, Duration::MAX), |(_, least, most)| (*least, *most));
+    duration::within(&text, least, most).map_err(|why| Problem::new(origin, format!("{key} {why}")))
+}
+
+fn listen(merged: &Merged<'_>) -> Result<SocketAddr, Problem> {
+    let (text, origin) = merged.get("listen");
+    text.parse().map_err(|_| {
+        let what = "listen is not an IP address with a port, such as 127.0.0.1:10187, or [::]:10187 for every address";
+        Problem::new(origin, what)
+    })
+}
+
+fn state_dir(merged: &Merged<'_>, dir: &Path) -> Result<StateDir, Problem> {
+    let (text, origin) = merged.get("state_dir");
+    if text.is_empty() {
+        return Err(Problem::new(origin, "state_dir is empty: name a directory, or remove it"));
+    }
+    let explicit = origin != Origin::Nowhere;
+    let path = if matches!(origin, Origin::File(..)) { dir.join(text) } else { text.into() };
+    Ok(StateDir { path, explicit })
+}
+
+fn lone(name: &str) -> Node {
+    Node {
+        name: name.to_owned(),
+        dsn: Dsn::Inline(Secret::new("")),
+        application_name: name.to_owned(),
+        slot: name.to_owned(),
+        address: None,
+        expected: true,
+    }
+}
+
+fn cluster(raw: &RawCluster, dir: &Path) -> Result<Cluster, Problem> {
+    let name = name(&raw.name)?;
+    refuse(&raw.later())?;
+    if raw.nodes.is_empty() {
+        return Err(Problem::new(&raw.name, format!("cluster {name} has no nodes: give it at least one")));
+    }
+    unique(raw.nodes.iter().map(|node| &node.name), &format!("nodes of cluster {name}"))?;
+    let nodes: Vec<Node> = raw.nodes.iter().map(|raw| node(raw, dir)).collect::<Result<_, _>>()?;
+    for (index, node) in nodes.iter().enumerate() {
+        let earlier = &nodes[..index];
+        let twin = |same: fn(&Node) -> &str| earlier.iter().find(|earlier| same(earlier) == same(node));
+        let (key, value, twin) = match (twin(|node| &node.application_name), twin(|node| &node.slot)) {
+            (Some(twin), _) => ("application_name", &node.application_name, twin),
+            (_, Some(twin)) => ("slot", &node.slot, twin),
+            _ => continue,
+        };
+        let what = format!(
+            "nodes {} and {} have the same {key} {value}: their walsenders could not be told apart",
+            twin.name, node.name
+        );
+        return Err(Problem::new(&raw.nodes[index].name, what));
+    }
+    Ok(Cluster { name, nodes })
+}
+
+fn node(raw: &RawNode, dir: &Path) -> Result<Node, Problem> {
+    let name = name(&raw.name)?;
+    refuse(&raw.later())?;
+    let dsn = match (&raw.dsn, &raw.dsn_file) {
+        (Some(dsn), None) => Dsn::Inline(dsn.value.clone()),
+        (None, Some(file)) if file.value.is_empty() => {
+            return Err(Problem::new(file, format!("dsn_file of node {name} is empty: name a file")));
+        }
+        (None, Some(file)) => Dsn::File(dir.join(&file.value)),
+        (Some(_), Some(file)) => {
+            return Err(Problem::new(file, format!("node {name} has both dsn and dsn_file: keep one")));
+        }
+        (None, None) => {
+            let what = format!("node {name} has no dsn: say how to reach it in dsn or dsn_file");
+            return Err(Problem::new(&raw.name, what));
+        }
+    };
+    let application_name = match &raw.application_name {
+        None => name.clone(),
+        Some(given) if (1..=63).contains(&given.value.len()) && given.value.bytes().all(|b| (32..127).contains(&b)) => {
+            given.value.clone()
+        }
+        Some(given) => {
+            let what = format!(
+                "application_name of node {name} is not 1 to 63 printable ASCII characters, which is all that servers keep"
+            );
+            return Err(Problem::new(given, what));
+        }
+    };
+    let slot = match &raw.slot {
+        None => name.clone(),
+        Some(given) if is_slot(&given.value) => given.value.clone(),
+        Some(given) => {
+            let what = format!("slot of node {name} is not a slot's name: 1 to 63 of a-z, 0-9 and _");
+            return Err(Problem::new(given, what));
+        }
+    };
+    let address = match &raw.address {
+        None => None,
+        Some(given) if is_address(&given.value) => Some(given.value.clone()),
+        Some(given) => {
+            let what = format!(
+                "address of node {name} is not a host with a port, such as 10.0.0.2:5432 or [2001:db8::2]:5432"
+            );
+            return Err(Problem::new(given, what));
+        }
+    };
+    Ok(Node { name, dsn, application_name, slot, address, expected: raw.expected.unwrap_or(true) })
+}
+
+/// A name stands in labels and in URLs.
+pub(super) fn is_name(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    (1..=63).contains(&name.len()) && name.bytes().all(plain) && !name.starts_with(['.', '-'])
+}
+
+fn name(given: &Spanned<String>) -> Result<String, Problem> {
+    if is_name(&given.value) {
+        return Ok(given.value.clone());
+    }
+    let what = "this name cannot stand in labels and URLs: use 1 to 63 of A-Z, a-z, 0-9, dot, dash and underscore, beginning with a letter, a digit or an underscore";
+    Err(Problem::new(given, what))
+}
+
+fn is_slot(name: &str) -> bool {
+    (1..=63).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+fn is_address(address: &str) -> bool {
+    let Some((host, port)) = address.rsplit_once(':') else { return false };
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let host_is_fine = match bracketed {
+        Some(host) => host.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => {
+            !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || c.is_control() || ":@/,[]".contains(c))
+        }
+    };
+    host_is_fine && port.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+fn unique<'a>(names: impl Iterator<Item = &'a Spanned<String>>, what: &str) -> Result<(), Problem> {
+    let mut seen = std::collections::BTreeSet::new();
+    for name in names {
+        if !seen.insert(&name.value) {
+            return Err(Problem::new(name, format!("two {what} are called {}: rename one", name.value)));
+        }
+    }
+    Ok(())
+}
+
+fn refuse(keys: &[(&str, &Later)]) -> Result<(), Problem> {
+    let set = keys.iter().find_map(|(key, value)| Some((key, value.as_ref()?)));
+    match set {
+        Some((key, value)) => {
+            Err(Problem::new(value, format!("{key} is not available in this version of pgvigil: remove it")))
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,99 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use serde::de::DeserializeOwned;
+
+use super::raw::{LATER, RawCluster, RawNode, RawTimeouts, SCALARS};
+use super::*;
+
+const DOC: &str = include_str!("../../docs/configuration.md");
+const EXAMPLE: &str = include_str!("../../deploy/pgvigil.example.yml");
+
+/// The keys that a section knows, as its own error tells them.
+fn keys_of<T: DeserializeOwned>(section: &str) -> Vec<String> {
+    let error = serde_json::from_str::<T>(r#"{"?": 0}"#).err().map(|error| error.to_string()).unwrap_or_default();
+    error.split('`').skip(3).step_by(2).map(|key| format!("{section}{key}")).collect()
+}
+
+/// The cells of the document's rows whose first cell is a key.
+fn documented() -> Vec<Vec<&'static str>> {
+    let rows = DOC.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| row.trim_matches('|').split(" | ").map(|cell| cell.trim_matches([' ', '`'])).collect()).collect()
+}
+
+#[test]
+fn every_key_is_documented_with_its_default_and_bounds() {
+    let rows = documented();
+    let mut known: BTreeSet<String> = keys_of::<RawConfig>("").into_iter().collect();
+    assert!(known.remove("timeouts") && known.remove("clusters"), "sections: {known:?}");
+    known.extend(keys_of::<RawTimeouts>("timeouts."));
+    known.extend(keys_of::<RawCluster>("clusters[]."));
+    known.remove("clusters[].nodes");
+    known.extend(keys_of::<RawNode>("clusters[].nodes[]."));
+    let listed: BTreeSet<String> = rows.iter().map(|row| row[0].to_owned()).collect();
+    assert_eq!(listed, known);
+    assert_eq!(rows.len(), known.len(), "a key is documented twice");
+
+    let row = |key: &str| rows.iter().find(|row| row[0] == key).unwrap();
+    for (key, default) in SCALARS {
+        assert_eq!(row(key)[1], default, "default of {key}");
+    }
+    for (key, least, most) in settings::BOUNDS {
+        let bounds = format!("{} to {}", duration::show(least), duration::show(most));
+        assert!(row(key)[2].contains(&bounds), "{key}: {bounds}");
+    }
+    for row in rows {
+        let key = row[0].rsplit('.').next().unwrap();
+        assert_eq!(row[1] == "not available yet", LATER.contains(&key), "{key}");
+    }
+}
+
+#[test]
+fn what_the_documents_show_is_a_config() {
+    let mut blocks: Vec<&str> = DOC.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() >= 2, "{}", blocks.len());
+    blocks.push(EXAMPLE);
+    for block in blocks {
+        let report = judge(Some("x.yml".into()), Some(block), &Environment::default());
+        report.unwrap_or_else(|error| panic!("{error} in:\n{block}"));
+    }
+}
+
+#[test]
+fn no_debug_shows_a_dsn() {
+    let text = "clusters: [{name: c, nodes: [{name: a, dsn: 'host=x password=hunter2'}]}]";
+    let report = judge(Some("x.yml".into()), Some(text), &Environment::default()).unwrap();
+    let raw: RawConfig = yaml::parse(text).unwrap();
+    assert!(!format!("{report:?} {report} {raw:?}").contains("hunter2"));
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text: String) {
+        let _ = judge(Some("x.yml".into()), Some(&text), &Environment::default());
+    }
+
+    /// The example, cut and mended at random, with pieces that mean something to YAML.
+    #[test]
+    fn no_damage_makes_it_panic_or_leak(
+        cuts in prop::collection::vec((0.0..1.0f64, 0..40usize, "[-:{}\\[\\]&*!|>'\"%@`#?~\n\t a-z0-9]{0,6}"), 1..6),
+    ) {
+        let mut text: Vec<char> = EXAMPLE.replace("host=", "password=hunter2 host=").chars().collect();
+        for (at, len, piece) in cuts {
+            let start = (at * text.len() as f64) as usize;
+            let end = (start + len).min(text.len());
+            text.splice(start..end, piece.chars());
+        }
+        let text: String = text.into_iter().collect();
+        let shown = match judge(Some("x.yml".into()), Some(&text), &Environment::default()) {
+            Ok(report) => format!("{report:?} {report}"),
+            Err(error) => format!("{error:?} {error}"),
+        };
+        prop_assert!(!shown.contains("hunter2"), "{}", shown);
+    }
+
+    #[test]
+    fn no_variable_makes_it_panic(name in "PGVIGIL_[A-Z_0-9]{0,20}|PG[A-Z]{0,10}", value: String) {
+        let _ = judge(None, None, &Environment::from_iter([(name, value)]));
+    }
+}

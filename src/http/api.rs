@@ -1,0 +1,115 @@
+//! `/api/v1/clusters[/{c}]`: what is known as JSON, every fact with its age and where it came from.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::page::Pages;
+use crate::clock::Moment;
+use crate::cluster::Cluster;
+use crate::cluster::facts::NodeFacts;
+use crate::collector::COLLECTORS;
+use crate::collector::snapshot::Fact;
+
+pub(super) async fn clusters(State(pages): State<Arc<Pages>>) -> Json<Value> {
+    let now = Moment::now();
+    let clusters = pages.hubs().iter().map(|hub| {
+        let cluster = hub.cluster();
+        let assessment = cluster.assess(now);
+        let nodes =
+            assessment.nodes.iter().map(|node| json!({ "name": node.name, "state": node.state, "up": node.up }));
+        json!({
+            "name": cluster.layout().name,
+            "primary": assessment.primary,
+            "split_brain": assessment.split_brain,
+            "nodes": nodes.collect::<Vec<_>>(),
+        })
+    });
+    Json(json!({ "now": now.wall.as_seconds(), "clusters": clusters.collect::<Vec<_>>() }))
+}
+
+pub(super) async fn cluster(State(pages): State<Arc<Pages>>, Path(name): Path<String>) -> Response {
+    let hub = pages.hubs().iter().find(|hub| hub.cluster().layout().name == name);
+    match hub {
+        Some(hub) => Json(describe(&hub.cluster(), Moment::now())).into_response(),
+        None => {
+            let error = json!({ "error": "there is no such cluster; GET /api/v1/clusters lists them" });
+            (StatusCode::NOT_FOUND, Json(error)).into_response()
+        }
+    }
+}
+
+fn describe(cluster: &Cluster, now: Moment) -> Value {
+    let assessment = cluster.assess(now);
+    let nodes = assessment.nodes.iter().enumerate().map(|(index, node)| {
+        let facts = cluster.facts(index);
+        json!({
+            "verdicts": node,
+            "failure": facts.failure.as_ref().map(|failing| json!({
+                "source": "connect or read",
+                "age_seconds": age(now, failing.seen),
+                "since_seconds": age(now, failing.since),
+                "value": failing.value,
+            })),
+            "login": facts.login.as_ref().map(|login| json!({
+                "source": "a new login",
+                "age_seconds": age(now, login.seen),
+                "value": { "ok": login.value.is_ok(), "failure": login.value.as_ref().err() },
+            })),
+            "facts": facts_of(facts, now),
+        })
+    });
+    json!({
+        "now": now.wall.as_seconds(),
+        "name": cluster.layout().name,
+        "primary": assessment.primary,
+        "primaries": assessment.primaries,
+        "split_brain": assessment.split_brain,
+        "failover_loss": assessment.failover_loss,
+        "standbys": assessment.standbys,
+        "nodes": nodes.collect::<Vec<_>>(),
+    })
+}
+
+fn facts_of(facts: &NodeFacts, now: Moment) -> Value {
+    let snapshot = &facts.snapshot;
+    let mut all = Map::new();
+    for collector in COLLECTORS {
+        let name = collector.name();
+        let value = match name {
+            "recovery" => value(&snapshot.recovery),
+            "walsenders" => value(&snapshot.walsenders),
+            "wal_receiver" => value(&snapshot.wal_receiver),
+            "slots" => value(&snapshot.slots),
+            "archiver" => value(&snapshot.archiver),
+            "archive_status" => value(&snapshot.archive_status),
+            "control" => value(&snapshot.control),
+            "settings" => value(&snapshot.settings),
+            "privileges" => value(&snapshot.privileges),
+            _ => None,
+        };
+        let outcome = snapshot.outcomes.get(name);
+        let fact = json!({
+            "source": collector.source(),
+            "age_seconds": value.as_ref().map(|(_, seen)| age(now, *seen)),
+            "error": outcome.and_then(|outcome| outcome.value.error.clone()),
+            "value": value.map(|(value, _)| value),
+        });
+        all.insert(name.to_owned(), fact);
+    }
+    Value::Object(all)
+}
+
+fn value<T: Serialize>(fact: &Option<Fact<T>>) -> Option<(Value, Moment)> {
+    let fact = fact.as_ref()?;
+    Some((serde_json::to_value(&fact.value).ok()?, fact.seen))
+}
+
+fn age(now: Moment, seen: Moment) -> f64 {
+    now.mono.since(seen.mono).as_secs_f64()
+}

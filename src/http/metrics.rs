@@ -1,0 +1,60 @@
+//! `/metrics`: OpenMetrics or Prometheus text by `Accept`, gzip by `Accept-Encoding`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use super::page::Pages;
+use crate::metric::exposition::negotiate;
+
+pub(super) async fn metrics(State(pages): State<Arc<Pages>>, headers: HeaderMap) -> Response {
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let format = negotiate(header(ACCEPT));
+    let gzip = header(ACCEPT_ENCODING).is_some_and(accepts_gzip);
+    match pages.get(format, gzip).await {
+        Ok(page) => {
+            let common = [(CONTENT_TYPE, format.content_type()), (VARY, "Accept, Accept-Encoding")];
+            match gzip {
+                true => (common, [(CONTENT_ENCODING, "gzip")], page).into_response(),
+                false => (common, page).into_response(),
+            }
+        }
+        Err(error) => {
+            tracing::error!("{error}");
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response()
+        }
+    }
+}
+
+/// Whether `Accept-Encoding` lists gzip, and not with a weight of 0.
+fn accepts_gzip(accept_encoding: &str) -> bool {
+    accept_encoding.split(',').any(|entry| {
+        let mut parts = entry.split(';').map(str::trim);
+        let named = parts.next().is_some_and(|coding| coding.eq_ignore_ascii_case("gzip"));
+        let weight = parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok());
+        named && weight.is_none_or(|weight| weight > 0.0)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::accepts_gzip;
+
+    #[test]
+    fn gzip_is_sent_to_those_who_ask() {
+        for (header, accepted) in [
+            ("gzip", true),
+            ("deflate, gzip;q=0.5", true),
+            ("GZIP", true),
+            ("gzip;q=0", false),
+            ("identity", false),
+            ("", false),
+            ("br", false),
+        ] {
+            assert_eq!(accepts_gzip(header), accepted, "{header}");
+        }
+    }
+}

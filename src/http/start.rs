@@ -1,0 +1,98 @@
+//! The start page: what is seen of each node now, and where the rest is.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Html;
+use maud::{DOCTYPE, Markup, html};
+
+use super::page::Pages;
+use crate::clock::Moment;
+use crate::cluster::Cluster;
+use crate::cluster::assess::NodeAssessment;
+use crate::cluster::lag::StageLag;
+
+const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color-scheme:light dark}\
+table{border-collapse:collapse;width:100%;margin:.5rem 0 2rem}th,td{text-align:left;padding:.3rem .8rem;border-bottom:1px solid #8886}\
+td.bad{font-weight:bold}";
+
+pub(super) async fn page(State(pages): State<Arc<Pages>>) -> Html<String> {
+    let now = Moment::now();
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "pgvigil" }
+                style { (STYLE) }
+            }
+            body {
+                h1 { "pgvigil" }
+                @for hub in pages.hubs() {
+                    (cluster(&hub.cluster(), now))
+                }
+                p {
+                    a href="/metrics" { "/metrics" } " · "
+                    a href="/api/v1/clusters" { "/api/v1/clusters" } " · "
+                    a href="/-/healthy" { "/-/healthy" } " · "
+                    a href="/-/ready" { "/-/ready" }
+                }
+                p { "pgvigil " (env!("CARGO_PKG_VERSION")) ". Reload for newer values." }
+            }
+        }
+    };
+    Html(page.into_string())
+}
+
+fn cluster(cluster: &Cluster, now: Moment) -> Markup {
+    let assessment = cluster.assess(now);
+    let name = &cluster.layout().name;
+    html! {
+        h2 { a href={ "/api/v1/clusters/" (name) } { (name) } }
+        p {
+            "primary: " (assessment.primary.as_deref().unwrap_or("unknown"))
+            " · split brain: " (assessment.split_brain.as_str())
+            @if let Some(loss) = assessment.failover_loss {
+                " · a failover now would lose " (loss.seen_bytes) " bytes as seen, "
+                (loss.estimated_bytes) " as estimated"
+            }
+        }
+        table {
+            thead { tr { th { "node" } th { "state" } th { "role" } th { "received" } th { "replayed" } } }
+            tbody {
+                @for (index, node) in assessment.nodes.iter().enumerate() {
+                    (row(node, cluster, index))
+                }
+            }
+        }
+    }
+}
+
+fn row(node: &NodeAssessment, cluster: &Cluster, index: usize) -> Markup {
+    let recovery = cluster.facts(index).snapshot.recovery.as_ref().filter(|_| node.up);
+    let role = match recovery.map(|fact| fact.value.in_recovery) {
+        Some(true) => "standby",
+        Some(false) => "primary",
+        None => "unknown",
+    };
+    html! {
+        tr {
+            td { (node.name) }
+            td.bad[!node.up] { (node.state) }
+            td { (role) }
+            @match &node.lag {
+                Some(lag) => { td { (stage(&lag.received)) } td { (stage(&lag.replayed)) } }
+                None => { td { "–" } td { "–" } }
+            }
+        }
+    }
+}
+
+fn stage(lag: &StageLag) -> String {
+    match (lag.seconds, lag.bytes) {
+        (Ok(seconds), Some(bytes)) => format!("{seconds:.1} s behind, {bytes} bytes"),
+        (Ok(seconds), None) => format!("{seconds:.1} s behind"),
+        (Err(why), _) => format!("unknown: {}", why.as_str()),
+    }
+}

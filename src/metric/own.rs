@@ -1,0 +1,67 @@
+//! About pgvigil itself.
+
+use super::family::{Family, Kind, Observers, Unit};
+use super::sample::Samples;
+
+const fn own(
+    name: &'static str,
+    kind: Kind,
+    unit: Unit,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Family {
+    Family { name, help, kind, unit, labels, observers: Observers::Own }
+}
+
+static BUILD_INFO: Family =
+    own("pgvigil_build_info", Kind::Gauge, Unit::None, &["version"], "1, with the version of pgvigil as its label");
+static START_TIME: Family = own(
+    "pgvigil_start_time_seconds",
+    Kind::Gauge,
+    Unit::Seconds,
+    &[],
+    "When this process started, since the Unix epoch: counters and histograms count from here",
+);
+static RESIDENT: Family =
+    own("pgvigil_resident_memory_bytes", Kind::Gauge, Unit::Bytes, &[], "Resident memory of this process (VmRSS)");
+static CPU: Family =
+    own("pgvigil_cpu_seconds_total", Kind::Counter, Unit::Seconds, &[], "CPU time of this process, user and system");
+static OPEN_FDS: Family =
+    own("pgvigil_open_fds", Kind::Gauge, Unit::None, &[], "Open file descriptors of this process");
+static STATE_SAVED: Family = own(
+    "pgvigil_state_saved",
+    Kind::Gauge,
+    Unit::None,
+    &["cluster"],
+    "1 if the cluster's lag history was last kept in state_dir, 0 if that failed; absent without a state_dir",
+);
+
+/// All of them.
+pub static FAMILIES: &[&Family] = &[&BUILD_INFO, &START_TIME, &RESIDENT, &CPU, &OPEN_FDS, &STATE_SAVED];
+
+/// What pgvigil knows of its own process. `None`: this system does not tell.
+#[derive(Clone, Debug, Default)]
+pub struct Own {
+    /// When it started, in seconds since the Unix epoch.
+    pub start_time: f64,
+    /// Resident memory in bytes.
+    pub resident_bytes: Option<u64>,
+    /// User and system time in seconds.
+    pub cpu_seconds: Option<f64>,
+    /// Open file descriptors.
+    pub open_fds: Option<u64>,
+    /// Whether each cluster's history was kept when it was last tried.
+    pub state_saved: Vec<(String, bool)>,
+}
+
+/// Adds the samples of our own process.
+pub fn own_samples(own: &Own, samples: &mut Samples) {
+    samples.number(&BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0);
+    samples.number(&START_TIME, &[], own.start_time);
+    samples.known(&RESIDENT, &[], own.resident_bytes.map(|bytes| bytes as f64));
+    samples.known(&CPU, &[], own.cpu_seconds);
+    samples.known(&OPEN_FDS, &[], own.open_fds.map(|fds| fds as f64));
+    for (cluster, saved) in &own.state_saved {
+        samples.flag(&STATE_SAVED, &[cluster], *saved);
+    }
+}

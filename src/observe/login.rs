@@ -1,0 +1,29 @@
+//! The login probe: kept connections go on working when nobody can log in, so now and then somebody must try.
+
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use super::{Watch, words};
+use crate::cluster::facts::Report;
+use crate::pg::session::Session;
+
+/// Logs in and out again at each `login_interval`, while the fast reading stands. While it does not, its connects are the probe.
+pub(super) async fn probe(watch: Watch) {
+    let mut up = watch.up.subscribe();
+    let mut ticks = interval_at(Instant::now() + watch.timing.login_interval, watch.timing.login_interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        if up.wait_for(|up| *up).await.is_err() {
+            return;
+        }
+        ticks.tick().await;
+        let result = log_in(&watch).await;
+        words::login(&watch, result.as_ref().err());
+        watch.hub.report(watch.node, Report::Login(result));
+    }
+}
+
+async fn log_in(watch: &Watch) -> Result<(), crate::pg::failure::Failure> {
+    let _one_at_a_time = watch.connecting.acquire().await;
+    let target = (watch.source)()?;
+    Session::connect(&target, watch.timing.connect_timeout, watch.timing.query_timeout).await.map(drop)
+}

@@ -1,0 +1,243 @@
+//! The only place that speaks to PostgreSQL. A session is one connection with its statements prepared; it hands out text.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{join_all, poll_fn};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_postgres::error::{DbError, Severity};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, Row, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::collector::Collector;
+use crate::pg::connect_error::{failure_of, failure_of_answer};
+use crate::pg::dsn::Target;
+use crate::pg::failure::{Cause, Failure};
+use crate::pg::records::Records;
+use crate::pg::version::ServerVersion;
+
+/// Kernel probes on an idle connection, so that a dead host is noticed even where no query is under way.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_RETRIES: u32 = 3;
+/// How long sent bytes may stay unacknowledged by the other host's kernel.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
+
+/// One connection.
+pub struct Session {
+    client: Client,
+    /// Ends with the connection, and says why it ended.
+    driver: JoinHandle<Failure>,
+    /// Why it ended, once it has.
+    end: Option<Failure>,
+    version: ServerVersion,
+    tls: MakeRustlsConnect,
+    statements: Vec<Prepared>,
+}
+
+struct Prepared {
+    collector: &'static dyn Collector,
+    statement: Result<(Statement, Arc<[String]>), String>,
+}
+
+/// What each collector's statement gave: its records, or a sentence that says why there are none.
+pub type Answers = Vec<(&'static dyn Collector, Result<Records, String>)>;
+
+impl Session {
+    /// Connects and logs in, all within `deadline`: the name's lookup, TCP, TLS and the login. A frozen server accepts TCP and
+    /// then says nothing. Every transaction of the session is read-only and bounded on the server by `query_timeout`.
+    pub async fn connect(target: &Target, deadline: Duration, query_timeout: Duration) -> Result<Self, Failure> {
+        match timeout(deadline, Self::connect_unbounded(target, query_timeout)).await {
+            Ok(session) => session,
+            Err(_) => Err(Failure::new(Cause::Timeout, &format!("no answer to a login within {deadline:?}"))),
+        }
+    }
+
+    async fn connect_unbounded(target: &Target, query_timeout: Duration) -> Result<Self, Failure> {
+        let tls = target.connector().map_err(|error| Failure::new(Cause::Tls, &error.to_string()))?;
+        let connected = match bounded(target.config.clone(), query_timeout).connect(tls.clone()).await {
+            Err(error) => match target.plaintext_after(&error) {
+                Some(plaintext) => bounded(plaintext, query_timeout).connect(tls.clone()).await,
+                None => Err(error),
+            },
+            connected => connected,
+        };
+        let (client, connection) = connected.map_err(|error| failure_of(&error, None))?;
+        let version = connection.parameter("server_version").and_then(parse_version);
+        let driver = tokio::spawn(drive(connection));
+        let Some(version) = version else {
+            return Err(Failure::new(Cause::NotPostgres, "the server reported no version that can be read"));
+        };
+        Ok(Self { client, driver, end: None, version, tls, statements: Vec::new() })
+    }
+
+    /// The server's version.
+    pub const fn version(&self) -> ServerVersion {
+        self.version
+    }
+
+    /// Prepares the statements of `collectors`: planned once a connection, since planning is most of an unprepared reading's cost.
+    /// A statement that the server refuses is remembered as such and costs the others nothing.
+    pub async fn prepare(&mut self, collectors: &[&'static dyn Collector]) -> Result<(), Failure> {
+        for collector in collectors {
+            let statement = match collector.sql().pick(self.version) {
+                None => Err(format!("PostgreSQL {} is too old for it", self.version.major())),
+                Some(sql) => match self.client.prepare(sql).await {
+                    Ok(statement) => {
+                        let columns = statement.columns().iter().map(|column| column.name().to_owned()).collect();
+                        Ok((statement, columns))
+                    }
+                    Err(error) => Err(self.refusal(&error).await?),
+                },
+            };
+            self.statements.push(Prepared { collector: *collector, statement });
+        }
+        Ok(())
+    }
+
+    /// Runs all prepared statements in one round trip. `Err`: the session is over.
+    pub async fn read(&mut self) -> Result<Answers, Failure> {
+        let client = &self.client;
+        let queries = self.statements.iter().map(|prepared| async move {
+            match &prepared.statement {
+                Ok((statement, columns)) => match client.query(statement, &[]).await {
+                    Ok(rows) => Ok(Ok(Records::new(columns.clone(), rows.iter().map(cells).collect()))),
+                    Err(error) => Err(error),
+                },
+                Err(refusal) => Ok(Err(refusal.clone())),
+            }
+        });
+        let results = join_all(queries).await;
+        let mut answers = Answers::with_capacity(results.len());
+        for (index, result) in results.into_iter().enumerate() {
+            let answer = match result {
+                Ok(answer) => answer,
+                Err(error) => Err(self.refusal(&error).await?),
+            };
+            answers.push((self.statements[index].collector, answer));
+        }
+        Ok(answers)
+    }
+
+    /// Waits until the connection has ended, and says why.
+    pub async fn ended(&mut self) -> Failure {
+        if let Some(end) = &self.end {
+            return end.clone();
+        }
+        let end = (&mut self.driver).await.unwrap_or_else(|_| closed());
+        self.end.insert(end).clone()
+    }
+
+    /// Asks the server to stop what this session waits for. Best effort, bounded by `deadline`.
+    pub fn cancel(&self, deadline: Duration) -> impl Future<Output = ()> + Send + 'static {
+        let (token, tls) = (self.client.cancel_token(), self.tls.clone());
+        async move {
+            // A server that does not answer a login does not answer this either: the caller goes on with the silence itself.
+            let _ = timeout(deadline, token.cancel_query(tls)).await;
+        }
+    }
+
+    /// A statement's error in a sentence, or the failure of the whole session.
+    async fn refusal(&mut self, error: &tokio_postgres::Error) -> Result<String, Failure> {
+        match error.as_db_error() {
+            Some(refused) if !is_fatal(refused) => {
+                Ok(format!("{} (SQLSTATE {})", refused.message(), refused.code().code()))
+            }
+            Some(_) => Err(failure_of(error, None)),
+            None if error.is_closed() => Err(self.ended().await),
+            None => Err(failure_of(error, None)),
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// Bounds what a session may do to the server, and how long a dead network goes unnoticed.
+fn bounded(mut config: Config, query_timeout: Duration) -> Config {
+    let millis = query_timeout.as_millis();
+    let options = config.get_options().unwrap_or_default().to_owned();
+    config
+        .options(format!(
+            "{options} -c default_transaction_read_only=on -c statement_timeout={millis} -c lock_timeout={millis} \
+             -c search_path=pg_catalog -c jit=off -c client_min_messages=error"
+        ))
+        .keepalives_idle(KEEPALIVE_IDLE)
+        .keepalives_interval(KEEPALIVE_INTERVAL)
+        .keepalives_retries(KEEPALIVE_RETRIES)
+        .tcp_user_timeout(UNACKNOWLEDGED);
+    config
+}
+
+/// Carries the connection to its end. A server that stops at once says why in a warning just before it closes the socket.
+async fn drive<S, T>(mut connection: Connection<S, T>) -> Failure
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut last_words: Option<DbError> = None;
+    loop {
+        match poll_fn(|context| connection.poll_message(context)).await {
+            Some(Ok(AsyncMessage::Notice(notice))) if notice.code().code().starts_with("57P") => {
+                last_words = Some(notice)
+            }
+            Some(Ok(_)) => {}
+            Some(Err(error)) if error.as_db_error().is_some() => return failure_of(&error, None),
+            Some(Err(error)) => return last_words.as_ref().map_or_else(|| failure_of(&error, None), said),
+            None => return last_words.as_ref().map_or_else(closed, said),
+        }
+    }
+}
+
+fn said(last_words: &DbError) -> Failure {
+    failure_of_answer(last_words, None)
+}
+
+fn closed() -> Failure {
+    Failure::new(Cause::Closed, "")
+}
+
+fn is_fatal(error: &DbError) -> bool {
+    matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic)) || error.code().code().starts_with("57P")
+}
+
+/// All columns are cast to text by the statements; a cell of another type reads as NULL and the collector says so.
+fn cells(row: &Row) -> Vec<Option<String>> {
+    (0..row.len()).map(|index| row.try_get::<_, Option<&str>>(index).ok().flatten().map(str::to_owned)).collect()
+}
+
+/// `server_version` as the server reports it at login: "16.14 (Debian …)", "18beta1", "9.6.24".
+fn parse_version(text: &str) -> Option<ServerVersion> {
+    let digits = |text: &str| -> Option<u32> {
+        let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        text[..end].parse().ok()
+    };
+    let mut parts = text.split_whitespace().next()?.split('.');
+    let major = digits(parts.next()?)?;
+    let minor = parts.next().and_then(digits).unwrap_or(0);
+    Some(ServerVersion(major.checked_mul(10_000)?.checked_add(minor)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_versions_that_servers_report() {
+        for (text, number) in [
+            ("15.18 (Debian 15.18-0+deb12u1)", Some(150_018)),
+            ("18.4", Some(180_004)),
+            ("18beta1", Some(180_000)),
+            ("9.6.24", Some(90_006)),
+            ("EnterpriseDB", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_version(text).map(|version| version.0), number, "{text}");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The config from a person's side: a file on disk, an environment, and the one sentence that says what is wrong.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use pgvigil::config::{ConfigError, Dsn, Environment, Settings, check, load, target};
+
+/// A directory of its own, gone at the end.
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("pgvigil-config-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn env(variables: &[(&str, &str)]) -> Environment {
+    variables.iter().copied().collect()
+}
+
+/// The error as printed, with the file's name cut to `f`.
+fn sentence(error: &ConfigError, path: &Path) -> String {
+    error.to_string().replace(path.to_str().unwrap(), "f")
+}
+
+const GOOD: &str = "clusters: [{name: c, nodes: [{name: a, dsn: host=db1 user=m}]}]\n";
+
+#[test]
+fn each_mistake_is_one_sentence_that_says_where_and_what_to_do() {
+    let node = |rest: &str| format!("clusters:\n  - name: c\n    nodes:\n      - name: a\n{rest}");
+    let later =
+        |key: &str, place: &str| format!("f:{place}: {key} is not available in this version of pgvigil: remove it");
+    let no_cluster = "f: no cluster is named: add clusters with at least one node each, or run without a config file to watch the server that PGHOST names";
+    let not_yaml = "this is not YAML as it should be: check indentation, quotes and brackets";
+    let bad_name = "this name cannot stand in labels and URLs: use 1 to 63 of A-Z, a-z, 0-9, dot, dash and underscore, beginning with a letter, a digit or an underscore";
+    let bomb = "&a [x,x,x,x,x,x,x,x,x,x]\naccess: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nobservers: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nalertmanager: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\nrunbook_dirs: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\n";
+    let cases: Vec<(String, String)> = vec![
+        // The file as a whole.
+        (String::new(), no_cluster.into()),
+        ("clusters: []\n".into(), no_cluster.into()),
+        ("listen: \"abc\n".into(), format!("f:1:9: {not_yaml}")),
+        ("- a\n".into(), "f:1:1: a section of keys belongs here".into()),
+        (format!("{GOOD}---\nlisten: x\n"), "f:3:1: a second document begins here: write one document, without ---".into()),
+        ("listen: *nowhere\n".into(), "f:1:9: this alias names no anchor".into()),
+        (format!("web_config: {bomb}"), "f:1:29: it is nested too deeply or repeats itself too often by aliases: write it out".into()),
+        ("[".repeat(5000), format!("f:1:256: {not_yaml}")),
+        // Keys.
+        ("sample_intervall: 1s\n".into(), "f:1:1: sample_intervall is not a key here: did you mean sample_interval?".into()),
+        ("timeouts: {qery: 1s}\n".into(), "f:1:12: qery is not a key here: did you mean query?".into()),
+        ("timeouts: {foo: 1s}\n".into(), "f:1:12: foo is not a key here: the keys are connect, query".into()),
+        (node("        dns: host=db1\n"), "f:5:9: dns is not a key here: did you mean dsn?".into()),
+        (node("        dsn: host=db1\n        dsn: host=db2\n"), "f:6:9: dsn is set twice: keep one".into()),
+        ("web_config: web.yml\n".into(), later("web_config", "1:13")),
+        (node("        dsn: host=db1\n        admin_dsn: host=db1 password=secret\n"), later("admin_dsn", "6:20")),
+        ("clusters: [{name: c, manager: none, nodes: []}]\n".into(), later("manager", "1:31")),
+        // Single values.
+        (format!("{GOOD}listen: localhost:10187\n"), "f:2:9: listen is not an IP address with a port, such as 127.0.0.1:10187, or [::]:10187 for every address".into()),
+        (format!("{GOOD}listen: [1]\n"), "f:2:9: one value belongs here".into()),
+        (format!("{GOOD}sample_interval: 50ms\n"), "f:2:18: sample_interval is too short: the least is 100ms".into()),
+        (format!("{GOOD}sample_interval: 1\n"), "f:2:18: sample_interval has no unit: write 1s or 1ms".into()),
+        (format!("{GOOD}collect_interval: soon\n"), "f:2:19: collect_interval is not a duration such as 500ms, 2s or 1m".into()),
+        (format!("{GOOD}login_interval: 2h\n"), "f:2:17: login_interval is too long: the most is 1h".into()),
+        (format!("{GOOD}timeouts:\n  query: 0s\n"), "f:3:10: timeouts.query is too short: the least is 50ms".into()),
+        (format!("{GOOD}timeouts: 2s\n"), "f:2:11: a section of keys belongs here".into()),
+        (format!("{GOOD}archive_hung_after: -1s\n"), "f:2:21: archive_hung_after is not a duration such as 500ms, 2s or 1m".into()),
+        (format!("{GOOD}state_dir: ''\n"), "f:2:12: state_dir is empty: name a directory, or remove it".into()),
+        // Clusters and nodes.
+        ("clusters: x\n".into(), "f:1:11: a list belongs here".into()),
+        ("clusters:\n  - nodes: []\n".into(), "f:2:5: name is missing here".into()),
+        ("clusters:\n  - name: c\n".into(), "f:2:11: cluster c has no nodes: give it at least one".into()),
+        ("clusters:\n  - name: my db\n".into(), format!("f:2:11: {bad_name}")),
+        (format!("clusters:\n  - name: {}\n", "x".repeat(64)), format!("f:2:11: {bad_name}")),
+        ("clusters:\n  - name: .hidden\n".into(), format!("f:2:11: {bad_name}")),
+        ("clusters:\n  - {name: c, nodes: [\"host=db1 password=secret\"]}\n".into(), "f:2:23: a section of keys belongs here".into()),
+        ("clusters:\n  - {name: c, nodes: [{name: a, dsn: ''}]}\n  - {name: c, nodes: [{name: a, dsn: ''}]}\n".into(), "f:3:12: two clusters are called c: rename one".into()),
+        (node("        dsn: host=db1\n      - name: a\n        dsn: host=db2\n"), "f:6:15: two nodes of cluster c are called a: rename one".into()),
+        (node("        dsn: host=db1\n      - name: b\n        dsn: host=db2\n        slot: a\n"), "f:6:15: nodes a and b have the same slot a: their walsenders could not be told apart".into()),
+        (node("        dsn: host=db1\n      - {name: b, dsn: host=db2, application_name: a}\n"), "f:6:16: nodes a and b have the same application_name a: their walsenders could not be told apart".into()),
+        (node("        slot: a\n"), "f:4:15: node a has no dsn: say how to reach it in dsn or dsn_file".into()),
+        (node("        dsn: host=db1\n        dsn_file: /run/b\n"), "f:6:19: node a has both dsn and dsn_file: keep one".into()),
+        (node("        dsn: host=db1\n        slot: Slot-A\n"), "f:6:15: slot of node a is not a slot's name: 1 to 63 of a-z, 0-9 and _".into()),
+        (node("        dsn: host=db1\n        application_name: \"a\\nb\"\n"), "f:6:27: application_name of node a is not 1 to 63 printable ASCII characters, which is all that servers keep".into()),
+        (node("        dsn: host=db1\n        address: db1\n"), "f:6:18: address of node a is not a host with a port, such as 10.0.0.2:5432 or [2001:db8::2]:5432".into()),
+        (node("        dsn: host=db1\n        expected: yes\n"), "f:6:19: true or false belongs here".into()),
+        // Connection strings, never shown.
+        (node("        dsn: host=db1 port=x password=secret\n"), "f:5:14: node a of cluster c: dsn: port is not a port from 1 to 65535".into()),
+        (node("        dsn: hots=db1 password=secret\n"), "f:5:14: node a of cluster c: dsn: \"hots\" is not a connection option: did you mean host?".into()),
+        (node("        dsn: host=db1 sslmode=verify-full sslrootcert=/none/ca.crt\n"), "f:5:14: node a of cluster c: sslrootcert /none/ca.crt: No such file or directory (os error 2)".into()),
+        (node("        dsn_file: /none/dsn\n"), "f:5:19: node a of cluster c: dsn_file /none/dsn does not exist".into()),
+        (node("        dsn: {password: secret}\n"), "f:5:14: one value belongs here".into()),
+    ];
+    assert!(cases.len() >= 25, "{}", cases.len());
+    let dir = Dir::new("bad");
+    for (text, expected) in cases {
+        let path = dir.write("pgvigil.yml", &text);
+        let error = load(Some(&path), &env(&[])).expect_err(&text);
+        assert_eq!(sentence(&error, &path), expected, "in:\n{text}");
+        assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+    }
+}
+
+#[test]
+fn files_that_cannot_be_read_are_named() {
+    let dir = Dir::new("files");
+    let said = |path: &Path| sentence(&load(Some(path), &env(&[])).unwrap_err(), path);
+    assert_eq!(said(&dir.0.join("none.yml")), "config file f does not exist");
+    assert_eq!(said(&dir.write("latin1.yml", b"listen: \xff")), "config file f is not UTF-8 text");
+    let large = dir.write("large.yml", "#".repeat((1 << 20) + 1));
+    assert_eq!(said(&large), "config file f is larger than 1024 KiB: is it the right file?");
+    assert_eq!(said(&dir.0), "config file f cannot be read: Is a directory (os error 21)");
+}
+
+#[test]
+fn defaults_lie_below_the_file_and_the_file_below_the_environment() {
+    let dir = Dir::new("merge");
+    let path =
+        dir.write("pgvigil.yml", format!("{GOOD}timeouts: {{connect: 3s}}\nlogin_interval: 1m\nstate_dir: state\n"));
+    let variables =
+        [("PGVIGIL_TIMEOUTS__QUERY", "500ms"), ("PGVIGIL_LOGIN_INTERVAL", "2s"), ("PGVIGIL_LISTEN", "[::]:0")];
+    let settings = load(Some(&path), &env(&variables)).unwrap();
+    assert_eq!(settings.timeouts.connect, Duration::from_secs(3));
+    assert_eq!(settings.timeouts.query, Duration::from_millis(500));
+    assert_eq!(settings.login_interval, Duration::from_secs(2));
+    assert_eq!(settings.sample_interval, Duration::from_secs(1));
+    assert_eq!(settings.collect_interval, Duration::from_secs(10));
+    assert_eq!(settings.archive_hung_after, Duration::from_secs(60));
+    assert_eq!(settings.listen.to_string(), "[::]:0");
+    assert_eq!((settings.state_dir.path, settings.state_dir.explicit), (dir.0.join("state"), true));
+
+    let path = dir.write("pgvigil.yml", GOOD);
+    let Settings { listen, state_dir, .. } = load(Some(&path), &env(&[])).unwrap();
+    assert_eq!(listen.to_string(), "127.0.0.1:10187");
+    assert_eq!((state_dir.path, state_dir.explicit), (PathBuf::from("/var/lib/pgvigil"), false));
+    let settings = load(Some(&path), &env(&[("PGVIGIL_STATE_DIR", "here")])).unwrap();
+    assert_eq!((settings.state_dir.path, settings.state_dir.explicit), (PathBuf::from("here"), true));
+}
+
+#[test]
+fn a_wrong_variable_is_named() {
+    let dir = Dir::new("variables");
+    let path = dir.write("pgvigil.yml", GOOD);
+    for (name, value, expected) in [
+        ("PGVIGIL_TIMEOUTS__QUERY", "0s", "timeouts.query is too short: the least is 50ms"),
+        ("PGVIGIL_SAMPLE_INTERVAL", "1", "sample_interval has no unit: write 1s or 1ms"),
+        (
+            "PGVIGIL_LISTEN",
+            "",
+            "listen is not an IP address with a port, such as 127.0.0.1:10187, or [::]:10187 for every address",
+        ),
+        ("PGVIGIL_TIMEOUTS_QUERY", "1s", "timeouts_query is not a key here: did you mean timeouts.query?"),
+        ("PGVIGIL_CLUSTERS__0__NAME", "x", "clusters is a list, and lists are set in the config file alone"),
+        ("PGVIGIL_WEB_CONFIG", "x", "web_config is not available in this version of pgvigil: remove it"),
+    ] {
+        let error = load(Some(&path), &env(&[(name, value)])).unwrap_err();
+        assert_eq!(error.to_string(), format!("environment variable {name}: {expected}"));
+    }
+}
+
+#[test]
+fn nodes_get_their_defaults() {
+    let dir = Dir::new("nodes");
+    let text = "clusters:\n  - name: c\n    nodes:\n      - {name: a, dsn: host=db1 user=m}\n      - {name: b-2, dsn_file: b.dsn, application_name: 'walreceiver b', slot: slot_b, address: '[2001:db8::2]:5432', expected: false}\n";
+    let path = dir.write("pgvigil.yml", text);
+    let dsn_file = dir.write("b.dsn", "postgres://m:secret@db2:5433/postgres\n");
+    fs::set_permissions(&dsn_file, fs::Permissions::from_mode(0o644)).unwrap();
+    let report = check(Some(&path), &env(&[])).unwrap();
+    let [a, b] = &report.settings.clusters[0].nodes[..] else { panic!("{report:?}") };
+    assert_eq!((a.name.as_str(), a.application_name.as_str(), a.slot.as_str(), a.expected), ("a", "a", "a", true));
+    assert_eq!((b.application_name.as_str(), b.slot.as_str(), b.expected), ("walreceiver b", "slot_b", false));
+    assert_eq!((&b.dsn, b.address.as_deref()), (&Dsn::File(dsn_file.clone()), Some("[2001:db8::2]:5432")));
+    let dialled = target(b, &env(&[])).unwrap();
+    assert_eq!((dialled.address.as_str(), dialled.config.get_password()), ("db2:5433", Some(&b"secret"[..])));
+    let shown = sentence_of(&report.to_string(), &dir);
+    assert_eq!(
+        shown,
+        "D/pgvigil.yml is good:\n  c/a at db1:5432, sslmode prefer\n  c/b-2 at [2001:db8::2]:5432, sslmode prefer\n\
+         note: D/b.dsn can be read by everybody: chmod it to 0640 or less\n"
+    );
+
+    fs::write(&dsn_file, "postgres://m:rotated@db2:5433/postgres\n").unwrap();
+    assert_eq!(target(b, &env(&[])).unwrap().config.get_password(), Some(&b"rotated"[..]));
+    fs::write(&dsn_file, "\n").unwrap();
+    let empty = target(b, &env(&[])).unwrap_err().to_string();
+    assert_eq!(sentence_of(&empty, &dir), "dsn_file D/b.dsn is empty: write the connection string into it");
+}
+
+fn sentence_of(text: &str, dir: &Dir) -> String {
+    text.replace(dir.0.to_str().unwrap(), "D")
+}
+
+#[test]
+fn without_a_file_libpqs_environment_names_the_server() {
+    // The tests run where there is neither pgvigil.yml nor /etc/pgvigil/pgvigil.yml.
+    for (variables, node, address) in [
+        (&[("PGHOST", "db1"), ("PGUSER", "m"), ("PGPORT", "6000")][..], "db1", "db1:6000"),
+        (&[("PGHOST", "/run/pg"), ("PGUSER", "m")], "local", "/run/pg:5432"),
+        (&[("PGHOST", "2001:db8::2"), ("PGUSER", "m")], "2001-db8--2", "[2001:db8::2]:5432"),
+        (&[("PGUSER", "m"), ("PGVIGIL_SAMPLE_INTERVAL", "100ms")], "local", "/var/run/postgresql:5432"),
+    ] {
+        let report = check(None, &env(variables)).unwrap();
+        let [cluster] = &report.settings.clusters[..] else { panic!("{report:?}") };
+        assert_eq!((cluster.name.as_str(), cluster.nodes.len()), ("default", 1));
+        assert_eq!(cluster.nodes[0].name, node);
+        let dialled = target(&cluster.nodes[0], &env(variables)).unwrap().address;
+        assert!(dialled == address || (node == "local" && dialled == "/tmp:5432"), "{dialled}");
+    }
+    let error = check(None, &env(&[("PGPORT", "x")])).unwrap_err();
+    assert_eq!(error.to_string(), "node local of cluster default: dsn: PGPORT is not a port from 1 to 65535");
+}

@@ -1,0 +1,76 @@
+//! What others build on: the catalogue's page in the documentation, the grants, and that every family really has samples.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use pgvigil::collector::COLLECTORS;
+use pgvigil::metric::catalog;
+use pgvigil::metric::family::{Kind, Observers, Unit};
+
+use crate::fixture::{self, ROOT};
+use crate::golden;
+
+#[test]
+fn every_family_of_a_collector_has_a_sample_in_some_page() {
+    let samples = golden::nodes().flat_map(|(major, role)| golden::samples(major, role));
+    let seen: BTreeSet<_> = samples.map(|sample| sample.family.name).collect();
+    for family in COLLECTORS.iter().flat_map(|collector| collector.families()) {
+        assert!(seen.contains(family.name), "{}", family.name);
+    }
+}
+
+#[test]
+fn the_documentation_lists_the_catalogue() {
+    let path = Path::new(ROOT).join("docs/metrics.md");
+    let page = documentation();
+    if fixture::update() {
+        fs::write(&path, &page).unwrap();
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    assert!(committed == page, "docs/metrics.md is out of date: run this test with UPDATE=1");
+}
+
+fn documentation() -> String {
+    let mut page = String::from(
+        "# Metrics\n\n\
+         Generated from the catalogue; a test keeps it true. LSNs are bytes, times are seconds. A value that is not known is absent, \
+         never 0.\nFamilies with a label `state` have one series for each state, 1 for the present one.\n\n\
+         *Observers*: how a rule makes one value where several pgvigil watch one cluster. `max` and `min` take that of all; `own` is \
+         about the observer itself.\n\n\
+         | name | type | labels | unit | observers | help |\n|---|---|---|---|---|---|\n",
+    );
+    for family in catalog::families() {
+        let kind = match family.kind {
+            Kind::Gauge => "gauge",
+            Kind::Counter => "counter",
+            Kind::Histogram => "histogram",
+        };
+        let unit = match family.unit {
+            Unit::None => "",
+            Unit::Seconds => "seconds",
+            Unit::Bytes => "bytes",
+        };
+        let observers = match family.observers {
+            Observers::Max => "max",
+            Observers::Min => "min",
+            Observers::Own => "own",
+        };
+        let labels = family.labels.join(", ");
+        let _ = writeln!(page, "| `{}` | {kind} | {labels} | {unit} | {observers} | {} |", family.name, family.help);
+    }
+    page
+}
+
+#[test]
+fn the_grants_name_every_family_that_they_feed() {
+    let grants = fs::read_to_string(Path::new(ROOT).join("deploy/grants.sql")).unwrap();
+    for collector in COLLECTORS {
+        let Some(grant) = collector.grant() else { continue };
+        assert!(grants.contains(&format!("GRANT {grant} TO pgvigil;")), "{}", collector.name());
+        for family in collector.families() {
+            assert!(grants.contains(family.name), "{} needs {grant}", family.name);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! What collectors read out of the recorded rows, on every version: the facts that the recorder set up.
+
+use pgvigil::clock::Moment;
+use pgvigil::collector::COLLECTORS;
+use pgvigil::collector::snapshot::{ArchiveCommand, Exchange, ReplayPause, Snapshot};
+use pgvigil::pg::lsn::Timeline;
+
+use crate::fixture::{self, Answer};
+use crate::golden::{MAJORS, reading};
+
+fn each(role: &str, check: impl Fn(u32, Snapshot)) {
+    for major in MAJORS {
+        check(major, reading(major, role).0);
+    }
+}
+
+#[test]
+fn a_primary() {
+    each("primary", |major, snapshot| {
+        let recovery = snapshot.recovery.unwrap().value;
+        assert!(!recovery.in_recovery, "{major}");
+        assert_eq!((recovery.timeline, recovery.pause), (Some(Timeline(1)), None), "{major}");
+        assert!(recovery.flush_lsn.is_some() && recovery.insert_lsn >= recovery.flush_lsn, "{major}");
+        assert_eq!(
+            (recovery.receive_lsn, recovery.replay_lsn, recovery.last_xact_replay),
+            (None, None, None),
+            "{major}"
+        );
+        assert!(recovery.server_time > recovery.started_at, "{major}");
+
+        let walsenders = snapshot.walsenders.unwrap().value;
+        let b = walsenders.iter().find(|walsender| walsender.application_name == "b").unwrap();
+        assert_eq!((b.state.as_str(), b.sync_state.as_deref()), ("streaming", Some("async")), "{major}");
+        assert!(b.sent_lsn >= b.write_lsn && b.write_lsn >= b.flush_lsn && b.flush_lsn >= b.replay_lsn, "{major}");
+        assert!(b.replay_lsn.is_some(), "{major}");
+        // The server forgets its lags after two replies without news; under load too, now and then.
+        assert!(b.write_lag.is_none_or(|lag| (0.0..1.0).contains(&lag)), "{major}");
+        assert!(b.replay_lag.is_none() || b.replay_lag >= b.write_lag, "{major}");
+        assert!(b.reply_time > b.backend_start, "{major}");
+
+        let slots = snapshot.slots.unwrap().value;
+        let slot = |name: &str| slots.iter().find(|slot| slot.name == name).unwrap();
+        assert_eq!((slot("b").active, slot("b").active_pid), (true, Some(b.pid)), "{major}");
+        assert_eq!((slot("b").kind.as_str(), slot("b").temporary), ("physical", false), "{major}");
+        assert_eq!((slot("orders_feed").kind.as_str(), slot("spare").active), ("logical", false), "{major}");
+        assert!(slot("orders_feed").confirmed_flush_lsn >= slot("orders_feed").restart_lsn, "{major}");
+        assert!(slot("passing").temporary && slot("spare").restart_lsn.is_none(), "{major}");
+        assert_eq!(slot("b").wal_status.as_deref(), Some("reserved"), "{major}");
+        assert!(slot("b").safe_wal_size.is_some_and(|size| (60 << 20..72 << 20).contains(&size)), "{major}");
+
+        let archiver = snapshot.archiver.unwrap().value;
+        assert_eq!((archiver.mode.as_str(), archiver.command), ("on", ArchiveCommand::Set), "{major}");
+        assert!(archiver.archived_count > 0 && archiver.failed_count == 0, "{major}");
+        assert!(archiver.last_archived_wal.is_some() && archiver.last_failed_wal.is_none(), "{major}");
+        assert!(archiver.last_archived_time.is_some() && archiver.last_failed_time.is_none(), "{major}");
+        assert!(archiver.stats_reset.is_some_and(|reset| reset < archiver.server_time), "{major}");
+
+        let privileges = snapshot.privileges.unwrap().value;
+        assert_eq!(privileges.role, "pgvigil", "{major}");
+        assert_eq!(
+            (privileges.superuser, privileges.pg_monitor, privileges.connection_limit),
+            (false, true, 5),
+            "{major}"
+        );
+    });
+}
+
+#[test]
+fn a_streaming_standby() {
+    each("standby", |major, snapshot| {
+        let recovery = snapshot.recovery.unwrap().value;
+        assert_eq!((recovery.in_recovery, recovery.timeline), (true, None), "{major}");
+        assert_eq!((recovery.flush_lsn, recovery.insert_lsn), (None, None), "{major}");
+        assert_eq!(recovery.pause, Some(ReplayPause::Running), "{major}");
+        assert!(recovery.receive_lsn >= recovery.replay_lsn && recovery.replay_lsn.is_some(), "{major}");
+        assert!(recovery.last_xact_replay.is_some(), "{major}");
+
+        let receiver = snapshot.wal_receiver.unwrap().value.unwrap();
+        assert_eq!((receiver.status.as_str(), receiver.slot_name.as_deref()), ("streaming", Some("b")), "{major}");
+        assert_eq!(
+            (receiver.receive_start_tli, receiver.received_tli),
+            (Some(Timeline(1)), Some(Timeline(1))),
+            "{major}"
+        );
+        assert!(receiver.receive_start_lsn < receiver.flushed_lsn, "{major}");
+        assert!(receiver.written_lsn >= receiver.flushed_lsn && receiver.latest_end_lsn.is_some(), "{major}");
+        assert!(receiver.last_msg_receipt_time >= receiver.last_msg_send_time, "{major}");
+        assert!(receiver.latest_end_time.is_some(), "{major}");
+        assert_eq!(receiver.sender_host.as_deref(), Some("127.0.0.1"), "{major}");
+        assert!(receiver.sender_port > Some(1_023), "{major}");
+
+        let archiver = snapshot.archiver.unwrap().value;
+        assert_eq!((archiver.mode.as_str(), archiver.command), ("always", ArchiveCommand::Unset), "{major}");
+        let status = snapshot.archive_status.unwrap().value;
+        assert!(status.ready > 0 && status.oldest_ready_age > Some(0.0), "{major}");
+        assert_eq!(snapshot.settings.unwrap().value.wal_receiver_status_interval, 1.0, "{major}");
+    });
+    each("standby-paused", |major, snapshot| {
+        let pause = snapshot.recovery.unwrap().value.pause;
+        assert!(matches!(pause, Some(ReplayPause::Paused | ReplayPause::Requested)), "{major}: {pause:?}");
+    });
+}
+
+#[test]
+fn a_standby_fed_from_the_archive() {
+    each("archive-only", |major, snapshot| {
+        let recovery = snapshot.recovery.unwrap().value;
+        assert_eq!((recovery.in_recovery, recovery.receive_lsn), (true, None), "{major}");
+        assert!(recovery.replay_lsn.is_some() && recovery.received() == recovery.replay_lsn, "{major}");
+        assert_eq!(snapshot.wal_receiver.unwrap().value, None, "{major}");
+        let settings = snapshot.settings.unwrap().value;
+        assert_eq!((settings.recovery_min_apply_delay, settings.restore_command_set), (1.5, true), "{major}");
+        assert_eq!((settings.wal_segment_size, settings.wal_receiver_status_interval), (1 << 20, 10.0), "{major}");
+        assert_eq!((settings.wal_sender_timeout, settings.wal_receiver_timeout), (60.0, 60.0), "{major}");
+    });
+}
+
+#[test]
+fn all_nodes_are_of_one_cluster() {
+    for major in MAJORS {
+        let control = |role| reading(major, role).0.control.unwrap().value;
+        let (a, b, c) = (control("primary"), control("standby"), control("archive-only"));
+        assert!(a.system_identifier == b.system_identifier && b.system_identifier == c.system_identifier, "{major}");
+        assert_eq!((a.checkpoint_timeline, a.min_recovery_end_timeline), (Timeline(1), None), "{major}");
+        assert_eq!(b.min_recovery_end_timeline, Some(Timeline(1)), "{major}");
+        assert!(a.redo_lsn.is_some() && a.checkpoint_time.is_some(), "{major}");
+    }
+}
+
+#[test]
+fn a_promoted_standby() {
+    each("promoted", |major, snapshot| {
+        let recovery = snapshot.recovery.unwrap().value;
+        assert_eq!((recovery.in_recovery, recovery.timeline), (false, Some(Timeline(2))), "{major}");
+        assert!(recovery.replay_lsn.is_some() && recovery.replay_lsn <= recovery.flush_lsn, "{major}");
+        assert_eq!(snapshot.wal_receiver.unwrap().value, None, "{major}");
+    });
+}
+
+#[test]
+fn a_primary_in_trouble() {
+    each("primary-troubled", |major, snapshot| {
+        let slots = snapshot.slots.unwrap().value;
+        let b = slots.iter().find(|slot| slot.name == "b").unwrap();
+        assert_eq!((b.wal_status.as_deref(), b.active, b.active_pid), (Some("lost"), false, None), "{major}");
+        assert_eq!((b.restart_lsn, b.safe_wal_size), (None, None), "{major}");
+        let archiver = snapshot.archiver.unwrap().value;
+        assert!(archiver.failed_count > 0 && archiver.last_failed_wal.is_some(), "{major}");
+        assert!(archiver.last_failed_time > archiver.last_archived_time, "{major}");
+        assert!(snapshot.archive_status.unwrap().value.ready > 0, "{major}");
+    });
+}
+
+#[test]
+fn a_role_without_the_grant() {
+    each("primary-plain", |major, snapshot| {
+        assert!(snapshot.walsenders.is_none() && snapshot.archive_status.is_none(), "{major}");
+        assert!(snapshot.recovery.is_some() && snapshot.slots.is_some() && snapshot.archiver.is_some(), "{major}");
+        let privileges = snapshot.privileges.unwrap().value;
+        assert_eq!((privileges.pg_monitor, privileges.connection_limit), (false, -1), "{major}");
+    });
+    each("standby-plain", |major, snapshot| assert!(snapshot.wal_receiver.is_none(), "{major}"));
+}
+
+/// The recorded answer of a collector on 16, with one cell changed, as the collector takes it.
+fn with_cell(role: &str, collector: &str, column: &str, cell: Option<&str>) -> Snapshot {
+    let collector = COLLECTORS.iter().find(|other| other.name() == collector).unwrap();
+    let mut answer = Answer::read(&fixture::path(16, role, collector.name())).unwrap();
+    let index = answer.columns.iter().position(|name| name == column).unwrap();
+    answer.rows[0][index] = cell.map(str::to_owned);
+    let mut snapshot = Snapshot::default();
+    let now = Moment::default();
+    collector.store(&answer.records(), &mut snapshot, Exchange { sent: now, received: now }).unwrap();
+    snapshot
+}
+
+#[test]
+fn what_a_command_amounts_to() {
+    for (word, command) in
+        [("unset", ArchiveCommand::Unset), ("noop", ArchiveCommand::Noop), ("set", ArchiveCommand::Set)]
+    {
+        let archiver = with_cell("primary", "archiver", "command", Some(word)).archiver.unwrap().value;
+        assert_eq!(archiver.command, command);
+    }
+}
+
+#[test]
+fn settings_that_an_old_server_hides_are_taken_at_their_worst() {
+    let settings = |column| with_cell("archive-only", "settings", column, None).settings.unwrap().value;
+    assert!(settings("restore_command_set").restore_command_set);
+    assert_eq!(settings("recovery_min_apply_delay").recovery_min_apply_delay, 0.0);
+}

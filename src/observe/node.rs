@@ -10,7 +10,7 @@ use super::{Watch, words};
 use crate::clock::Moment;
 use crate::cluster::facts::Report;
 use crate::collector::snapshot::Exchange;
-use crate::collector::{COLLECTORS, Collector, Pace};
+use crate::collector::{COLLECTORS, Collector, Pace, control, settings};
 use crate::pg::failure::{Cause, Failure, NodeState};
 use crate::pg::session::{Answers, Session};
 
@@ -18,6 +18,9 @@ use crate::pg::session::{Answers, Session};
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A node that refuses is tried again at least this often, so that its return is seen within a second.
 const LONGEST_RETRY: Duration = Duration::from_millis(500);
+
+/// Whose WAL it is, and what may feed the node.
+const FIRST: [&dyn Collector; 2] = [&control::Collector, &settings::Collector];
 
 /// The fast reading: positions, walsenders, receiver, slots' positions.
 pub(super) async fn fast(watch: Watch) {
@@ -143,7 +146,25 @@ impl Reader {
             Err(_) => return Err(Failure::new(Cause::Timeout, "no answer to a prepare")),
         }
         self.watch.hub.report(self.watch.node, report);
+        if self.pace == Pace::Fast {
+            self.read_first(&mut session).await?;
+        }
         Ok(session)
+    }
+
+    /// Reads what the meaning of the first positions hangs on, before them.
+    async fn read_first(&self, session: &mut Session) -> Result<(), Failure> {
+        for collector in FIRST {
+            let sent = Moment::now();
+            let answer = match timeout(self.watch.timing.query_timeout, session.read_once(collector)).await {
+                Ok(answer) => answer?,
+                Err(_) => return Err(Failure::new(Cause::Timeout, "no answer to the first query")),
+            };
+            let exchange = Exchange { sent, received: Moment::now() };
+            let report = Report::Read { pace: Pace::Slow, exchange, answers: vec![(collector, answer)] };
+            self.watch.hub.report(self.watch.node, report);
+        }
+        Ok(())
     }
 
     fn retry_pause(&self) -> Duration {

@@ -83,7 +83,7 @@ impl Session {
     pub async fn prepare(&mut self, collectors: &[&'static dyn Collector]) -> Result<(), Failure> {
         for collector in collectors {
             let statement = match collector.sql().pick(self.version) {
-                None => Err(format!("PostgreSQL {} is too old for it", self.version.major())),
+                None => Err(too_old(self.version)),
                 Some(sql) => match self.client.prepare(sql).await {
                     Ok(statement) => {
                         let columns = statement.columns().iter().map(|column| column.name().to_owned()).collect();
@@ -95,6 +95,19 @@ impl Session {
             self.statements.push(Prepared { collector: *collector, statement });
         }
         Ok(())
+    }
+
+    /// Runs the statement of `collector` once, without keeping it prepared. `Err`: the session is over.
+    pub async fn read_once(&mut self, collector: &'static dyn Collector) -> Result<Result<Records, String>, Failure> {
+        let Some(sql) = collector.sql().pick(self.version) else { return Ok(Err(too_old(self.version))) };
+        match self.client.query(sql, &[]).await {
+            Ok(rows) => {
+                let columns = rows.first().map(Row::columns).unwrap_or_default();
+                let columns = columns.iter().map(|column| column.name().to_owned()).collect();
+                Ok(Ok(Records::new(columns, rows.iter().map(cells).collect())))
+            }
+            Err(error) => Ok(Err(self.refusal(&error).await?)),
+        }
     }
 
     /// Runs all prepared statements in one round trip. `Err`: the session is over.
@@ -192,6 +205,10 @@ where
             None => return last_words.as_ref().map_or_else(closed, said),
         }
     }
+}
+
+fn too_old(version: ServerVersion) -> String {
+    format!("PostgreSQL {} is too old for it", version.major())
 }
 
 fn said(last_words: &DbError) -> Failure {

@@ -269,7 +269,7 @@ async fn two_walsenders_of_one_name_merge_and_are_named() -> Outcome {
     let b = lab.standby_of(&a, "b", twin()).await?;
     let c = lab.standby_of(&a, "c", twin()).await?;
     let as_twin = |server: &Server| Node::with(server.name(), &server.dsn(Role::Monitor), ", application_name: twin");
-    let vigil = Vigil::start(&lab, &[Node::of(&a), as_twin(&b), as_twin(&c)]).await?;
+    let vigil = Vigil::start(&lab, &[Node::of(&a), as_twin(&b), Node::of(&c)]).await?;
     vigil
         .until("the conflict", |page| match page.get("standby_name_conflict", "standby=\"b\"") {
             Some(1.0) => Ok(()),

@@ -3,7 +3,7 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
@@ -85,15 +85,9 @@ impl Request {
     }
 }
 
-/// Asks the demo that runs, the youngest if there are several, and returns what it says.
+/// Asks the demo that runs and returns what it says.
 pub(super) async fn ask(fault: Fault) -> anyhow::Result<String> {
-    let written = |lab: &PathBuf| std::fs::metadata(lab.join(STATE)).and_then(|meta| meta.modified()).ok();
-    let mut demos: Vec<(SystemTime, PathBuf)> =
-        lab::running().into_iter().filter_map(|lab| Some((written(&lab)?, lab))).collect();
-    demos.sort();
-    let Some((_, lab)) = demos.pop() else {
-        bail!("no demo of yours is running: start one with `pgvigil demo` in another terminal");
-    };
+    let lab = find()?;
     let state = lab.join(STATE);
     let text = std::fs::read_to_string(&state).with_context(|| format!("cannot read {}", state.display()))?;
     let State { socket } = serde_json::from_str(&text).with_context(|| format!("cannot read {}", state.display()))?;
@@ -111,5 +105,18 @@ pub(super) async fn ask(fault: Fault) -> anyhow::Result<String> {
         Some(("ok", text)) => Ok(text.to_owned()),
         Some(("error", text)) => bail!("{text}"),
         _ => bail!("the demo in {} ended before it answered", lab.display()),
+    }
+}
+
+/// The directory of the demo that `LAB_DEMO` names, or else of the youngest that runs.
+fn find() -> anyhow::Result<PathBuf> {
+    if let Some(lab) = std::env::var_os("LAB_DEMO") {
+        return Ok(PathBuf::from(lab));
+    }
+    let written = |lab: &PathBuf| std::fs::metadata(lab.join(STATE)).and_then(|meta| meta.modified()).ok();
+    let demos = lab::running().into_iter().filter_map(|lab| Some((written(&lab)?, lab)));
+    match demos.max() {
+        Some((_, lab)) => Ok(lab),
+        None => bail!("no demo of yours is running: start one with `pgvigil demo` in another terminal"),
     }
 }

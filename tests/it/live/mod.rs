@@ -2,6 +2,7 @@
 
 mod archiving;
 mod bootstrap;
+mod demo;
 mod lab;
 mod lag;
 mod record;

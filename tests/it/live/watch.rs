@@ -64,6 +64,11 @@ impl Vigil {
         Ok(vigil)
     }
 
+    /// One that somebody else started; `process` is the one whose log says more when something is wrong.
+    pub fn of(process: Arc<Spawned>, port: u16) -> Self {
+        Self { process, config: PathBuf::new(), port }
+    }
+
     fn spawn(lab: &Lab, config: &PathBuf) -> Result<Arc<Spawned>, LabError> {
         lab.spawn(Spawn::new("pgvigil", env!("CARGO_BIN_EXE_pgvigil")).arg("serve").arg("--config").arg(config))
     }

@@ -79,7 +79,7 @@ fn row(node: &NodeAssessment, cluster: &Cluster, index: usize) -> Markup {
     html! {
         tr {
             td { (node.name) }
-            td.bad[!node.up] { (node.state) }
+            td class=[(!node.up).then_some("bad")] { (node.state) }
             td { (role) }
             @match &node.lag {
                 Some(lag) => { td { (stage(&lag.received)) } td { (stage(&lag.replayed)) } }

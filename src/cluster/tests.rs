@@ -269,6 +269,20 @@ fn a_paused_standby_falls_behind_in_replay_alone() {
 }
 
 #[test]
+fn two_loops_out_of_step_show_no_lag_where_there_is_none() {
+    let mut paper = healthy();
+    paper.wait(1.0);
+    paper.read(B, &standby(1, 200, 200));
+    paper.wait(0.2);
+    paper.read(A, &primary(1, 300));
+    paper.wait(0.7);
+    // What the primary wrote after b was read is no lag of b, until b is read again or is overdue.
+    assert_eq!(paper.assess().nodes[B].lag.unwrap().received.seconds, Ok(0.0));
+    paper.wait(1.0);
+    assert_eq!(paper.lag(B).0, Ok(2.0));
+}
+
+#[test]
 fn a_restarted_standby_has_received_what_it_replayed() {
     let mut paper = healthy();
     paper.wait(1.0);

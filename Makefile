@@ -48,5 +48,5 @@ fmt: ## Formats the code
 	cargo fmt
 
 .PHONY: docs
-docs: ## Writes the generated pages
-	cargo run --quiet --example docs
+docs: ## Writes docs/metrics.md from the catalog
+	UPDATE=1 cargo test --test it contract::

@@ -9,6 +9,8 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::Fault;
@@ -28,7 +30,9 @@ struct State {
 
 /// The demo's end.
 pub(super) struct Control {
-    listener: UnixListener,
+    requests: mpsc::Receiver<Request>,
+    // A task of its own: a request that is half read must not be lost to whatever else the demo waits for.
+    task: JoinHandle<()>,
 }
 
 impl Control {
@@ -39,24 +43,38 @@ impl Control {
         // Whoever may connect may stop servers.
         std::fs::set_permissions(&socket, Permissions::from_mode(0o600))
             .with_context(|| format!("cannot protect {}", socket.display()))?;
+        let (send, requests) = mpsc::channel(1);
+        let control = Self { requests, task: tokio::spawn(listen(listener, send)) };
         let state = lab.path().join(STATE);
         let text = serde_json::to_string(&State { socket })?;
         std::fs::write(&state, text).with_context(|| format!("cannot write {}", state.display()))?;
-        Ok(Self { listener })
+        Ok(control)
     }
 
-    /// Waits for the next request; what says nothing in time is no request.
-    pub(super) async fn next(&self) -> Request {
-        loop {
-            match self.listener.accept().await {
-                Ok((stream, _)) => {
-                    if let Ok(Some(request)) = timeout(REQUEST_WITHIN, Request::read(stream)).await {
-                        return request;
-                    }
-                }
-                // Out of descriptors, most likely; they come back.
-                Err(_) => sleep(Duration::from_millis(100)).await,
-            }
+    /// Waits for the next request. Nothing is lost when the wait is given up.
+    pub(super) async fn next(&mut self) -> Option<Request> {
+        self.requests.recv().await
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Takes one request after the other; what says nothing in time is none.
+async fn listen(listener: UnixListener, requests: mpsc::Sender<Request>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of descriptors, most likely; they come back.
+            sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        if let Ok(Some(request)) = timeout(REQUEST_WITHIN, Request::read(stream)).await
+            && requests.send(request).await.is_err()
+        {
+            return;
         }
     }
 }

@@ -83,7 +83,7 @@ fn production(text: &str) -> String {
 }
 
 fn is_test(module: &str) -> bool {
-    module.ends_with("/tests")
+    module.ends_with("/tests") || module.contains("/tests/")
 }
 
 fn layer_of(module: &str) -> Option<usize> {

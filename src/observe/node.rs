@@ -204,7 +204,10 @@ impl Reader {
 
 /// What no second try mends, only a person.
 const fn is_config_error(cause: Cause) -> bool {
-    matches!(cause, Cause::NoDatabase | Cause::DatabaseClosed | Cause::BadOptions | Cause::Unsupported | Cause::Tls)
+    matches!(
+        cause,
+        Cause::Config | Cause::NoDatabase | Cause::DatabaseClosed | Cause::BadOptions | Cause::Unsupported | Cause::Tls
+    )
 }
 
 fn collectors(pace: Pace) -> Vec<&'static dyn Collector> {

@@ -1,5 +1,6 @@
 //! The loops that watch: for each node a fast and a slow reading and a login probe, for each cluster a tick.
 
+pub mod keeper;
 mod login;
 mod node;
 pub mod own;

@@ -179,7 +179,7 @@ impl Reader {
         watch.hub.report(watch.node, Report::Read { pace: self.pace, exchange, answers });
         words::answered(watch, self.pace, exchange);
         if self.pace == Pace::Fast {
-            watch.up.send_replace(true);
+            watch.up.send_if_modified(|up| !std::mem::replace(up, true));
         }
     }
 

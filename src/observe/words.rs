@@ -109,8 +109,8 @@ pub(super) fn slow_failed(watch: &Watch, failure: &Failure) {
     }
 }
 
-/// Before the result of a login probe is reported.
-pub(super) fn login(watch: &Watch, failure: Option<&Failure>) {
+/// After a login probe. `again`: the one before failed too, and the fast reading has stood since.
+pub(super) fn login(watch: &Watch, failure: Option<&Failure>, again: bool) {
     let (cluster, node) = (&*watch.cluster, &*watch.name);
     let Some(failure) = failure else {
         if let Some(left_out) = watch.says("login", "") {
@@ -118,9 +118,8 @@ pub(super) fn login(watch: &Watch, failure: Option<&Failure>) {
         }
         return;
     };
-    let failed_before = watch.hub.cluster().facts(watch.node).login.as_ref().is_some_and(|login| login.value.is_err());
     // As with the slow reading.
-    if !*watch.up.borrow() || !(is_an_answer(failure) || failed_before) {
+    if !*watch.up.borrow() || !(again || is_an_answer(failure)) {
         return;
     }
     let Some(left_out) = watch.says("login", &gist(failure)) else { return };

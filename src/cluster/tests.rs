@@ -1,5 +1,6 @@
 //! Whole clusters on paper: what the verdicts are when facts come, age and contradict each other.
 
+mod identity;
 mod paper;
 
 use super::assess::Verdict;
@@ -230,18 +231,6 @@ fn two_primaries_on_one_timeline_leave_no_measure() {
     paper.read(C, &standby(1, 300, 300));
     assert_eq!(paper.assess().split_brain, Verdict::Yes);
     assert_eq!(paper.lag(C).0, Err(Unknown::AmbiguousPrimary));
-}
-
-#[test]
-fn a_node_of_another_system_is_never_compared() {
-    let mut paper = healthy();
-    paper.wait(1.0);
-    paper.read(A, &primary(1, 300));
-    paper.read(B, &Says { system: "8", ..standby(1, 300, 300) });
-    paper.read(C, &Says { system: "8", ..primary(3, 900) });
-    assert_eq!(paper.lag(B).0, Err(Unknown::ForeignSystem));
-    assert_eq!(paper.assess().primary.as_deref(), Some("a"));
-    assert_eq!(paper.assess().split_brain, Verdict::No);
 }
 
 #[test]

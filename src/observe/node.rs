@@ -176,13 +176,10 @@ impl Reader {
 
     fn publish(&self, exchange: Exchange, answers: Answers) {
         let watch = &self.watch;
-        words::answers(watch, &answers);
         watch.hub.report(watch.node, Report::Read { pace: self.pace, exchange, answers });
+        words::answered(watch, self.pace, exchange);
         if self.pace == Pace::Fast {
-            words::up(watch);
-            watch.up.send_replace(true);
-        } else {
-            words::grants(watch);
+            watch.up.send_if_modified(|up| !std::mem::replace(up, true));
         }
     }
 
@@ -190,9 +187,9 @@ impl Reader {
         let watch = &self.watch;
         match self.pace {
             Pace::Fast => {
-                words::failed(watch, &failure);
                 watch.up.send_replace(false);
                 watch.hub.report(watch.node, Report::Failed(failure));
+                words::failed(watch);
             }
             Pace::Slow => {
                 words::slow_failed(watch, &failure);

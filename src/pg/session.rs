@@ -1,12 +1,13 @@
 //! The only place that speaks to PostgreSQL. A session is one connection with its statements prepared; it hands out text.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{join_all, poll_fn};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_postgres::error::{DbError, Severity};
 use tokio_postgres::{AsyncMessage, Client, Config, Connection, Row, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -15,6 +16,7 @@ use crate::collector::Collector;
 use crate::pg::connect_error::{failure_of, failure_of_answer};
 use crate::pg::dsn::Target;
 use crate::pg::failure::{Cause, Failure};
+use crate::pg::lookup;
 use crate::pg::records::Records;
 use crate::pg::version::ServerVersion;
 
@@ -49,17 +51,28 @@ impl Session {
     /// Connects and logs in, all within `deadline`: the name's lookup, TCP, TLS and the login. A frozen server accepts TCP and
     /// then says nothing. Every transaction of the session is read-only and bounded on the server by `query_timeout`.
     pub async fn connect(target: &Target, deadline: Duration, query_timeout: Duration) -> Result<Self, Failure> {
-        match timeout(deadline, Self::connect_unbounded(target, query_timeout)).await {
+        let end = Instant::now() + deadline;
+        // Apart from the rest: a resolver that says nothing is not a server that says nothing.
+        let addresses = match timeout_at(end, lookup::addresses(&target.config)).await {
+            Ok(addresses) => addresses?,
+            Err(_) => return Err(Failure::new(Cause::Dns, &format!("no answer to a lookup within {deadline:?}"))),
+        };
+        match timeout_at(end, Self::connect_unbounded(target, &addresses, query_timeout)).await {
             Ok(session) => session,
             Err(_) => Err(Failure::new(Cause::Timeout, &format!("no answer to a login within {deadline:?}"))),
         }
     }
 
-    async fn connect_unbounded(target: &Target, query_timeout: Duration) -> Result<Self, Failure> {
+    async fn connect_unbounded(
+        target: &Target,
+        addresses: &[IpAddr],
+        query_timeout: Duration,
+    ) -> Result<Self, Failure> {
         let tls = target.connector().map_err(|error| Failure::new(Cause::Tls, &error.to_string()))?;
-        let connected = match bounded(target.config.clone(), query_timeout).connect(tls.clone()).await {
+        let ready = |config| bounded(lookup::fixed(config, addresses), query_timeout);
+        let connected = match ready(target.config.clone()).connect(tls.clone()).await {
             Err(error) => match target.plaintext_after(&error) {
-                Some(plaintext) => bounded(plaintext, query_timeout).connect(tls.clone()).await,
+                Some(plaintext) => ready(plaintext).connect(tls.clone()).await,
                 None => Err(error),
             },
             connected => connected,

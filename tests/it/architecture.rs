@@ -28,6 +28,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "pg/dsn",
             "pg/tls",
             "pg/connect_error",
+            "pg/lookup",
             "pg/session",
             "metric/exposition",
             "config/mod",

@@ -40,6 +40,8 @@ pub struct Says {
     pub control_timeline: u32,
     pub system: &'static str,
     pub restore_command: bool,
+    /// Another node's server: the node's number.
+    pub twin_of: Option<usize>,
 }
 
 pub fn primary(timeline: u32, flush: u64) -> Says {
@@ -105,7 +107,7 @@ impl Paper {
         let exchange = Exchange { sent: self.now, received: self.now };
         let answer = |name: &str| {
             let collector = *COLLECTORS.iter().find(|collector| collector.name() == name).unwrap();
-            (collector, Ok(self.records(name, says)))
+            (collector, Ok(self.records(name, node, says)))
         };
         let fast = ["recovery", "wal_receiver", "walsenders", "slots"].map(answer).into_iter().collect();
         let slow = ["control", "settings"].map(answer).into_iter().collect();
@@ -127,7 +129,7 @@ impl Paper {
         (round(lag.received.seconds), round(lag.replayed.seconds))
     }
 
-    fn records(&self, name: &str, says: &Says) -> Records {
+    fn records(&self, name: &str, node: usize, says: &Says) -> Records {
         let now = self.now.wall.as_seconds();
         let lsn = |lsn: Option<u64>| lsn.map(|lsn| Lsn(lsn).to_string());
         let primary = |value: u64| (!says.standby).then_some(value);
@@ -142,7 +144,7 @@ impl Paper {
                 ("timeline", primary(1).map(|_| format!("{:08X}", says.timeline))),
                 ("pause", says.standby.then(|| "not paused".to_owned())),
                 ("last_xact_replay", None),
-                ("started_at", text(1)),
+                ("started_at", text(1 + says.twin_of.unwrap_or(node))),
             ]]),
             "wal_receiver" => records(
                 says.streaming

@@ -2,9 +2,14 @@
 
 mod archiving;
 mod bootstrap;
+mod client;
 mod demo;
+mod disk;
+mod door;
+mod failures;
 mod lab;
 mod lag;
+mod pages;
 mod record;
 mod state;
 mod truth;

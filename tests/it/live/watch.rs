@@ -92,6 +92,10 @@ impl Vigil {
         &self.process
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     pub fn log(&self) -> String {
         self.process.log()
     }

@@ -61,6 +61,12 @@ pub async fn cpu(scene: &Scene, effort: Effort, report: &mut Report) -> anyhow::
         report.figures(&name("a page made anew, p99 ms"), Spread::of(&[percentile(&fresh, 0.99)]), None, &Bar::None);
     }
     scene.slots(1).await?;
+    report.figures(
+        "the least: SELECT 1, prepared, ten times a second, ms each",
+        Spread::of(&[least(scene, window).await?]),
+        None,
+        &Bar::None,
+    );
     let postmaster = scene.postmaster().await?;
     let idle = idle_rate(postmaster, window / 2).await;
     let pgvigil = scene.pgvigil(Pace::Default { login: "15s" }).await?;
@@ -95,6 +101,21 @@ fn peer_cpu(scene: &Scene, postmaster: ProcessId, idle: f64) -> anyhow::Result<f
     }
     let idle = idle * started.elapsed().as_secs_f64();
     Ok((process::tree_cpu_ms(postmaster) - before - idle) / 50.0)
+}
+
+/// What any statement costs a backend that has slept for 100 ms.
+async fn least(scene: &Scene, window: Duration) -> anyhow::Result<f64> {
+    let client = scene.a.connect_as(Role::Monitor).await?;
+    let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await?.get(0);
+    let statement = client.prepare("SELECT 1").await?;
+    let mut ticks = tokio::time::interval(Duration::from_millis(100));
+    let (before, started, mut count) = (process::precise_cpu_ms(pid), Instant::now(), 0.0);
+    while started.elapsed() < window {
+        ticks.tick().await;
+        client.query(&statement, &[]).await?;
+        count += 1.0;
+    }
+    Ok((process::precise_cpu_ms(pid) - before) / count)
 }
 
 async fn backends(scene: &Scene) -> anyhow::Result<Vec<i32>> {

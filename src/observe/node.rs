@@ -95,7 +95,11 @@ impl Reader {
                 Err(_) => {
                     self.fail(Failure::new(Cause::Timeout, "no answer to a query"));
                     let new_session = async {
-                        cancel.await;
+                        {
+                            // A connection too, for as long as it lasts.
+                            let _one_at_a_time = self.watch.connecting.acquire().await;
+                            cancel.await;
+                        }
                         sleep(self.retry_pause()).await;
                         self.dial().await
                     };

@@ -1,6 +1,9 @@
 //! The only place that speaks to PostgreSQL. A session is one connection with its statements prepared; it hands out text.
 
+mod together;
+
 use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,11 +11,11 @@ use futures_util::future::{join_all, poll_fn};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_postgres::error::{DbError, Severity};
+use tokio_postgres::error::{DbError, Severity, SqlState};
 use tokio_postgres::{AsyncMessage, Client, Config, Connection, Row, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::collector::Collector;
+use crate::collector::{Collector, Pace};
 use crate::pg::connect_error::{failure_of, failure_of_answer};
 use crate::pg::dsn::Target;
 use crate::pg::failure::{Cause, Failure};
@@ -37,11 +40,19 @@ pub struct Session {
     version: ServerVersion,
     tls: MakeRustlsConnect,
     statements: Vec<Prepared>,
+    /// Those of the fast pace as one statement, unless the server refused it.
+    together: Option<Statement>,
 }
 
 struct Prepared {
     collector: &'static dyn Collector,
     statement: Result<(Statement, Arc<[String]>), String>,
+}
+
+impl Prepared {
+    fn columns(&self) -> Option<&[String]> {
+        self.statement.as_ref().ok().map(|(_, columns)| &**columns)
+    }
 }
 
 /// What each collector's statement gave: its records, or a sentence that says why there are none.
@@ -83,7 +94,7 @@ impl Session {
         let Some(version) = version else {
             return Err(Failure::new(Cause::NotPostgres, "the server reported no version that can be read"));
         };
-        Ok(Self { client, driver, end: None, version, tls, statements: Vec::new() })
+        Ok(Self { client, driver, end: None, version, tls, statements: Vec::new(), together: None })
     }
 
     /// The server's version.
@@ -107,6 +118,23 @@ impl Session {
             };
             self.statements.push(Prepared { collector: *collector, statement });
         }
+        self.join().await
+    }
+
+    /// Prepares the statements of the fast pace as one: it is the pace that costs.
+    async fn join(&mut self) -> Result<(), Failure> {
+        let parts = self.statements.iter().enumerate().filter_map(|(number, prepared)| {
+            let sql = prepared.collector.sql().pick(self.version)?;
+            let fast = prepared.collector.pace() == Pace::Fast;
+            fast.then(|| Some(together::Part { number, sql, columns: prepared.columns()?.len() })).flatten()
+        });
+        let parts: Vec<_> = parts.collect();
+        if parts.len() > 1 {
+            self.together = match self.client.prepare(&together::union(&parts)).await {
+                Ok(statement) => Some(statement),
+                Err(error) => self.refusal(&error).await.map(|_| None)?,
+            };
+        }
         Ok(())
     }
 
@@ -117,7 +145,7 @@ impl Session {
             Ok(rows) => {
                 let columns = rows.first().map(Row::columns).unwrap_or_default();
                 let columns = columns.iter().map(|column| column.name().to_owned()).collect();
-                Ok(Ok(Records::new(columns, rows.iter().map(cells).collect())))
+                Ok(Ok(Records::new(columns, rows.iter().map(whole_row).collect())))
             }
             Err(error) => Ok(Err(self.refusal(&error).await?)),
         }
@@ -125,11 +153,37 @@ impl Session {
 
     /// Runs all prepared statements in one round trip. `Err`: the session is over.
     pub async fn read(&mut self) -> Result<Answers, Failure> {
+        if let Some(statement) = &self.together {
+            match self.client.query(statement, &[]).await {
+                Ok(rows) => return Ok(self.joined(&rows)),
+                Err(error) => {
+                    self.refusal(&error).await?;
+                    // One by one, each answers for itself. A cancelled statement is no reason to stay with that.
+                    if error.code() != Some(&SqlState::QUERY_CANCELED) {
+                        self.together = None;
+                    }
+                }
+            }
+        }
+        self.read_each().await
+    }
+
+    /// The answers that the rows of the joined statement are.
+    fn joined(&self, rows: &[Row]) -> Answers {
+        let widths: Vec<_> = self.statements.iter().map(|prepared| prepared.columns().map_or(0, <[_]>::len)).collect();
+        let answer = |(prepared, rows): (&Prepared, _)| match &prepared.statement {
+            Ok((_, columns)) => (prepared.collector, Ok(Records::new(columns.clone(), rows))),
+            Err(refusal) => (prepared.collector, Err(refusal.clone())),
+        };
+        self.statements.iter().zip(together::split(rows, &widths)).map(answer).collect()
+    }
+
+    async fn read_each(&mut self) -> Result<Answers, Failure> {
         let client = &self.client;
         let queries = self.statements.iter().map(|prepared| async move {
             match &prepared.statement {
                 Ok((statement, columns)) => match client.query(statement, &[]).await {
-                    Ok(rows) => Ok(Ok(Records::new(columns.clone(), rows.iter().map(cells).collect()))),
+                    Ok(rows) => Ok(Ok(Records::new(columns.clone(), rows.iter().map(whole_row).collect()))),
                     Err(error) => Err(error),
                 },
                 Err(refusal) => Ok(Err(refusal.clone())),
@@ -236,9 +290,13 @@ fn is_fatal(error: &DbError) -> bool {
     matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic)) || error.code().code().starts_with("57P")
 }
 
+fn whole_row(row: &Row) -> Vec<Option<String>> {
+    cells(row, 0..row.len())
+}
+
 /// All columns are cast to text by the statements; a cell of another type reads as NULL and the collector says so.
-fn cells(row: &Row) -> Vec<Option<String>> {
-    (0..row.len()).map(|index| row.try_get::<_, Option<&str>>(index).ok().flatten().map(str::to_owned)).collect()
+fn cells(row: &Row, columns: Range<usize>) -> Vec<Option<String>> {
+    columns.map(|index| row.try_get::<_, Option<&str>>(index).ok().flatten().map(str::to_owned)).collect()
 }
 
 /// `server_version` as the server reports it at login: "16.14 (Debian …)", "18beta1", "9.6.24".

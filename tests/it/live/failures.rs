@@ -327,6 +327,7 @@ async fn one_server_under_two_names_is_no_split_brain() -> Outcome {
     assert_eq!(page.get("cluster_primaries", ""), Some(1.0));
     assert_eq!(page.get("standby_connected", "standby=\"b\""), Some(0.0));
     page.expect_known("b", "replayed", false).unwrap();
+    until_logged(&vigil, "ERROR").await?;
     let said = lines(&vigil.log(), &["ERROR"]);
     assert_eq!(said.len(), 1, "{said:#?}");
     let parts = ["node=\"b\"", "this is the same server as node a", "correct the dsn of one of them"];

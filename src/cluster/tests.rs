@@ -1,6 +1,7 @@
 //! Whole clusters on paper: what the verdicts are when facts come, age and contradict each other.
 
 mod paper;
+mod sync;
 
 use super::assess::Verdict;
 use super::lag::Unknown;

@@ -7,5 +7,6 @@ mod lab;
 mod lag;
 mod record;
 mod state;
+mod sync;
 mod truth;
 mod watch;

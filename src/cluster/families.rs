@@ -123,7 +123,8 @@ pub(crate) static SYNC_QUORUM: Family = gauge(
     Unit::None,
     NODE_STATE,
     Observers::Max,
-    "Whether a primary has as many standbys as synchronous_standby_names makes commits wait for; unsatisfied: commits hang.",
+    "Whether a primary has as many standbys as synchronous_standby_names makes commits wait for; unsatisfied: commits hang. The \
+     setting is as old as the slow reading; a silent standby counts until the server drops it.",
 );
 pub(crate) static SYNC_STANDBYS_SPARE: Family = gauge(
     "pgvigil_sync_standbys_spare",

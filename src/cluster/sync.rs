@@ -1,5 +1,8 @@
 //! Whether a primary has the standbys that its synchronous commits wait for. It counts as the server does: each walsender in the
 //! list that streams and has told a flushed position, whatever it feeds. One that fell silent counts until the server drops it.
+//!
+//! An older standby (13) that just connected says nothing until there is WAL or its status interval is over. The server does not
+//! count it yet, but the next commit makes it speak: so long as it would tip the balance the verdict is unknown.
 
 use serde::Serialize;
 
@@ -57,7 +60,12 @@ impl Quorum {
             Err(error) => return Self::unknown(&error.to_string()),
         };
         let candidates = walsenders.iter().filter(|walsender| is_candidate(&names, walsender)).count() as u64;
-        let spare = i64::try_from(candidates).unwrap_or(i64::MAX) - i64::from(names.required);
+        let undecided = walsenders.iter().filter(|walsender| is_undecided(&names, walsender)).count() as u64;
+        let spare_of = |standbys: u64| i64::try_from(standbys).unwrap_or(i64::MAX) - i64::from(names.required);
+        let spare = spare_of(candidates);
+        if spare < 0 && spare_of(candidates + undecided) >= 0 {
+            return Self::unknown("a standby that just connected has not said yet what it flushed");
+        }
         let state = if spare < 0 { SyncState::Unsatisfied } else { SyncState::Satisfied };
         let (required, candidates, spare) = (Some(names.required), Some(candidates), Some(spare));
         Self { state, required, candidates, spare, unknown_because: None }
@@ -76,6 +84,14 @@ impl Quorum {
 pub fn is_candidate(names: &SyncNames, walsender: &Walsender) -> bool {
     matches!(walsender.state.as_str(), "streaming" | "stopping")
         && walsender.flush_lsn.is_some()
+        && names.place(&walsender.application_name).is_some()
+}
+
+/// Whether it is still to be seen if the server may choose this walsender: nothing was heard from the other end yet.
+fn is_undecided(names: &SyncNames, walsender: &Walsender) -> bool {
+    walsender.state == "streaming"
+        && walsender.flush_lsn.is_none()
+        && walsender.reply_time.is_none()
         && names.place(&walsender.application_name).is_some()
 }
 
@@ -103,5 +119,56 @@ impl Evidence<'_> {
             return Some(Quorum::unknown("pg_stat_replication was not read of late; see the fact walsenders"));
         };
         Some(Quorum::of(&sync.value.standby_names, &walsenders.value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Wall;
+    use crate::pg::lsn::Lsn;
+
+    #[test]
+    fn a_walsender_counts_while_it_streams_or_stops_and_its_standby_told_what_it_flushed() {
+        let walsender = |state: &str, flush_lsn, replied: bool| Walsender {
+            pid: 1,
+            application_name: "b".to_owned(),
+            state: state.to_owned(),
+            sent_lsn: flush_lsn,
+            write_lsn: flush_lsn,
+            flush_lsn,
+            replay_lsn: None,
+            write_lag: None,
+            flush_lag: None,
+            replay_lag: None,
+            sync_state: None,
+            reply_time: replied.then(|| Wall::from_seconds(1.0)),
+            backend_start: None,
+        };
+        let some = Some(Lsn(1));
+        for (state, flush_lsn, spare) in [
+            ("streaming", some, 0),
+            ("stopping", some, 0),
+            ("catchup", some, -1),
+            ("startup", None, -1),
+            ("backup", None, -1),
+            ("streaming", None, -1),
+        ] {
+            let quorum = Quorum::of("*", &[walsender(state, flush_lsn, true)]);
+            assert_eq!(quorum.spare, Some(spare), "{state} {flush_lsn:?}");
+        }
+
+        // One that has not spoken yet makes it unknown where it would tip the balance.
+        let silent = || walsender("streaming", None, false);
+        for (names, walsenders, state, spare) in [
+            ("b", vec![silent()], SyncState::Unknown, None),
+            ("x", vec![silent()], SyncState::Unsatisfied, Some(-1)),
+            ("2 (b)", vec![silent()], SyncState::Unsatisfied, Some(-2)),
+            ("b", vec![silent(), walsender("streaming", some, true)], SyncState::Satisfied, Some(0)),
+            ("b", vec![walsender("startup", None, false)], SyncState::Unsatisfied, Some(-1)),
+        ] {
+            let quorum = Quorum::of(names, &walsenders);
+            assert_eq!((quorum.state, quorum.spare), (state, spare), "{names} {walsenders:?}");
+        }
     }
 }

@@ -119,19 +119,22 @@ async fn check_ranks(a: &Server, client: &Client, names: &str) -> Result<Snapsho
 async fn what_we_make_of_the_names_is_what_the_server_makes_of_them() -> Outcome {
     use SyncState::{Off, Satisfied, Unsatisfied};
     let lab = Lab::new()?;
-    let options = || ServerOptions::default().set("wal_receiver_status_interval", "1s");
-    let a = lab.primary("a", options().set("wal_level", "logical")).await?;
-    let standby = |name: &str| StandbyOptions {
-        application_name: Some(name.to_owned()),
-        server: options(),
-        ..Default::default()
-    };
-    let _b = lab.standby_of(&a, "b", standby("b")).await?;
-    let _c = lab.standby_of(&a, "c", standby("Paris-2")).await?;
+    let a = lab.primary("a", ServerOptions::default().set("wal_level", "logical")).await?;
+    let paris = StandbyOptions { application_name: Some("Paris-2".to_owned()), ..Default::default() };
+    let _b = lab.standby_of(&a, "b", StandbyOptions::default()).await?;
+    let _c = lab.standby_of(&a, "c", paris).await?;
     a.wait_streaming("b", SOON).await?;
     a.wait_streaming("Paris-2", SOON).await?;
     let client = a.connect_as(Role::Monitor).await?;
     let version = ServerVersion(a.major() * 10_000);
+
+    // A standby of 13 that just connected says nothing while the primary is idle; a commit does not hang for it.
+    let both = "2 (b, \"Paris-2\")";
+    a.alter(&[("synchronous_standby_names", both)]).await?;
+    let snapshot = check_ranks(&a, &client, both).await?;
+    let quorum = Quorum::of(both, &snapshot.walsenders.as_ref().unwrap().value);
+    assert_ne!(quorum.state, Unsatisfied, "{quorum:?}");
+    commit(&a, "").await.expect("the commit ends")?;
 
     for (names, state, spare) in [
         ("FIRST 1 (b, \"Paris-2\")", Satisfied, Some(1)),
@@ -220,7 +223,7 @@ fn texts() -> Vec<String> {
     };
     let mut texts: Vec<String> = ["", " ", "ANY", "first", "\"\""].map(str::to_owned).to_vec();
     texts.extend(GOOD.map(str::to_owned));
-    for _ in 0..600 {
+    for _ in 0..250 {
         let mut text: Vec<char> = GOOD[below(GOOD.len())].chars().collect();
         for _ in 0..=below(3) {
             let from = below(text.len() + 1);
@@ -245,7 +248,7 @@ async fn names_that_the_server_refuses_are_refused() -> Outcome {
         assert_eq!(ours.is_ok(), accepted.is_ok(), "{text:?}: ours {ours:?}, the server's {accepted:?}");
         counts[usize::from(ours.is_ok())] += 1;
     }
-    assert!(counts.iter().all(|count| *count > 100), "{counts:?}");
+    assert!(counts.iter().all(|count| *count > 40), "{counts:?}");
     lab.stop().await;
     Ok(())
 }
@@ -283,8 +286,11 @@ async fn until_waiting(vigil: &Vigil, count: f64) -> f64 {
 async fn the_page_follows_the_standbys_and_counts_who_waits() -> Outcome {
     let lab = Lab::new()?;
     let a = lab.primary("a", ServerOptions::default()).await?;
-    let b = lab.standby_of(&a, "b", StandbyOptions::default()).await?;
-    let c = lab.standby_of(&a, "c", StandbyOptions::default()).await?;
+    // A standby that starts again speaks soon.
+    let server = ServerOptions::default().set("wal_receiver_status_interval", "1s");
+    let standby = || StandbyOptions { server: server.clone(), ..Default::default() };
+    let b = lab.standby_of(&a, "b", standby()).await?;
+    let c = lab.standby_of(&a, "c", standby()).await?;
     a.wait_streaming("b", SOON).await?;
     a.wait_streaming("c", SOON).await?;
     a.alter(&[("synchronous_standby_names", "ANY 1 (b, c)")]).await?;
@@ -306,9 +312,9 @@ async fn the_page_follows_the_standbys_and_counts_who_waits() -> Outcome {
     until_quorum(&vigil, "a", "unsatisfied", Some(-1.0)).await;
 
     // A statement that takes its time has not waited all that time.
-    let held = commit(&a, "pg_sleep(4),");
+    let held = commit(&a, "pg_sleep(3),");
     let longest = until_waiting(&vigil, 1.0).await;
-    assert!(longest < 4.0, "it has waited for {longest} s, as if it had waited before its commit");
+    assert!(longest < 3.0, "it has waited for {longest} s, as if it had waited before its commit");
     // The wait grows, by the server's clock as by ours.
     let waited = |page: &Page| page.of_node("sync_longest_wait_seconds", "a").unwrap_or(0.0);
     let grown = vigil
@@ -316,7 +322,7 @@ async fn the_page_follows_the_standbys_and_counts_who_waits() -> Outcome {
             if waited(page) >= longest + 1.0 { Ok(waited(page)) } else { Err(format!("{}", waited(page))) }
         })
         .await;
-    let truth = "SELECT extract(epoch FROM clock_timestamp() - query_start) - 4 FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    let truth = "SELECT extract(epoch FROM clock_timestamp() - query_start) - 3 FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
     let truth: f64 = a.value(truth).await?.unwrap().parse().unwrap();
     // A reading is a second apart from the next, and more on a loaded machine.
     assert!((truth - 2.5..truth + 2.5).contains(&grown), "pgvigil says {grown} s, truth is {truth} s");

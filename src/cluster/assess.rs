@@ -7,6 +7,7 @@ use super::lag::{At, StandbyLag, Unknown, Yardstick};
 use super::layout::Layout;
 use super::loss::{Loss, loss};
 use super::memory::Memory;
+use super::sync::Quorum;
 use crate::clock::Moment;
 use crate::collector::snapshot::Walsender;
 use crate::pg::failure::NodeState;
@@ -66,6 +67,8 @@ pub struct NodeAssessment {
     pub lag: Option<StandbyLag>,
     /// Whether it has WAL that the primary's timeline does not have.
     pub diverged: Option<Verdict>,
+    /// Whether synchronous commits can go on; `None` for a node that is no primary.
+    pub sync: Option<Quorum>,
 }
 
 /// Whether a standby is there.
@@ -200,7 +203,8 @@ impl Evidence<'_> {
             Ok(_) => Verdict::No,
             Err(_) => Verdict::Unknown,
         });
-        NodeAssessment { name, state: state.as_str(), up: self.is_fresh(index), is_primary, lag, diverged }
+        let sync = self.quorum(index, is_primary);
+        NodeAssessment { name, state: state.as_str(), up: self.is_fresh(index), is_primary, lag, diverged, sync }
     }
 
     fn lag(&self, index: usize, primary: Option<usize>, writers: &[usize], yardstick: &Yardstick<'_>) -> StandbyLag {

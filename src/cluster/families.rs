@@ -118,6 +118,22 @@ pub(crate) static WALSENDER_LAG_SAMPLED: Family = histogram(
     &["cluster", "node", "standby", "stage"],
     "write_lag, flush_lag and replay_lag of pg_stat_replication at each fast reading that was not NULL.",
 );
+pub(crate) static SYNC_QUORUM: Family = gauge(
+    "pgvigil_sync_quorum",
+    Unit::None,
+    NODE_STATE,
+    Observers::Max,
+    "Whether a primary has as many standbys as synchronous_standby_names makes commits wait for; unsatisfied: commits hang. The \
+     setting is as old as the slow reading; a silent standby counts until the server drops it.",
+);
+pub(crate) static SYNC_STANDBYS_SPARE: Family = gauge(
+    "pgvigil_sync_standbys_spare",
+    Unit::None,
+    NODE,
+    Observers::Min,
+    "How many of the standbys that a primary counts for synchronous commits may go before commits hang, below 0 when they do; \
+     absent when off or unknown.",
+);
 pub(crate) static STANDBY_EXPECTED: Family = gauge(
     "pgvigil_standby_expected",
     Unit::None,
@@ -204,6 +220,8 @@ pub static FAMILIES: &[&Family] = &[
     &STANDBY_APPLY_DELAY,
     &STANDBY_DIVERGED,
     &WALSENDER_LAG_SAMPLED,
+    &SYNC_QUORUM,
+    &SYNC_STANDBYS_SPARE,
     &STANDBY_EXPECTED,
     &STANDBY_CONNECTED,
     &STANDBY_NAME_CONFLICT,

@@ -2,6 +2,7 @@
 
 mod identity;
 mod paper;
+mod sync;
 
 use super::assess::Verdict;
 use super::lag::Unknown;

@@ -49,6 +49,8 @@ pub struct Snapshot {
     pub control: Option<Fact<Control>>,
     /// Collector `settings`.
     pub settings: Option<Fact<Settings>>,
+    /// Collector `sync`.
+    pub sync: Option<Fact<Sync>>,
     /// Collector `privileges`.
     pub privileges: Option<Fact<Privileges>>,
     /// How each collector's last reading went, by its name.
@@ -292,6 +294,38 @@ pub struct Settings {
     pub restore_command_set: bool,
     /// `wal_segment_size` in bytes.
     pub wal_segment_size: u64,
+}
+
+/// Whom commits wait for, and who waits.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Sync {
+    /// `synchronous_standby_names`; empty: off.
+    pub standby_names: String,
+    /// `synchronous_commit` of our own session: what sessions have that set none. With off or local a commit waits for nobody.
+    pub synchronous_commit: String,
+    /// `statement_timestamp()` of this server: just before it looked.
+    pub server_time: Wall,
+    /// The backends whose `wait_event` is SyncRep: as many as `max_connections` at most.
+    pub waiters: Vec<SyncWaiter>,
+}
+
+/// One row of `pg_stat_activity` whose commit waits for standbys.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SyncWaiter {
+    /// `pid`: never a label.
+    pub pid: i32,
+    /// The latest of `xact_start`, `query_start` and `state_change`: the wait began after it.
+    pub busy_since: Option<Wall>,
+    /// When the wait began at the earliest, on this server's clock.
+    pub waiting_since: Wall,
+}
+
+impl Sync {
+    /// For how many seconds a backend has waited at most; 0 if none waits.
+    pub fn longest_wait(&self) -> f64 {
+        let waits = self.waiters.iter().map(|waiter| self.server_time.seconds_since(waiter.waiting_since));
+        waits.fold(0.0, f64::max)
+    }
 }
 
 /// What our role may see.

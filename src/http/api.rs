@@ -90,6 +90,7 @@ fn facts_of(facts: &NodeFacts, now: Moment) -> Value {
             "archive_status" => value(&snapshot.archive_status),
             "control" => value(&snapshot.control),
             "settings" => value(&snapshot.settings),
+            "sync" => value(&snapshot.sync),
             "privileges" => value(&snapshot.privileges),
             _ => None,
         };

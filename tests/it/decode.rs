@@ -1,6 +1,7 @@
 //! What collectors read out of the recorded rows, on every version: the facts that the recorder set up.
 
 use pgvigil::clock::Moment;
+use pgvigil::cluster::sync::{Quorum, SyncState};
 use pgvigil::collector::COLLECTORS;
 use pgvigil::collector::snapshot::{ArchiveCommand, Exchange, ReplayPause, Snapshot};
 use pgvigil::pg::lsn::Timeline;
@@ -30,7 +31,7 @@ fn a_primary() {
 
         let walsenders = snapshot.walsenders.unwrap().value;
         let b = walsenders.iter().find(|walsender| walsender.application_name == "b").unwrap();
-        assert_eq!((b.state.as_str(), b.sync_state.as_deref()), ("streaming", Some("async")), "{major}");
+        assert_eq!((b.state.as_str(), b.sync_state.as_deref()), ("streaming", Some("sync")), "{major}");
         assert!(b.sent_lsn >= b.write_lsn && b.write_lsn >= b.flush_lsn && b.flush_lsn >= b.replay_lsn, "{major}");
         assert!(b.replay_lsn.is_some(), "{major}");
         // The server forgets its lags after two replies without news; under load too, now and then.
@@ -54,6 +55,19 @@ fn a_primary() {
         assert!(archiver.last_archived_wal.is_some() && archiver.last_failed_wal.is_none(), "{major}");
         assert!(archiver.last_archived_time.is_some() && archiver.last_failed_time.is_none(), "{major}");
         assert!(archiver.stats_reset.is_some_and(|reset| reset < archiver.server_time), "{major}");
+
+        let sync = snapshot.sync.unwrap().value;
+        assert_eq!(
+            (sync.standby_names.as_str(), sync.synchronous_commit.as_str()),
+            ("FIRST 1 (b, c)", "on"),
+            "{major}"
+        );
+        let quorum = Quorum::of(&sync.standby_names, &walsenders);
+        assert_eq!(
+            (quorum.state, quorum.candidates, quorum.spare),
+            (SyncState::Satisfied, Some(1), Some(0)),
+            "{major}"
+        );
 
         let privileges = snapshot.privileges.unwrap().value;
         assert_eq!(privileges.role, "pgvigil", "{major}");
@@ -148,13 +162,26 @@ fn a_primary_in_trouble() {
         assert!(archiver.failed_count > 0 && archiver.last_failed_wal.is_some(), "{major}");
         assert!(archiver.last_failed_time > archiver.last_archived_time, "{major}");
         assert!(snapshot.archive_status.unwrap().value.ready > 0, "{major}");
+
+        let sync = snapshot.sync.unwrap().value;
+        let quorum = Quorum::of(&sync.standby_names, &snapshot.walsenders.unwrap().value);
+        assert_eq!(
+            (quorum.state, quorum.candidates, quorum.spare),
+            (SyncState::Unsatisfied, Some(0), Some(-1)),
+            "{major}"
+        );
+        assert_eq!(sync.waiters.len(), 1, "{major}");
+        assert!((0.0..30.0).contains(&sync.longest_wait()) && sync.waiters[0].busy_since.is_some(), "{major}");
     });
 }
 
 #[test]
 fn a_role_without_the_grant() {
     each("primary-plain", |major, snapshot| {
-        assert!(snapshot.walsenders.is_none() && snapshot.archive_status.is_none(), "{major}");
+        assert!(
+            snapshot.walsenders.is_none() && snapshot.archive_status.is_none() && snapshot.sync.is_none(),
+            "{major}"
+        );
         assert!(snapshot.recovery.is_some() && snapshot.slots.is_some() && snapshot.archiver.is_some(), "{major}");
         let privileges = snapshot.privileges.unwrap().value;
         assert_eq!((privileges.pg_monitor, privileges.connection_limit), (false, -1), "{major}");

@@ -42,6 +42,8 @@ pub struct Says {
     pub restore_command: bool,
     /// Another node's server: the node's number.
     pub twin_of: Option<usize>,
+    /// `synchronous_standby_names`.
+    pub sync_names: &'static str,
 }
 
 pub fn primary(timeline: u32, flush: u64) -> Says {
@@ -104,15 +106,29 @@ impl Paper {
     }
 
     pub fn read(&mut self, node: usize, says: &Says) {
+        self.read_without(node, says, "");
+    }
+
+    /// A reading from which the answer of one collector is missing.
+    pub fn read_without(&mut self, node: usize, says: &Says, missing: &str) {
         let exchange = Exchange { sent: self.now, received: self.now };
-        let answer = |name: &str| {
-            let collector = *COLLECTORS.iter().find(|collector| collector.name() == name).unwrap();
+        let answer = |name: &&str| {
+            let collector = *COLLECTORS.iter().find(|collector| collector.name() == *name).unwrap();
             (collector, Ok(self.records(name, node, says)))
         };
-        let fast = ["recovery", "wal_receiver", "walsenders", "slots"].map(answer).into_iter().collect();
-        let slow = ["control", "settings"].map(answer).into_iter().collect();
+        let answers = |names: &[&str]| names.iter().filter(|name| **name != missing).map(answer).collect();
+        let fast = answers(&["recovery", "wal_receiver", "walsenders", "slots"]);
+        let slow = answers(&["control", "settings", "sync"]);
         self.cluster.report(node, Report::Read { pace: Pace::Slow, exchange, answers: slow }, self.now);
         self.cluster.report(node, Report::Read { pace: Pace::Fast, exchange, answers: fast }, self.now);
+    }
+
+    /// The slow reading of one collector is refused.
+    pub fn refuse(&mut self, node: usize, name: &str) {
+        let exchange = Exchange { sent: self.now, received: self.now };
+        let collector = *COLLECTORS.iter().find(|collector| collector.name() == name).unwrap();
+        let answers = vec![(collector, Err("refused".to_owned()))];
+        self.cluster.report(node, Report::Read { pace: collector.pace(), exchange, answers }, self.now);
     }
 
     pub fn fail(&mut self, node: usize, cause: Cause) {
@@ -195,6 +211,14 @@ impl Paper {
                 ("recovery_min_apply_delay", text(0)),
                 ("restore_command_set", text(says.restore_command)),
                 ("wal_segment_size", text(1 << 24)),
+            ]]),
+            "sync" => records(vec![vec![
+                ("standby_names", text(says.sync_names)),
+                ("synchronous_commit", text("on")),
+                ("sees_all", text(true)),
+                ("server_time", text(now)),
+                ("waiting_pid", None),
+                ("busy_since", None),
             ]]),
             other => panic!("no rows for {other}"),
         }

@@ -12,5 +12,6 @@ mod lag;
 mod pages;
 mod record;
 mod state;
+mod sync;
 mod truth;
 mod watch;

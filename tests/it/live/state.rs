@@ -210,6 +210,8 @@ async fn a_role_without_pg_monitor_is_named_with_what_it_hides_and_has_no_lag_of
     let page = vigil.page().await;
     assert_eq!(page.get("collector_success", "node=\"a\",collector=\"walsenders\""), Some(0.0));
     assert!(page.matching(&["walsender_lag"]).is_empty());
+    assert!(page.matching(&["sync_waiting_backends"]).is_empty());
+    assert_eq!(page.one_of("sync_quorum", "node=\"a\""), "unknown");
     lab.stop().await;
     Ok(())
 }

@@ -118,6 +118,14 @@ pub(crate) static WALSENDER_LAG_SAMPLED: Family = histogram(
     &["cluster", "node", "standby", "stage"],
     "write_lag, flush_lag and replay_lag of pg_stat_replication at each fast reading that was not NULL.",
 );
+pub(crate) static SLOT_TIME_TO_LOST: Family = gauge(
+    "pgvigil_slot_time_to_lost_seconds",
+    Unit::Seconds,
+    &["cluster", "node", "slot"],
+    Observers::Min,
+    "Time until a slot of the primary is in danger of being lost if its consumer stands still: slot_safe_bytes over the mean rate of \
+     WAL in the last two minutes; 0 when it is. Absent without max_slot_wal_keep_size and while nothing is written.",
+);
 pub(crate) static STANDBY_EXPECTED: Family = gauge(
     "pgvigil_standby_expected",
     Unit::None,
@@ -204,6 +212,7 @@ pub static FAMILIES: &[&Family] = &[
     &STANDBY_APPLY_DELAY,
     &STANDBY_DIVERGED,
     &WALSENDER_LAG_SAMPLED,
+    &SLOT_TIME_TO_LOST,
     &STANDBY_EXPECTED,
     &STANDBY_CONNECTED,
     &STANDBY_NAME_CONFLICT,

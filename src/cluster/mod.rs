@@ -15,6 +15,7 @@ pub mod loss;
 pub mod memory;
 pub mod position;
 mod samples;
+mod slots;
 
 #[cfg(test)]
 mod tests;

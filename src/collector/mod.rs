@@ -6,9 +6,12 @@ pub mod archive_status;
 pub mod archive_verdict;
 pub mod archiver;
 pub mod control;
+pub mod limits;
 pub mod privileges;
 pub mod recovery;
 pub mod settings;
+pub mod slot_details;
+pub mod slot_stats;
 pub mod slots;
 pub mod snapshot;
 pub mod wal_receiver;
@@ -72,6 +75,9 @@ pub static COLLECTORS: &[&dyn Collector] = &[
     &control::Collector,
     &settings::Collector,
     &privileges::Collector,
+    &slot_details::Collector,
+    &slot_stats::Collector,
+    &limits::Collector,
 ];
 
 #[cfg(test)]

@@ -91,6 +91,9 @@ fn facts_of(facts: &NodeFacts, now: Moment) -> Value {
             "control" => value(&snapshot.control),
             "settings" => value(&snapshot.settings),
             "privileges" => value(&snapshot.privileges),
+            "slot_details" => value(&snapshot.slot_details),
+            "slot_stats" => value(&snapshot.slot_stats),
+            "limits" => value(&snapshot.limits),
             _ => None,
         };
         let outcome = snapshot.outcomes.get(name);

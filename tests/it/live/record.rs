@@ -119,7 +119,10 @@ async fn every_statement_gives_the_columns_of_its_fixture() -> Result<(), LabErr
 
     let streaming = StandbyOptions {
         slot: Some("b".to_owned()),
-        server: ServerOptions::default().set("wal_receiver_status_interval", "1s").set("archive_mode", "always"),
+        server: ServerOptions::default()
+            .set("wal_receiver_status_interval", "1s")
+            .set("hot_standby_feedback", "on")
+            .set("archive_mode", "always"),
         ..Default::default()
     };
     let b = lab.standby_of(&a, "b", streaming).await?;
@@ -145,10 +148,13 @@ async fn every_statement_gives_the_columns_of_its_fixture() -> Result<(), LabErr
     b.wait_caught_up(&a, SOON).await?;
 
     let writer = Writer::start(&a, 200).await?;
-    let replied = "SELECT count(*) = 2 AND bool_and(replay_lag IS NOT NULL) FROM pg_stat_replication";
-    wait_until("both walsenders to tell their lag", SOON, async || match a.value(replied).await? {
-        Some(yes) if yes == "t" => Ok(()),
-        other => Err(format!("{other:?}")),
+    let replied = "SELECT count(*) = 2 AND bool_and(replay_lag IS NOT NULL) \
+                   AND (SELECT xmin IS NOT NULL FROM pg_replication_slots WHERE slot_name = 'b') FROM pg_stat_replication";
+    wait_until("both walsenders to tell their lag, and a slot to keep rows", SOON, async || {
+        match a.value(replied).await? {
+            Some(yes) if yes == "t" => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
     })
     .await?;
     let primary = record(&a, Role::Monitor, "primary").await?;

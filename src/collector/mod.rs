@@ -5,10 +5,12 @@
 pub mod archive_status;
 pub mod archive_verdict;
 pub mod archiver;
+pub mod conflicts;
 pub mod control;
 pub mod limits;
 pub mod privileges;
 pub mod recovery;
+pub mod replay_wait;
 pub mod settings;
 pub mod slot_details;
 pub mod slot_stats;
@@ -78,6 +80,8 @@ pub static COLLECTORS: &[&dyn Collector] = &[
     &slot_details::Collector,
     &slot_stats::Collector,
     &limits::Collector,
+    &conflicts::Collector,
+    &replay_wait::Collector,
 ];
 
 #[cfg(test)]

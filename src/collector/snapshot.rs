@@ -57,6 +57,10 @@ pub struct Snapshot {
     pub slot_stats: Option<Fact<Vec<SlotStats>>>,
     /// Collector `limits`.
     pub limits: Option<Fact<Limits>>,
+    /// Collector `conflicts`.
+    pub conflicts: Option<Fact<Conflicts>>,
+    /// Collector `replay_wait`.
+    pub replay_wait: Option<Fact<ReplayWait>>,
     /// How each collector's last reading went, by its name.
     pub outcomes: BTreeMap<&'static str, Fact<Outcome>>,
 }
@@ -285,6 +289,38 @@ pub struct Usage {
     pub used: u32,
     /// How many there can be.
     pub limit: u32,
+}
+
+/// The sums of `pg_stat_database_conflicts` over all databases, since the statistics began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Conflicts {
+    /// `pg_is_in_recovery()`: on a primary nothing conflicts with replay.
+    pub in_recovery: bool,
+    /// `confl_tablespace`.
+    pub tablespace: u64,
+    /// `confl_lock`.
+    pub lock: u64,
+    /// `confl_snapshot`.
+    pub snapshot: u64,
+    /// `confl_bufferpin`.
+    pub bufferpin: u64,
+    /// `confl_deadlock`.
+    pub deadlock: u64,
+    /// `confl_active_logicalslot` (16+).
+    pub logical_slot: Option<u64>,
+}
+
+/// The row of the startup process in `pg_stat_activity`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReplayWait {
+    /// `pg_is_in_recovery()`: on a primary there is no startup process.
+    pub in_recovery: bool,
+    /// Whether there is a row whose `backend_type` is startup.
+    pub found: bool,
+    /// `wait_event_type`.
+    pub wait_event_type: Option<String>,
+    /// `wait_event`: its names differ between versions.
+    pub wait_event: Option<String>,
 }
 
 /// The row of `pg_stat_archiver`, with the settings that its meaning hangs on read in the same statement.

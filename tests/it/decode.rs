@@ -90,6 +90,24 @@ fn a_primary() {
 }
 
 #[test]
+fn replay_and_what_stands_in_its_way() {
+    for role in ["primary", "standby", "standby-paused", "archive-only", "promoted"] {
+        each(role, |major, snapshot| {
+            let standby = !["primary", "promoted"].contains(&role);
+            let wait = snapshot.replay_wait.unwrap().value;
+            assert_eq!((wait.in_recovery, wait.found), (standby, standby), "{major} {role}");
+            let conflicts = snapshot.conflicts.unwrap().value;
+            assert_eq!((conflicts.in_recovery, conflicts.snapshot), (standby, 0), "{major} {role}");
+            assert_eq!(conflicts.logical_slot.is_some(), major >= 16, "{major} {role}");
+            // Before 14 an idle standby pauses at the next record only.
+            if role == "standby-paused" && major >= 14 {
+                assert_eq!(wait.wait_event.as_deref(), Some("RecoveryPause"), "{major}");
+            }
+        });
+    }
+}
+
+#[test]
 fn a_streaming_standby() {
     each("standby", |major, snapshot| {
         let recovery = snapshot.recovery.unwrap().value;

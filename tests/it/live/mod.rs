@@ -6,6 +6,7 @@ mod demo;
 mod lab;
 mod lag;
 mod record;
+mod replay;
 mod slots;
 mod state;
 mod truth;

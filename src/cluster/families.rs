@@ -134,6 +134,14 @@ pub(crate) static SYNC_STANDBYS_SPARE: Family = gauge(
     "How many of the standbys that a primary counts for synchronous commits may go before commits hang, below 0 when they do; \
      absent when off or unknown.",
 );
+pub(crate) static SLOT_TIME_TO_LOST: Family = gauge(
+    "pgvigil_slot_time_to_lost_seconds",
+    Unit::Seconds,
+    &["cluster", "node", "slot"],
+    Observers::Min,
+    "Time until a slot of the primary is in danger of being lost if its consumer stands still: slot_safe_bytes over the mean rate of \
+     WAL in the last two minutes; 0 when it is. Absent without max_slot_wal_keep_size and while nothing is written.",
+);
 pub(crate) static STANDBY_EXPECTED: Family = gauge(
     "pgvigil_standby_expected",
     Unit::None,
@@ -222,6 +230,7 @@ pub static FAMILIES: &[&Family] = &[
     &WALSENDER_LAG_SAMPLED,
     &SYNC_QUORUM,
     &SYNC_STANDBYS_SPARE,
+    &SLOT_TIME_TO_LOST,
     &STANDBY_EXPECTED,
     &STANDBY_CONNECTED,
     &STANDBY_NAME_CONFLICT,

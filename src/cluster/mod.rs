@@ -15,6 +15,7 @@ pub mod loss;
 pub mod memory;
 pub mod position;
 mod samples;
+mod slots;
 pub mod sync;
 pub mod sync_names;
 mod sync_tokens;

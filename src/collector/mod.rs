@@ -5,10 +5,15 @@
 pub mod archive_status;
 pub mod archive_verdict;
 pub mod archiver;
+pub mod conflicts;
 pub mod control;
+pub mod limits;
 pub mod privileges;
 pub mod recovery;
+pub mod replay_wait;
 pub mod settings;
+pub mod slot_details;
+pub mod slot_stats;
 pub mod slots;
 pub mod snapshot;
 pub mod sync;
@@ -74,6 +79,11 @@ pub static COLLECTORS: &[&dyn Collector] = &[
     &settings::Collector,
     &sync::Collector,
     &privileges::Collector,
+    &slot_details::Collector,
+    &slot_stats::Collector,
+    &limits::Collector,
+    &conflicts::Collector,
+    &replay_wait::Collector,
 ];
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use pgvigil::metric::exposition::{Format, render};
 use pgvigil::metric::own::{Own, own_samples};
 use pgvigil::metric::sample::{Sample, Samples};
 use pgvigil::pg::failure::{Cause, Failure};
+use pgvigil::pg::lsn::Lsn;
 use pgvigil::pg::version::ServerVersion;
 
 use crate::fixture::{self, Answer};
@@ -44,10 +45,17 @@ fn layout() -> Layout {
     Layout { name: "orders".into(), members, timing }
 }
 
-fn read(cluster: &mut Cluster, major: u32, node: usize, pace: Pace, now: Moment) {
+/// One reading of a recorded node. `written_since`: how much less WAL it had flushed than when it was recorded.
+fn read(cluster: &mut Cluster, major: u32, node: usize, pace: Pace, now: Moment, written_since: u64) {
     let mut answers = Vec::new();
     for collector in COLLECTORS.iter().filter(|collector| collector.pace() == pace) {
-        let answer = Answer::read(&fixture::path(major, NODES[node], collector.name())).unwrap();
+        let mut answer = Answer::read(&fixture::path(major, NODES[node], collector.name())).unwrap();
+        if collector.name() == "recovery" {
+            let flushed = answer.columns.iter().position(|column| column == "flush_lsn").unwrap();
+            if let Some(lsn) = &mut answer.rows[0][flushed] {
+                *lsn = Lsn(lsn.parse::<Lsn>().unwrap().0 - written_since).to_string();
+            }
+        }
         cluster.report(node, Report::Connected { version: ServerVersion(answer.server_version) }, now);
         answers.push((*collector, Ok(started_apart(answer, node).records())));
     }
@@ -67,16 +75,19 @@ fn started_apart(mut answer: Answer, node: usize) -> Answer {
     answer
 }
 
-/// What a pgvigil shows that watched these nodes for three seconds.
+/// What a pgvigil shows that watched these nodes for three seconds, and the primary, which wrote 4 KiB a second, for ten before.
 pub fn samples(major: u32) -> Vec<Sample> {
     let (_, recorded) = reading(major, "primary");
     let start = Moment { mono: Mono::from_nanos(3_600_000_000_000), ..recorded };
-    let mut cluster = Cluster::new(layout(), Memory::default(), start);
+    let before = Moment { mono: start.mono.minus(10 * SECOND), ..start };
+    let mut cluster = Cluster::new(layout(), Memory::default(), before);
+    read(&mut cluster, major, 0, Pace::Slow, before, 0);
+    read(&mut cluster, major, 0, Pace::Fast, before, 40_960);
     for second in 0..3 {
         let now = start.plus(second * SECOND);
         for node in 0..NODES.len() {
-            read(&mut cluster, major, node, Pace::Slow, now);
-            read(&mut cluster, major, node, Pace::Fast, now);
+            read(&mut cluster, major, node, Pace::Slow, now, 0);
+            read(&mut cluster, major, node, Pace::Fast, now, 0);
             cluster.report(node, Report::Login(Ok(())), now);
         }
         cluster.report(NODES.len(), Report::Failed(Failure::new(Cause::Refused, "ECONNREFUSED")), now);

@@ -11,6 +11,8 @@ mod lab;
 mod lag;
 mod pages;
 mod record;
+mod replay;
+mod slots;
 mod state;
 mod sync;
 mod truth;

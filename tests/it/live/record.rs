@@ -134,7 +134,10 @@ async fn every_statement_gives_the_columns_of_its_fixture() -> Result<(), LabErr
 
     let streaming = StandbyOptions {
         slot: Some("b".to_owned()),
-        server: ServerOptions::default().set("wal_receiver_status_interval", "1s").set("archive_mode", "always"),
+        server: ServerOptions::default()
+            .set("wal_receiver_status_interval", "1s")
+            .set("hot_standby_feedback", "on")
+            .set("archive_mode", "always"),
         ..Default::default()
     };
     let b = lab.standby_of(&a, "b", streaming).await?;
@@ -162,10 +165,12 @@ async fn every_statement_gives_the_columns_of_its_fixture() -> Result<(), LabErr
     a.alter(&[("synchronous_standby_names", "FIRST 1 (b, c)")]).await?;
     let writer = Writer::start(&a, 200).await?;
     let replied = "SELECT count(*) = 2 AND bool_and(replay_lag IS NOT NULL) AND count(*) FILTER (WHERE sync_state = 'sync') = 1 \
-                   FROM pg_stat_replication";
-    wait_until("both walsenders to tell their lag", SOON, async || match a.value(replied).await? {
-        Some(yes) if yes == "t" => Ok(()),
-        other => Err(format!("{other:?}")),
+                   AND (SELECT xmin IS NOT NULL FROM pg_replication_slots WHERE slot_name = 'b') FROM pg_stat_replication";
+    wait_until("both walsenders to tell their lag, and a slot to keep rows", SOON, async || {
+        match a.value(replied).await? {
+            Some(yes) if yes == "t" => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
     })
     .await?;
     let primary = record(&a, Role::Monitor, "primary").await?;

@@ -15,7 +15,7 @@ const REFUSED: u8 = 1;
 /// Wrong usage or a bad config.
 const BAD_CONFIG: u8 = 2;
 
-/// True replication lag, WAL archive state and guarded failover for PostgreSQL.
+/// True replication lag and WAL archive state for PostgreSQL.
 #[derive(Debug, Parser)]
 #[command(name = "pgvigil", version, arg_required_else_help = true)]
 struct Cli {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::assess::{Assessment, Evidence};
 use super::facts::{NodeFacts, Report};
+use super::history::Origin;
 use super::lag::{At, SampledLag};
 use super::layout::Layout;
 use super::memory::Memory;
@@ -132,15 +133,18 @@ impl Cluster {
     fn note_reading(&mut self, node: usize, name: &str) {
         let facts = &self.facts[node];
         let (Some(read), Some(recovery)) = (facts.read, facts.snapshot.recovery.clone()) else { return };
-        self.memory.nodes.entry(name.to_owned()).or_default().note_own(facts);
+        let remembered = self.memory.nodes.entry(name.to_owned()).or_default();
+        let standby_until = remembered.own.map(|own| own.valid_at.mono);
+        remembered.note_own(facts);
         if !recovery.value.in_recovery {
-            self.note_primary(node, name, &recovery.value, read);
+            let origin = Origin { fork: recovery.value.replay_lsn, standby_until };
+            self.note_primary(node, name, &recovery.value, origin, read);
         }
         self.note_walsenders(node, name, read);
     }
 
     /// Adds the primary's position to the history, if it is of this system and alone on its timeline.
-    fn note_primary(&mut self, node: usize, name: &str, recovery: &Recovery, read: Moment) {
+    fn note_primary(&mut self, node: usize, name: &str, recovery: &Recovery, origin: Origin, read: Moment) {
         let identifier_of =
             |facts: &NodeFacts| facts.snapshot.control.as_ref().map(|control| control.value.system_identifier.clone());
         let (Some(timeline), Some(lsn)) = (recovery.timeline, recovery.flush_lsn) else { return };
@@ -165,7 +169,7 @@ impl Cluster {
         });
         if !rival {
             let interval = self.layout.timing.sample_interval;
-            self.memory.history.observe(read.mono, timeline, lsn, recovery.replay_lsn, interval);
+            self.memory.history.observe(read.mono, timeline, lsn, origin, interval);
             if self.memory.history.newest().is_some_and(|(newest, _)| newest == timeline) {
                 self.memory.primary = Some(name.to_owned());
             }

@@ -52,6 +52,15 @@ pub struct History {
     since_thinned: usize,
 }
 
+/// Where a primary's timeline comes from, as far as it is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// Where it left the timeline before, if the server still tells.
+    pub fork: Option<Lsn>,
+    /// When its server was last seen as a standby: its own WAL is younger.
+    pub standby_until: Option<Mono>,
+}
+
 /// Where a standby's position stands in the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -66,16 +75,15 @@ pub enum Standing {
 }
 
 impl History {
-    /// Takes in that the primary had flushed up to `lsn` of `timeline` at `seen`. `fork` is where its timeline left the one before,
-    /// if the server still tells.
-    pub fn observe(&mut self, seen: Mono, timeline: Timeline, lsn: Lsn, fork: Option<Lsn>, interval: Duration) {
+    /// Takes in that the primary had flushed up to `lsn` of `timeline` at `seen`, and where that timeline comes from.
+    pub fn observe(&mut self, seen: Mono, timeline: Timeline, lsn: Lsn, origin: Origin, interval: Duration) {
         if self.last_seen.is_some_and(|last| seen < last) {
             return;
         }
         match self.timeline {
             Some(current) if timeline < current => return,
             // Over two promotions at once the first fork stays unknown.
-            Some(current) if timeline > current => self.switch(current, fork.filter(|_| timeline.0 == current.0 + 1)),
+            Some(current) if timeline > current => self.switch(current, timeline, origin, seen),
             _ => {}
         }
         self.timeline = Some(timeline);
@@ -164,19 +172,22 @@ impl History {
         self.points.is_empty()
     }
 
-    /// Leaves the timeline `old`. Without the fork nothing older can be trusted.
-    fn switch(&mut self, old: Timeline, fork: Option<Lsn>) {
-        match fork {
-            Some(fork) => {
-                self.points.retain(|point| point.lsn <= fork);
-                self.forks.retain(|_, end| *end <= fork);
-                self.forks.insert(old, fork);
-            }
-            None => {
-                self.points.clear();
-                self.forks.clear();
-            }
+    /// Leaves the timeline `old` for `new`. Without the fork nothing older can be trusted; over two promotions at once the first
+    /// fork stays unknown.
+    fn switch(&mut self, old: Timeline, new: Timeline, origin: Origin, seen: Mono) {
+        let Some(fork) = origin.fork.filter(|_| new.0 == old.0 + 1) else {
+            self.points.clear();
+            self.forks.clear();
+            return;
+        };
+        self.points.retain(|point| point.lsn <= fork);
+        self.forks.retain(|_, end| *end <= fork);
+        self.forks.insert(old, fork);
+        // The old timeline came to the fork at some time since it was last seen. What lies beyond is no older than the promotion.
+        if self.points.last().is_some_and(|newest| newest.lsn < fork) {
+            self.points.push(Point { seen, prior: self.last_seen, lsn: fork });
         }
+        self.last_seen = self.last_seen.max(origin.standby_until);
     }
 
     /// Merges points whose crossing stays known to max(`interval`, 1 % of its age), and forgets the oldest beyond the bound.
@@ -218,10 +229,14 @@ mod tests {
         Mono::from_nanos(seconds * 1_000_000_000)
     }
 
+    fn forked(fork: u64) -> Origin {
+        Origin { fork: Some(Lsn(fork)), standby_until: None }
+    }
+
     fn history(positions: &[(u64, u64)]) -> History {
         let mut history = History::default();
         for (seconds, lsn) in positions {
-            history.observe(at(*seconds), ONE, Lsn(*lsn), None, SECOND);
+            history.observe(at(*seconds), ONE, Lsn(*lsn), Origin::default(), SECOND);
         }
         history
     }
@@ -258,8 +273,8 @@ mod tests {
     #[test]
     fn beyond_the_fork_on_the_old_timeline_is_diverged() {
         let mut history = history(&[(10, 100), (11, 200), (12, 300)]);
-        history.observe(at(13), TWO, Lsn(260), Some(Lsn(250)), SECOND);
-        history.observe(at(14), TWO, Lsn(280), Some(Lsn(250)), SECOND);
+        history.observe(at(13), TWO, Lsn(260), forked(250), SECOND);
+        history.observe(at(14), TWO, Lsn(280), forked(250), SECOND);
         assert_eq!(history.standing(ONE, Lsn(300), at(15), TOLERANCE), Standing::Diverged);
         assert_eq!(history.standing(ONE, Lsn(250), at(15), TOLERANCE), Standing::BehindSince(at(13)));
         assert_eq!(history.standing(ONE, Lsn(150), at(15), TOLERANCE), Standing::BehindSince(at(11)));
@@ -268,9 +283,20 @@ mod tests {
     }
 
     #[test]
+    fn after_a_promotion_that_took_long_a_follower_at_the_fork_is_known_and_one_before_it_is_not() {
+        let mut history = history(&[(10, 100), (11, 200)]);
+        // The primary is silent from 11 on; the standby that becomes primary at 41 is read each second until then.
+        let origin = Origin { fork: Some(Lsn(250)), standby_until: Some(at(40)) };
+        history.observe(at(41), TWO, Lsn(260), origin, SECOND);
+        assert_eq!(history.standing(ONE, Lsn(250), at(45), TOLERANCE), Standing::BehindSince(at(41)));
+        assert_eq!(history.standing(ONE, Lsn(220), at(45), TOLERANCE), Standing::Unknown);
+        assert_eq!(history.standing(ONE, Lsn(100), at(45), TOLERANCE), Standing::BehindSince(at(11)));
+    }
+
+    #[test]
     fn without_the_fork_nothing_older_is_trusted() {
         let mut history = history(&[(10, 100), (11, 200)]);
-        history.observe(at(13), TWO, Lsn(260), None, SECOND);
+        history.observe(at(13), TWO, Lsn(260), Origin::default(), SECOND);
         assert_eq!(history.standing(ONE, Lsn(150), at(15), TOLERANCE), Standing::Unknown);
         assert_eq!(history.standing(TWO, Lsn(150), at(15), TOLERANCE), Standing::Unknown);
         assert_eq!(history.standing(TWO, Lsn(260), at(15), TOLERANCE), Standing::CaughtUp);
@@ -279,8 +305,8 @@ mod tests {
     #[test]
     fn an_old_primary_that_returns_does_not_rewrite_history() {
         let mut history = history(&[(10, 100)]);
-        history.observe(at(11), TWO, Lsn(150), Some(Lsn(100)), SECOND);
-        history.observe(at(12), ONE, Lsn(900), None, SECOND);
+        history.observe(at(11), TWO, Lsn(150), forked(100), SECOND);
+        history.observe(at(12), ONE, Lsn(900), Origin::default(), SECOND);
         assert_eq!(history.newest(), Some((TWO, Lsn(150))));
     }
 
@@ -319,7 +345,7 @@ mod tests {
             for (pause, step) in steps {
                 seconds += pause;
                 lsn += step;
-                thinned.observe(at(seconds), ONE, Lsn(lsn), None, SECOND);
+                thinned.observe(at(seconds), ONE, Lsn(lsn), Origin::default(), SECOND);
                 all.push((seconds, lsn));
             }
             let position = 1_000 + ((lsn - 1_000) as f64 * probe) as u64;
@@ -342,7 +368,7 @@ mod tests {
             let mut lsn = 0;
             for minute in 0..days * 1440 {
                 lsn += 1;
-                history.observe(at(minute * 60), ONE, Lsn(lsn), None, SECOND);
+                history.observe(at(minute * 60), ONE, Lsn(lsn), Origin::default(), SECOND);
             }
             prop_assert!(history.len() <= MAX_POINTS + THIN_EACH);
         }

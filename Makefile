@@ -22,8 +22,11 @@ check: ## Format, lints, licences, and all tests that need no server
 	@scripts/tier check
 
 .PHONY: test
-test: check ## check, and the live tests on the installed PostgreSQL
-	@scripts/bootstrap postgresql
+test: check test-live ## check and test-live
+
+.PHONY: test-live
+test-live: ## The live tests on the installed PostgreSQL
+	@scripts/bootstrap rust build postgresql prometheus
 	@scripts/tier live
 
 .PHONY: test-versions
@@ -45,5 +48,5 @@ fmt: ## Formats the code
 	cargo fmt
 
 .PHONY: docs
-docs: ## Writes the generated pages
-	cargo run --quiet --example docs
+docs: ## Writes docs/metrics.md from the catalog
+	UPDATE=1 cargo test --test it contract::

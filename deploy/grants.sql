@@ -25,7 +25,9 @@ GRANT CONNECT ON DATABASE postgres TO pgvigil;
 --                                pgvigil_wal_receiver_last_message_age_seconds, pgvigil_node_timeline of a standby
 --   pg_ls_archive_statusdir()    pgvigil_archive_ready_segments, pgvigil_archive_oldest_ready_age_seconds, and
 --                                pgvigil_archive_state cannot tell ok or hung from unknown
--- Everything else needs no grant: positions, recovery, slots, the archiver's counters, the control file.
+--   pg_stat_activity             pgvigil_sync_waiting_backends, pgvigil_sync_longest_wait_seconds, pgvigil_replay_wait, and
+--                                pgvigil_sync_quorum of a primary stays unknown
+-- Everything else needs no grant: positions, recovery, conflicts, slots, the archiver's counters, the control file.
 --
 -- pg_monitor can also read primary_conninfo, which on a standby may hold the replication password in clear. pgvigil never asks
 -- for it; where the role itself must not be able to, keep that password in a passfile.

@@ -15,7 +15,7 @@ const REFUSED: u8 = 1;
 /// Wrong usage or a bad config.
 const BAD_CONFIG: u8 = 2;
 
-/// True replication lag, WAL archive state and guarded failover for PostgreSQL.
+/// True replication lag and WAL archive state for PostgreSQL.
 #[derive(Debug, Parser)]
 #[command(name = "pgvigil", version, arg_required_else_help = true)]
 struct Cli {
@@ -59,7 +59,9 @@ pub fn run() -> ExitCode {
         Ok(filter) => filter,
         Err(error) => return fail(BAD_CONFIG, &format!("--log {}: {error}", cli.log)),
     };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // A log that cannot be written, such as one on a full disk, must not end a loop that watches.
+    let log = tracing_subscriber::fmt().log_internal_errors(false);
+    log.with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -67,14 +69,14 @@ pub fn run() -> ExitCode {
     };
     let config = cli.config.as_deref();
     match cli.command {
-        Command::Serve => serve(&runtime, config),
+        Command::Serve => serve(runtime, config),
         Command::Check => check(config),
         Command::Demo { command: None } => exit(runtime.block_on(demo::run(demo::Options::default()))),
         Command::Demo { command: Some(DemoCommand::Fault { name }) } => exit(runtime.block_on(demo::fault(name))),
     }
 }
 
-fn serve(runtime: &tokio::runtime::Runtime, config: Option<&Path>) -> ExitCode {
+fn serve(runtime: tokio::runtime::Runtime, config: Option<&Path>) -> ExitCode {
     let environment = Environment::of_this_process();
     let report = match config::check(config, &environment) {
         Ok(report) => report,
@@ -83,7 +85,10 @@ fn serve(runtime: &tokio::runtime::Runtime, config: Option<&Path>) -> ExitCode {
     for note in &report.notes {
         tracing::warn!("{note}");
     }
-    exit(runtime.block_on(app::serve(report.settings, environment)).map(|()| ExitCode::SUCCESS))
+    let served = runtime.block_on(app::serve(report.settings, environment));
+    // A name's lookup or a write may hang in a thread that nobody can stop.
+    runtime.shutdown_background();
+    exit(served.map(|()| ExitCode::SUCCESS))
 }
 
 fn check(config: Option<&Path>) -> ExitCode {

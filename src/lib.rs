@@ -1,4 +1,4 @@
-//! pgvigil: true replication lag, WAL archive state and guarded failover for PostgreSQL.
+//! pgvigil: true replication lag and WAL archive state for PostgreSQL.
 //!
 //! The layers, lowest first; imports run downwards only and a test keeps it so. `ARCHITECTURE.md` draws the map.
 //!

@@ -7,6 +7,7 @@ use super::lag::{At, StandbyLag, Unknown, Yardstick};
 use super::layout::Layout;
 use super::loss::{Loss, loss};
 use super::memory::Memory;
+use super::sync::Quorum;
 use crate::clock::Moment;
 use crate::collector::snapshot::Walsender;
 use crate::pg::failure::NodeState;
@@ -66,6 +67,8 @@ pub struct NodeAssessment {
     pub lag: Option<StandbyLag>,
     /// Whether it has WAL that the primary's timeline does not have.
     pub diverged: Option<Verdict>,
+    /// Whether synchronous commits can go on; `None` for a node that is no primary.
+    pub sync: Option<Quorum>,
 }
 
 /// Whether a standby is there.
@@ -129,10 +132,26 @@ impl Evidence<'_> {
         walsenders.map(move |walsender| (walsender, layout.member_of(walsender, facts.snapshot.slots())))
     }
 
+    /// Another node of a lower number that is the very same server by another address: their postmasters started in the same
+    /// microsecond. Such a node counts for nothing: one server is no second primary, nor a standby of itself.
+    pub fn twin_of(&self, index: usize) -> Option<usize> {
+        let started_at = |index: usize| {
+            let recovery = self.facts[index].snapshot.recovery.as_ref().filter(|_| self.is_fresh(index))?;
+            Some(recovery.value.started_at)
+        };
+        let system = |index: usize| {
+            let control = self.facts[index].snapshot.control.as_ref();
+            control.map(|control| &control.value.system_identifier)
+        };
+        let own = started_at(index)?;
+        let same_system = |other: usize| system(index).zip(system(other)).is_none_or(|(own, other)| own == other);
+        (0..index).find(|other| started_at(*other) == Some(own) && same_system(*other))
+    }
+
     /// The nodes that are seen writing, of this system.
     fn writers(&self) -> Vec<usize> {
         (0..self.facts.len())
-            .filter(|index| self.is_fresh(*index) && !self.is_foreign(*index))
+            .filter(|index| self.is_fresh(*index) && !self.is_foreign(*index) && self.twin_of(*index).is_none())
             .filter(|index| self.written_timeline(*index).is_some())
             .collect()
     }
@@ -184,7 +203,8 @@ impl Evidence<'_> {
             Ok(_) => Verdict::No,
             Err(_) => Verdict::Unknown,
         });
-        NodeAssessment { name, state: state.as_str(), up: self.is_fresh(index), is_primary, lag, diverged }
+        let sync = self.quorum(index, is_primary);
+        NodeAssessment { name, state: state.as_str(), up: self.is_fresh(index), is_primary, lag, diverged, sync }
     }
 
     fn lag(&self, index: usize, primary: Option<usize>, writers: &[usize], yardstick: &Yardstick<'_>) -> StandbyLag {
@@ -194,6 +214,9 @@ impl Evidence<'_> {
         }
         if self.is_foreign(index) {
             return StandbyLag::unknown(Unknown::ForeignSystem);
+        }
+        if self.twin_of(index).is_some() {
+            return StandbyLag::unknown(Unknown::SameServer);
         }
         if writers.iter().filter(|writer| self.written_timeline(**writer) == newest).count() > 1 {
             return StandbyLag::unknown(Unknown::AmbiguousPrimary);
@@ -281,7 +304,8 @@ impl Evidence<'_> {
         }
         let own_window = self.layout.timing.fast_window();
         let standbys = (0..self.facts.len()).filter(|index| *index != primary && !self.is_foreign(*index));
-        let candidates = standbys.filter(|index| self.is_fresh(*index)).filter_map(|index| {
+        let standbys = standbys.filter(|index| self.is_fresh(*index) && self.twin_of(*index).is_none());
+        let candidates = standbys.filter_map(|index| {
             let remembered = self.memory.node(&self.layout.members[index].name);
             let position = remembered.fresh(self.now, own_window, self.not_before)?;
             Some((position, remembered))

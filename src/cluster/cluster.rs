@@ -155,7 +155,11 @@ impl Cluster {
             self.memory.nodes.entry(name.to_owned()).or_default().note_own(&self.facts[node]);
         }
         let evidence = self.evidence(read);
-        let rival = (0..self.facts.len()).filter(|other| *other != node && evidence.is_fresh(*other)).any(|other| {
+        if evidence.twin_of(node).is_some() {
+            return;
+        }
+        let others = (0..self.facts.len()).filter(|other| *other != node && evidence.is_fresh(*other));
+        let rival = others.filter(|other| evidence.twin_of(*other).is_none()).any(|other| {
             let recovery = self.facts[other].snapshot.recovery.as_ref();
             recovery.is_some_and(|recovery| recovery.value.timeline == Some(timeline))
         });

@@ -27,72 +27,72 @@ pub(crate) static NODE_UP: Family = gauge(
     Unit::None,
     NODE,
     Observers::Max,
-    "1 if a fresh reading of the node exists, else 0; node_state says why there is none",
+    "1 if a fresh reading of the node exists, else 0; node_state says why there is none.",
 );
 pub(crate) static NODE_STATE_FAMILY: Family = gauge(
     "pgvigil_node_state",
     Unit::None,
     NODE_STATE,
     Observers::Max,
-    "The verdict on the node, 1 for exactly one state; unknown is neither up nor down",
+    "The verdict on the node, 1 for exactly one state; unknown is neither up nor down.",
 );
 pub(crate) static NODE_CONNECT_FAILURE: Family = gauge(
     "pgvigil_node_connect_failure",
     Unit::None,
     &["cluster", "node", "reason"],
     Observers::Min,
-    "1 for the reason of the last failure to connect, while it lasts",
+    "1 for the reason of the last failure to connect, while it lasts.",
 );
 pub(crate) static NODE_LOGIN_OK: Family = gauge(
     "pgvigil_node_login_ok",
     Unit::None,
     NODE,
     Observers::Max,
-    "1 if the newest new login succeeded, 0 if not; absent while it is not tried or our own role's connection limit refused it",
+    "1 if the newest new login succeeded, 0 if not; absent while it is not tried or our own role's connection limit refused it.",
 );
 pub(crate) static NODE_LAST_OBSERVATION: Family = gauge(
     "pgvigil_node_last_observation_timestamp_seconds",
     Unit::Seconds,
     NODE,
     Observers::Max,
-    "When the last fast reading of the node was complete, by the observer's clock",
+    "When the last fast reading of the node was complete, by the observer's clock.",
 );
 pub(crate) static STANDBY_LAG_SECONDS: Family = gauge(
     "pgvigil_standby_lag_seconds",
     Unit::Seconds,
     NODE_STAGE,
     Observers::Min,
-    "Age of the first WAL position of the primary beyond what the standby has received or replayed; absent when unknown",
+    "Age of the first WAL position of the primary beyond what the standby has received or replayed; absent when unknown.",
 );
 pub(crate) static STANDBY_LAG_BYTES: Family = gauge(
     "pgvigil_standby_lag_bytes",
     Unit::Bytes,
     NODE_STAGE,
     Observers::Min,
-    "WAL from what the standby has received or replayed to the primary's flushed position; absent when unknown",
+    "WAL from what the standby has received or replayed to the primary's flushed position; absent when unknown.",
 );
 pub(crate) static STANDBY_LAG_KNOWN: Family = gauge(
     "pgvigil_standby_lag_known",
     Unit::None,
     NODE_STAGE,
     Observers::Max,
-    "1 if the standby's lag in seconds is known, else 0 and the lag is absent",
+    "1 if the standby's lag in seconds is known, else 0 and the lag is absent.",
 );
 pub(crate) static STANDBY_LAG_SAMPLED_SECONDS: Family = histogram(
     "pgvigil_standby_lag_sampled_seconds",
     Unit::Seconds,
     NODE_STAGE,
-    "standby_lag_seconds at each tick of the observer's clock that knew it",
+    "standby_lag_seconds at each tick of the observer's clock that knew it.",
 );
 pub(crate) static STANDBY_LAG_SAMPLED_BYTES: Family = histogram(
     "pgvigil_standby_lag_sampled_bytes",
     Unit::Bytes,
     NODE_STAGE,
-    "standby_lag_bytes at each tick of the observer's clock that knew it",
+    "standby_lag_bytes at each tick of the observer's clock that knew it.",
 );
 pub(crate) static STANDBY_LAG_TICKS: Family = Family {
     name: "pgvigil_standby_lag_ticks_total",
-    help: "Ticks of the observer's clock, by whether the standby's lag was known: blindness costs budget",
+    help: "Ticks of the observer's clock, by whether the standby's lag was known: blindness costs budget.",
     kind: Kind::Counter,
     unit: Unit::None,
     labels: &["cluster", "node", "stage", "known"],
@@ -103,89 +103,113 @@ pub(crate) static STANDBY_APPLY_DELAY: Family = gauge(
     Unit::Seconds,
     NODE,
     Observers::Max,
-    "recovery_min_apply_delay of the standby: so much replay lag is wanted",
+    "recovery_min_apply_delay of the standby: so much replay lag is wanted.",
 );
 pub(crate) static STANDBY_DIVERGED: Family = gauge(
     "pgvigil_standby_diverged",
     Unit::None,
     NODE_STATE,
     Observers::Max,
-    "Whether the node has WAL beyond the fork to the primary's timeline: it must be rewound or made anew",
+    "Whether the node has WAL beyond the fork to the primary's timeline: it must be rewound or made anew.",
 );
 pub(crate) static WALSENDER_LAG_SAMPLED: Family = histogram(
     "pgvigil_walsender_lag_sampled_seconds",
     Unit::Seconds,
     &["cluster", "node", "standby", "stage"],
-    "write_lag, flush_lag and replay_lag of pg_stat_replication at each fast reading that was not NULL",
+    "write_lag, flush_lag and replay_lag of pg_stat_replication at each fast reading that was not NULL.",
+);
+pub(crate) static SYNC_QUORUM: Family = gauge(
+    "pgvigil_sync_quorum",
+    Unit::None,
+    NODE_STATE,
+    Observers::Max,
+    "Whether a primary has as many standbys as synchronous_standby_names makes commits wait for; unsatisfied: commits hang. The \
+     setting is as old as the slow reading; a silent standby counts until the server drops it.",
+);
+pub(crate) static SYNC_STANDBYS_SPARE: Family = gauge(
+    "pgvigil_sync_standbys_spare",
+    Unit::None,
+    NODE,
+    Observers::Min,
+    "How many of the standbys that a primary counts for synchronous commits may go before commits hang, below 0 when they do; \
+     absent when off or unknown.",
+);
+pub(crate) static SLOT_TIME_TO_LOST: Family = gauge(
+    "pgvigil_slot_time_to_lost_seconds",
+    Unit::Seconds,
+    &["cluster", "node", "slot"],
+    Observers::Min,
+    "Time until a slot of the primary is in danger of being lost if its consumer stands still: slot_safe_bytes over the mean rate of \
+     WAL in the last two minutes; 0 when it is. Absent without max_slot_wal_keep_size and while nothing is written.",
 );
 pub(crate) static STANDBY_EXPECTED: Family = gauge(
     "pgvigil_standby_expected",
     Unit::None,
     STANDBY,
     Observers::Max,
-    "1 if the configuration expects this standby, 0 for one that is seen but not configured",
+    "1 if the configuration expects this standby, 0 for one that is seen but not configured.",
 );
 pub(crate) static STANDBY_CONNECTED: Family = gauge(
     "pgvigil_standby_connected",
     Unit::None,
     STANDBY,
     Observers::Max,
-    "1 if a walsender that streams to the standby, or its own live stream, is seen, else 0",
+    "1 if a walsender that streams to the standby, or its own live stream, is seen, else 0.",
 );
 pub(crate) static STANDBY_NAME_CONFLICT: Family = gauge(
     "pgvigil_standby_name_conflict",
     Unit::None,
     STANDBY,
     Observers::Max,
-    "1 if several walsenders of one node claim the same standby name, else 0",
+    "1 if several walsenders of one node claim the same standby name, else 0.",
 );
 pub(crate) static CLUSTER_PRIMARIES: Family = gauge(
     "pgvigil_cluster_primaries",
     Unit::None,
     CLUSTER,
     Observers::Max,
-    "Number of nodes that are seen outside recovery",
+    "Number of nodes that are seen outside recovery.",
 );
 pub(crate) static CLUSTER_SPLIT_BRAIN: Family = gauge(
     "pgvigil_cluster_split_brain",
     Unit::None,
     &["cluster", "state"],
     Observers::Max,
-    "Whether several nodes of one system identifier write; unknown while any node is not seen",
+    "Whether several nodes of one system identifier write; unknown while any node is not seen.",
 );
 pub(crate) static CLUSTER_FAILOVER_LOSS_BYTES: Family = gauge(
     "pgvigil_cluster_failover_loss_bytes",
     Unit::Bytes,
     &["cluster", "bound"],
     Observers::Min,
-    "WAL that a failover now would lose: seen on the primary, or estimated by its peak rate since it was last seen",
+    "WAL that a failover now would lose: seen on the primary, or estimated by its peak rate since it was last seen.",
 );
 pub(crate) static CLUSTER_FAILOVER_LOSS_SECONDS: Family = gauge(
     "pgvigil_cluster_failover_loss_seconds",
     Unit::Seconds,
     &["cluster", "bound"],
     Observers::Min,
-    "Time in which the WAL was written that a failover now would lose",
+    "Time in which the WAL was written that a failover now would lose.",
 );
 pub(crate) static LAG_HISTORY_POINTS: Family = gauge(
     "pgvigil_lag_history_points",
     Unit::None,
     CLUSTER,
     Observers::Own,
-    "Points of the primary's position that lag is measured with",
+    "Points of the primary's position that lag is measured with.",
 );
 pub(crate) static COLLECTOR_SUCCESS: Family = gauge(
     "pgvigil_collector_success",
     Unit::None,
     &["cluster", "node", "collector"],
     Observers::Max,
-    "1 if the collector's last reading succeeded and is fresh, else 0",
+    "1 if the collector's last reading succeeded and is fresh, else 0.",
 );
 pub(crate) static COLLECTOR_DURATION: Family = histogram(
     "pgvigil_collector_duration_seconds",
     Unit::Seconds,
     &["cluster", "node", "collector"],
-    "Time from sending a reading to its last row; collectors read together share it",
+    "Time from sending a reading to its last row; collectors read together share it.",
 );
 
 /// All of them.
@@ -204,6 +228,9 @@ pub static FAMILIES: &[&Family] = &[
     &STANDBY_APPLY_DELAY,
     &STANDBY_DIVERGED,
     &WALSENDER_LAG_SAMPLED,
+    &SYNC_QUORUM,
+    &SYNC_STANDBYS_SPARE,
+    &SLOT_TIME_TO_LOST,
     &STANDBY_EXPECTED,
     &STANDBY_CONNECTED,
     &STANDBY_NAME_CONFLICT,

@@ -15,6 +15,10 @@ use crate::pg::lsn::{Lsn, Timeline};
 const MAX_POINTS: usize = 4096;
 /// Thinning walks all points, so it runs once for so many new ones.
 const THIN_EACH: usize = 64;
+/// The mean rate is that of so much time: long enough to even out the seconds, short enough to show a load that has just begun.
+const MEAN_SPAN: Duration = Duration::from_secs(120);
+/// No mean is made of less.
+const MEAN_LEAST: Duration = Duration::from_secs(3);
 /// Rates are looked for among so many newest points at most.
 const RATE_SPAN: Duration = Duration::from_secs(300);
 
@@ -130,6 +134,24 @@ impl History {
             (seconds > 0.0).then(|| pair[1].lsn.bytes_since(pair[0].lsn) as f64 / seconds)
         });
         rates.fold(0.0, f64::max)
+    }
+
+    /// The mean rate of WAL in the last two minutes in which the primary was seen, in bytes a second; `None` if it was seen for too
+    /// short a time. A step that began before them is left out: when in it the WAL was written is not known.
+    pub fn mean_rate(&self) -> Option<f64> {
+        let (end, newest) = (self.last_seen?, self.points.last()?);
+        let start = end.minus(MEAN_SPAN);
+        let index = self.points.iter().position(|point| point.seen > start);
+        let (from, lsn) = match index.map(|index| (self.points[index], index.checked_sub(1))) {
+            // It stood still from before the span.
+            None => (start, newest.lsn),
+            Some((point, Some(before))) if point.prior.is_some_and(|prior| prior >= start) => {
+                (start, self.points[before].lsn)
+            }
+            Some((point, _)) => (point.seen, point.lsn),
+        };
+        let seconds = end.since(from);
+        (seconds >= MEAN_LEAST).then(|| newest.lsn.bytes_since(lsn) as f64 / seconds.as_secs_f64())
     }
 
     /// Number of points, for our own metrics.
@@ -267,6 +289,20 @@ mod tests {
         let history = history(&[(10, 100), (11, 1100), (12, 1200)]);
         assert_eq!(history.peak_rate(at(13)), 1000.0);
         assert_eq!(history.peak_rate(at(400)), 0.0);
+    }
+
+    #[test]
+    fn the_mean_rate_is_that_of_the_last_two_minutes() {
+        assert_eq!(History::default().mean_rate(), None);
+        assert_eq!(history(&[(10, 100), (12, 300)]).mean_rate(), None, "too short");
+        assert_eq!(history(&[(10, 100), (15, 600)]).mean_rate(), Some(100.0));
+        let steady: Vec<_> = (0..500).map(|second| (1_000 + second, 1_000 + 50 * second)).collect();
+        assert_eq!(history(&steady).mean_rate(), Some(50.0));
+        // A burst is spread over the span, and gone after it.
+        assert_eq!(history(&[(10, 100), (499, 100), (500, 12_100), (501, 12_100)]).mean_rate(), Some(100.0));
+        assert_eq!(history(&[(10, 100), (499, 100), (500, 12_100), (621, 12_100)]).mean_rate(), Some(0.0));
+        // Nobody looked for an hour: what was written in it says nothing of the present.
+        assert_eq!(history(&[(10, 100), (3_610, 360_100), (3_620, 360_600)]).mean_rate(), Some(50.0));
     }
 
     proptest! {

@@ -50,6 +50,8 @@ pub enum Unknown {
     ForeignSystem,
     /// Two primaries write on the same timeline.
     AmbiguousPrimary,
+    /// The node is the same server as another one: a mistake in the configuration.
+    SameServer,
 }
 
 impl Unknown {
@@ -63,6 +65,7 @@ impl Unknown {
             Self::Diverged => "diverged from the primary's timeline",
             Self::ForeignSystem => "another system identifier",
             Self::AmbiguousPrimary => "two primaries on one timeline",
+            Self::SameServer => "the same server as another node: correct the dsn of one",
         }
     }
 }

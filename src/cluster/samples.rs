@@ -7,6 +7,8 @@ use super::cluster::{Cluster, WALSENDER_STAGES};
 use super::facts::NodeFacts;
 use super::families as family;
 use super::lag::{At, STAGES};
+use super::slots::slot_samples;
+use super::sync::SyncState;
 use crate::clock::Moment;
 use crate::collector::snapshot::NodeView;
 use crate::collector::{COLLECTORS, Pace};
@@ -23,6 +25,10 @@ pub fn cluster_samples(cluster: &Cluster, now: Moment, samples: &mut Samples) {
         node_samples(name, node, facts, &evidence, samples);
         collector_samples(index, &evidence, samples);
         lag_samples(name, node, facts, samples);
+        sync_samples(name, node, samples);
+        if node.is_primary {
+            slot_samples(index, &evidence, samples);
+        }
         for (stage, sampled) in STAGES.iter().zip(&cluster.sampled()[index]) {
             if sampled.known + sampled.unknown == 0 {
                 continue;
@@ -129,6 +135,13 @@ fn lag_samples(cluster: &str, node: &NodeAssessment, facts: &NodeFacts, samples:
     if let Some(diverged) = node.diverged {
         samples.states(&family::STANDBY_DIVERGED, &labels, &Verdict::ALL, diverged.as_str());
     }
+}
+
+fn sync_samples(cluster: &str, node: &NodeAssessment, samples: &mut Samples) {
+    let Some(quorum) = &node.sync else { return };
+    let labels = [cluster, node.name.as_str()];
+    samples.states(&family::SYNC_QUORUM, &labels, &SyncState::ALL, quorum.state.as_str());
+    samples.known(&family::SYNC_STANDBYS_SPARE, &labels, quorum.spare.map(|spare| spare as f64));
 }
 
 fn summary_samples(cluster: &Cluster, assessment: &Assessment, samples: &mut Samples) {

@@ -5,12 +5,18 @@
 pub mod archive_status;
 pub mod archive_verdict;
 pub mod archiver;
+pub mod conflicts;
 pub mod control;
+pub mod limits;
 pub mod privileges;
 pub mod recovery;
+pub mod replay_wait;
 pub mod settings;
+pub mod slot_details;
+pub mod slot_stats;
 pub mod slots;
 pub mod snapshot;
+pub mod sync;
 pub mod wal_receiver;
 pub mod walsenders;
 
@@ -71,7 +77,13 @@ pub static COLLECTORS: &[&dyn Collector] = &[
     &archive_status::Collector,
     &control::Collector,
     &settings::Collector,
+    &sync::Collector,
     &privileges::Collector,
+    &slot_details::Collector,
+    &slot_stats::Collector,
+    &limits::Collector,
+    &conflicts::Collector,
+    &replay_wait::Collector,
 ];
 
 #[cfg(test)]
@@ -176,9 +188,9 @@ mod tests {
         let likely = match column {
             name if name.ends_with("_lsn") => lsn,
             name if name.ends_with("_time") || name.ends_with("_at") || name.ends_with("_start") => epoch,
-            "last_xact_replay" | "stats_reset" => epoch,
+            "last_xact_replay" | "stats_reset" | "busy_since" => epoch,
             name if name.starts_with("in_") || name.ends_with("_set") => &["true", "f"],
-            "temporary" | "active" | "superuser" | "pg_monitor" => &["t", "false"],
+            "temporary" | "active" | "superuser" | "pg_monitor" | "sees_all" => &["t", "false"],
             "timeline" => &["00000001", "FFFFFFFF"],
             "state" | "status" => &["streaming", "startup", "backup", "waiting", ""],
             "pause" => &["not paused", "paused", "later"],

@@ -111,9 +111,7 @@ impl super::Collector for Collector {
             samples.known(&UNCONFIRMED, &labels, beyond(slot.confirmed_flush_lsn));
             samples.flag(&ACTIVE, &labels, slot.active);
             samples.states(&WAL_STATUS, &labels, WAL_STATES, wal_state(view, slot));
-            // The server tells a size for a slot that holds nothing too; it means nothing.
-            let safe = slot.safe_wal_size.filter(|_| slot.restart_lsn.is_some());
-            samples.known(&SAFE, &labels, safe.map(|size| size as f64));
+            samples.known(&SAFE, &labels, slot.safe_bytes().map(|size| size as f64));
         }
     }
 }

@@ -49,8 +49,20 @@ pub struct Snapshot {
     pub control: Option<Fact<Control>>,
     /// Collector `settings`.
     pub settings: Option<Fact<Settings>>,
+    /// Collector `sync`.
+    pub sync: Option<Fact<Sync>>,
     /// Collector `privileges`.
     pub privileges: Option<Fact<Privileges>>,
+    /// Collector `slot_details`; temporary slots are left out.
+    pub slot_details: Option<Fact<Vec<SlotDetails>>>,
+    /// Collector `slot_stats`; temporary slots are left out.
+    pub slot_stats: Option<Fact<Vec<SlotStats>>>,
+    /// Collector `limits`.
+    pub limits: Option<Fact<Limits>>,
+    /// Collector `conflicts`.
+    pub conflicts: Option<Fact<Conflicts>>,
+    /// Collector `replay_wait`.
+    pub replay_wait: Option<Fact<ReplayWait>>,
     /// How each collector's last reading went, by its name.
     pub outcomes: BTreeMap<&'static str, Fact<Outcome>>,
 }
@@ -214,6 +226,105 @@ pub struct Slot {
     pub safe_wal_size: Option<i64>,
 }
 
+impl Slot {
+    /// `safe_wal_size` where it means something: the server tells a size for a slot that holds nothing too.
+    pub fn safe_bytes(&self) -> Option<i64> {
+        self.safe_wal_size.filter(|_| self.restart_lsn.is_some())
+    }
+}
+
+/// What of a row of `pg_replication_slots` is not needed each second.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SlotDetails {
+    /// `slot_name`.
+    pub name: String,
+    /// `slot_type`: physical or logical.
+    pub kind: String,
+    /// `age(xmin)`, in transactions; `None` while the slot keeps no rows.
+    pub xmin_age: Option<f64>,
+    /// `age(catalog_xmin)`, in transactions; `None` while the slot keeps no catalogue rows.
+    pub catalog_xmin_age: Option<f64>,
+    /// Seconds since `inactive_since` (17+); NULL while the slot is in use.
+    pub inactive_age: Option<f64>,
+    /// `invalidation_reason` (17+), what `conflicting` (16+) and `wal_status` (13+) say of it, or "none"; `None` before 13.
+    pub invalidation: Option<String>,
+    /// `two_phase` (14+).
+    pub two_phase: Option<bool>,
+    /// `failover` (17+).
+    pub failover: Option<bool>,
+    /// `synced` (17+).
+    pub synced: Option<bool>,
+}
+
+/// One row of `pg_stat_replication_slots` (14+), since the slot's `stats_reset`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SlotStats {
+    /// `slot_name`.
+    pub name: String,
+    /// `total_txns`.
+    pub total_txns: u64,
+    /// `total_bytes`.
+    pub total_bytes: u64,
+    /// `spill_txns`.
+    pub spill_txns: u64,
+    /// `spill_bytes`.
+    pub spill_bytes: u64,
+    /// `stream_txns`.
+    pub stream_txns: u64,
+    /// `stream_bytes`.
+    pub stream_bytes: u64,
+}
+
+/// What a server was started with, and what of it is taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// Rows of `pg_replication_slots`, of `max_replication_slots`.
+    pub slots: Usage,
+    /// Rows of `pg_stat_get_wal_senders()`, of `max_wal_senders`.
+    pub walsenders: Usage,
+}
+
+/// So many of so many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    /// How many are taken.
+    pub used: u32,
+    /// How many there can be.
+    pub limit: u32,
+}
+
+/// The sums of `pg_stat_database_conflicts` over all databases, since the statistics began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Conflicts {
+    /// `pg_is_in_recovery()`: on a primary nothing conflicts with replay.
+    pub in_recovery: bool,
+    /// `confl_tablespace`.
+    pub tablespace: u64,
+    /// `confl_lock`.
+    pub lock: u64,
+    /// `confl_snapshot`.
+    pub snapshot: u64,
+    /// `confl_bufferpin`.
+    pub bufferpin: u64,
+    /// `confl_deadlock`.
+    pub deadlock: u64,
+    /// `confl_active_logicalslot` (16+).
+    pub logical_slot: Option<u64>,
+}
+
+/// The row of the startup process in `pg_stat_activity`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReplayWait {
+    /// `pg_is_in_recovery()`: on a primary there is no startup process.
+    pub in_recovery: bool,
+    /// Whether there is a row whose `backend_type` is startup.
+    pub found: bool,
+    /// `wait_event_type`.
+    pub wait_event_type: Option<String>,
+    /// `wait_event`: its names differ between versions.
+    pub wait_event: Option<String>,
+}
+
 /// The row of `pg_stat_archiver`, with the settings that its meaning hangs on read in the same statement.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Archiver {
@@ -292,6 +403,38 @@ pub struct Settings {
     pub restore_command_set: bool,
     /// `wal_segment_size` in bytes.
     pub wal_segment_size: u64,
+}
+
+/// Whom commits wait for, and who waits.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Sync {
+    /// `synchronous_standby_names`; empty: off.
+    pub standby_names: String,
+    /// `synchronous_commit` of our own session: what sessions have that set none. With off or local a commit waits for nobody.
+    pub synchronous_commit: String,
+    /// `statement_timestamp()` of this server: just before it looked.
+    pub server_time: Wall,
+    /// The backends whose `wait_event` is SyncRep: as many as `max_connections` at most.
+    pub waiters: Vec<SyncWaiter>,
+}
+
+/// One row of `pg_stat_activity` whose commit waits for standbys.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SyncWaiter {
+    /// `pid`: never a label.
+    pub pid: i32,
+    /// The latest of `xact_start`, `query_start` and `state_change`: the wait began after it.
+    pub busy_since: Option<Wall>,
+    /// When the wait began at the earliest, on this server's clock.
+    pub waiting_since: Wall,
+}
+
+impl Sync {
+    /// For how many seconds a backend has waited at most; 0 if none waits.
+    pub fn longest_wait(&self) -> f64 {
+        let waits = self.waiters.iter().map(|waiter| self.server_time.seconds_since(waiter.waiting_since));
+        waits.fold(0.0, f64::max)
+    }
 }
 
 /// What our role may see.

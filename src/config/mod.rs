@@ -9,6 +9,7 @@ mod secret;
 pub mod settings;
 mod yaml;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -64,6 +65,7 @@ fn judge(path: Option<PathBuf>, text: Option<&str>, env: &Environment) -> Result
     let mut notes = Vec::new();
     let mut nodes = Vec::new();
     for (c, cluster) in settings.clusters.iter().enumerate() {
+        let mut places = BTreeMap::new();
         for (n, node) in cluster.nodes.iter().enumerate() {
             let raw = raw.clusters.get(c).and_then(|cluster| cluster.nodes.get(n));
             let origin = raw
@@ -74,6 +76,14 @@ fn judge(path: Option<PathBuf>, text: Option<&str>, env: &Environment) -> Result
             };
             let target = target(node, env).map_err(|why| wrong(why.to_string()))?;
             target.connector().map_err(|why| wrong(why.to_string()))?;
+            // Another database may be another server behind a pooler; the same one is the same server.
+            let place = (target.address.clone(), target.config.get_dbname().unwrap_or_default().to_owned());
+            if let Some(twin) = places.insert(place, &node.name) {
+                return Err(wrong(format!(
+                    "its dsn leads to {}, and so does that of node {twin}: each node is a server of its own",
+                    target.address
+                )));
+            }
             if let Dsn::File(file) = &node.dsn
                 && std::fs::metadata(file).is_ok_and(|file| file.permissions().mode() & 0o007 != 0)
             {

@@ -60,7 +60,7 @@ impl Cast {
 
         let writer = Writer::start(&a, options.write_rate).await?;
         let pgvigil_port = lab.free_port()?;
-        let config = generated::config(lab, pgvigil_port, [&a, &b, &c], &archive)?;
+        let config = generated::config(lab, pgvigil_port, [&a, &b, &c])?;
         let program = std::env::current_exe().context("cannot find the program that runs")?;
         let pgvigil = lab.spawn(Spawn::new("pgvigil", program).arg("serve").arg("--config").arg(config))?;
         http::wait_ok(&pgvigil, pgvigil_port, "/-/ready", ANSWERS_WITHIN).await?;

@@ -3,12 +3,14 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::Fault;
@@ -28,7 +30,9 @@ struct State {
 
 /// The demo's end.
 pub(super) struct Control {
-    listener: UnixListener,
+    requests: mpsc::Receiver<Request>,
+    // A task of its own: a request that is half read must not be lost to whatever else the demo waits for.
+    task: JoinHandle<()>,
 }
 
 impl Control {
@@ -39,24 +43,38 @@ impl Control {
         // Whoever may connect may stop servers.
         std::fs::set_permissions(&socket, Permissions::from_mode(0o600))
             .with_context(|| format!("cannot protect {}", socket.display()))?;
+        let (send, requests) = mpsc::channel(1);
+        let control = Self { requests, task: tokio::spawn(listen(listener, send)) };
         let state = lab.path().join(STATE);
         let text = serde_json::to_string(&State { socket })?;
         std::fs::write(&state, text).with_context(|| format!("cannot write {}", state.display()))?;
-        Ok(Self { listener })
+        Ok(control)
     }
 
-    /// Waits for the next request; what says nothing in time is no request.
-    pub(super) async fn next(&self) -> Request {
-        loop {
-            match self.listener.accept().await {
-                Ok((stream, _)) => {
-                    if let Ok(Some(request)) = timeout(REQUEST_WITHIN, Request::read(stream)).await {
-                        return request;
-                    }
-                }
-                // Out of descriptors, most likely; they come back.
-                Err(_) => sleep(Duration::from_millis(100)).await,
-            }
+    /// Waits for the next request. Nothing is lost when the wait is given up.
+    pub(super) async fn next(&mut self) -> Option<Request> {
+        self.requests.recv().await
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Takes one request after the other; what says nothing in time is none.
+async fn listen(listener: UnixListener, requests: mpsc::Sender<Request>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of descriptors, most likely; they come back.
+            sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        if let Ok(Some(request)) = timeout(REQUEST_WITHIN, Request::read(stream)).await
+            && requests.send(request).await.is_err()
+        {
+            return;
         }
     }
 }
@@ -85,15 +103,9 @@ impl Request {
     }
 }
 
-/// Asks the demo that runs, the youngest if there are several, and returns what it says.
+/// Asks the demo that runs and returns what it says.
 pub(super) async fn ask(fault: Fault) -> anyhow::Result<String> {
-    let written = |lab: &PathBuf| std::fs::metadata(lab.join(STATE)).and_then(|meta| meta.modified()).ok();
-    let mut demos: Vec<(SystemTime, PathBuf)> =
-        lab::running().into_iter().filter_map(|lab| Some((written(&lab)?, lab))).collect();
-    demos.sort();
-    let Some((_, lab)) = demos.pop() else {
-        bail!("no demo of yours is running: start one with `pgvigil demo` in another terminal");
-    };
+    let lab = find()?;
     let state = lab.join(STATE);
     let text = std::fs::read_to_string(&state).with_context(|| format!("cannot read {}", state.display()))?;
     let State { socket } = serde_json::from_str(&text).with_context(|| format!("cannot read {}", state.display()))?;
@@ -111,5 +123,18 @@ pub(super) async fn ask(fault: Fault) -> anyhow::Result<String> {
         Some(("ok", text)) => Ok(text.to_owned()),
         Some(("error", text)) => bail!("{text}"),
         _ => bail!("the demo in {} ended before it answered", lab.display()),
+    }
+}
+
+/// The directory of the demo that `LAB_DEMO` names, or else of the youngest that runs.
+fn find() -> anyhow::Result<PathBuf> {
+    if let Some(lab) = std::env::var_os("LAB_DEMO") {
+        return Ok(PathBuf::from(lab));
+    }
+    let written = |lab: &PathBuf| std::fs::metadata(lab.join(STATE)).and_then(|meta| meta.modified()).ok();
+    let demos = lab::running().into_iter().filter_map(|lab| Some((written(&lab)?, lab)));
+    match demos.max() {
+        Some((_, lab)) => Ok(lab),
+        None => bail!("no demo of yours is running: start one with `pgvigil demo` in another terminal"),
     }
 }

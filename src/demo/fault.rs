@@ -107,7 +107,7 @@ pub(super) async fn apply(fault: Fault, cast: &mut Cast) -> anyhow::Result<Strin
         Fault::HangArchive => {
             a.archive(&Archive::Hung).await?;
             a.switch_wal().await?;
-            "archiving hangs: pgvigil_archive_state{state=\"hung\"} becomes 1 after 10 s"
+            "archiving hangs: pgvigil_archive_state{state=\"hung\"} becomes 1 after 10 s, after a failure 70 s"
         }
         Fault::MendArchive => {
             a.archive(&Archive::Into(cast.archive.clone())).await?;

@@ -10,23 +10,21 @@ use anyhow::Context;
 use crate::lab::{Lab, Role, Server, Spawn};
 
 /// Writes pgvigil's configuration, readable by us alone: the DSNs hold passwords.
-pub(super) fn config(lab: &Lab, port: u16, nodes: [&Server; 3], archive: &Path) -> anyhow::Result<PathBuf> {
+pub(super) fn config(lab: &Lab, port: u16, nodes: [&Server; 3]) -> anyhow::Result<PathBuf> {
     let state = lab.own_dir("state")?;
     let mut text = format!(
         "listen: 127.0.0.1:{port}\n\
          state_dir: {}\n\
+         collect_interval: 2s\n\
          archive_hung_after: 10s\n\
          clusters:\n  \
            - name: demo\n    \
-             archive_dir: {}\n    \
              nodes:\n",
         state.display(),
-        archive.display(),
     );
     for node in nodes {
         let dsn = node.dsn(Role::Monitor);
-        text +=
-            &format!("      - {{name: {}, dsn: \"{dsn}\", data_dir: {}}}\n", node.name(), node.data_dir().display());
+        text += &format!("      - {{name: {}, dsn: \"{dsn}\"}}\n", node.name());
     }
     let path = lab.path().join("pgvigil.yml");
     write(&path, &text)?;

@@ -68,14 +68,14 @@ pub async fn fault(fault: Fault) -> anyhow::Result<ExitCode> {
 async fn play(lab: &Lab, options: Options) -> anyhow::Result<std::convert::Infallible> {
     let started = Instant::now();
     let mut cast = Cast::start(lab, options, step).await?;
-    let control = control::Control::open(lab)?;
+    let mut control = control::Control::open(lab)?;
     introduce(&cast, started.elapsed());
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut prune = interval(PRUNE);
     loop {
         tokio::select! {
-            request = control.next() => {
+            Some(request) = control.next() => {
                 let answer = match &request.fault {
                     Ok(fault) => fault::apply(*fault, &mut cast).await,
                     Err(unknown) => Err(anyhow::anyhow!("{unknown}")),

@@ -90,7 +90,13 @@ fn facts_of(facts: &NodeFacts, now: Moment) -> Value {
             "archive_status" => value(&snapshot.archive_status),
             "control" => value(&snapshot.control),
             "settings" => value(&snapshot.settings),
+            "sync" => value(&snapshot.sync),
             "privileges" => value(&snapshot.privileges),
+            "slot_details" => value(&snapshot.slot_details),
+            "slot_stats" => value(&snapshot.slot_stats),
+            "limits" => value(&snapshot.limits),
+            "conflicts" => value(&snapshot.conflicts),
+            "replay_wait" => value(&snapshot.replay_wait),
             _ => None,
         };
         let outcome = snapshot.outcomes.get(name);

@@ -1,6 +1,7 @@
 //! The HTTP door: pages and JSON from memory. No request touches a database, and nothing changes by GET.
 
 mod api;
+mod connection;
 mod health;
 mod metrics;
 mod page;
@@ -22,14 +23,17 @@ use tower_http::timeout::TimeoutLayer;
 pub use page::OwnSource;
 
 use crate::observe::Hub;
+use connection::Doorkeeper;
 use page::Pages;
 
-/// A client that takes longer to send its request's head is cut off.
+/// A client that takes longer to send its request's head is cut off; so is one that keeps its connection and asks nothing.
 const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 /// All answers come from memory: one that takes longer is stuck.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 /// How long requests under way may take when we stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(2);
+/// No request's head is longer.
+const HEAD_LIMIT: usize = 32 * 1024;
 /// No request has a body yet.
 const BODY_LIMIT: usize = 64 * 1024;
 
@@ -75,8 +79,10 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<(), HttpError> {
     let handle = Handle::new();
-    let mut server = axum_server::from_tcp(listener)?.handle(handle.clone());
-    server.http_builder().http1().header_read_timeout(HEAD_DEADLINE);
+    // Without HTTP/2 nothing waits, without a deadline, for the first bytes to tell the two apart.
+    let server = axum_server::from_tcp(listener)?.http1_only().handle(handle.clone());
+    let mut server = server.acceptor(Doorkeeper::new()).accept_error_handler(connection::tell_refusals());
+    server.http_builder().http1().header_read_timeout(HEAD_DEADLINE).max_buf_size(HEAD_LIMIT);
     let pages = Arc::new(Pages::new(hubs, own));
     let mut serving = std::pin::pin!(server.serve(router(pages).into_make_service()));
     tokio::select! {
@@ -94,8 +100,13 @@ fn router(pages: Arc<Pages>) -> Router {
         .route("/-/ready", get(health::ready))
         .route("/api/v1/clusters", get(api::clusters))
         .route("/api/v1/clusters/{cluster}", get(api::cluster))
+        .fallback(nowhere)
         .with_state(pages)
         .layer(CatchPanicLayer::new())
         .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_DEADLINE))
+}
+
+async fn nowhere() -> (StatusCode, &'static str) {
+    (StatusCode::NOT_FOUND, "There is no such page; / leads to those that there are.\n")
 }

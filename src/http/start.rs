@@ -10,6 +10,7 @@ use super::page::Pages;
 use crate::clock::Moment;
 use crate::cluster::Cluster;
 use crate::cluster::assess::NodeAssessment;
+use crate::cluster::facts::NodeFacts;
 use crate::cluster::lag::StageLag;
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color-scheme:light dark}\
@@ -59,7 +60,7 @@ fn cluster(cluster: &Cluster, now: Moment) -> Markup {
             }
         }
         table {
-            thead { tr { th { "node" } th { "state" } th { "role" } th { "received" } th { "replayed" } } }
+            thead { tr { th { "node" } th { "state" } th { "role" } th { "received" } th { "replayed" } th { "why" } } }
             tbody {
                 @for (index, node) in assessment.nodes.iter().enumerate() {
                     (row(node, cluster, index))
@@ -70,7 +71,8 @@ fn cluster(cluster: &Cluster, now: Moment) -> Markup {
 }
 
 fn row(node: &NodeAssessment, cluster: &Cluster, index: usize) -> Markup {
-    let recovery = cluster.facts(index).snapshot.recovery.as_ref().filter(|_| node.up);
+    let facts = cluster.facts(index);
+    let recovery = facts.snapshot.recovery.as_ref().filter(|_| node.up);
     let role = match recovery.map(|fact| fact.value.in_recovery) {
         Some(true) => "standby",
         Some(false) => "primary",
@@ -79,14 +81,22 @@ fn row(node: &NodeAssessment, cluster: &Cluster, index: usize) -> Markup {
     html! {
         tr {
             td { (node.name) }
-            td.bad[!node.up] { (node.state) }
+            td class=[(!node.up).then_some("bad")] { (node.state) }
             td { (role) }
             @match &node.lag {
                 Some(lag) => { td { (stage(&lag.received)) } td { (stage(&lag.replayed)) } }
                 None => { td { "–" } td { "–" } }
             }
+            td { (why(facts)) }
         }
     }
+}
+
+/// What keeps us from reading the node; if nothing does, what keeps others out.
+fn why(facts: &NodeFacts) -> &str {
+    let failure = facts.failure.as_ref().map(|failing| &failing.value);
+    let failure = failure.or_else(|| facts.login.as_ref()?.value.as_ref().err());
+    failure.map_or("", |failure| &failure.message)
 }
 
 fn stage(lag: &StageLag) -> String {

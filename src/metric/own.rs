@@ -14,26 +14,26 @@ const fn own(
 }
 
 static BUILD_INFO: Family =
-    own("pgvigil_build_info", Kind::Gauge, Unit::None, &["version"], "1, with the version of pgvigil as its label");
+    own("pgvigil_build_info", Kind::Gauge, Unit::None, &["version"], "1, with the version of pgvigil as its label.");
 static START_TIME: Family = own(
     "pgvigil_start_time_seconds",
     Kind::Gauge,
     Unit::Seconds,
     &[],
-    "When this process started, since the Unix epoch: counters and histograms count from here",
+    "When this process started, since the Unix epoch: counters and histograms count from here.",
 );
 static RESIDENT: Family =
-    own("pgvigil_resident_memory_bytes", Kind::Gauge, Unit::Bytes, &[], "Resident memory of this process (VmRSS)");
+    own("pgvigil_resident_memory_bytes", Kind::Gauge, Unit::Bytes, &[], "Resident memory of this process (VmRSS).");
 static CPU: Family =
-    own("pgvigil_cpu_seconds_total", Kind::Counter, Unit::Seconds, &[], "CPU time of this process, user and system");
+    own("pgvigil_cpu_seconds_total", Kind::Counter, Unit::Seconds, &[], "CPU time of this process, user and system.");
 static OPEN_FDS: Family =
-    own("pgvigil_open_fds", Kind::Gauge, Unit::None, &[], "Open file descriptors of this process");
+    own("pgvigil_open_fds", Kind::Gauge, Unit::None, &[], "Open file descriptors of this process.");
 static STATE_SAVED: Family = own(
     "pgvigil_state_saved",
     Kind::Gauge,
     Unit::None,
     &["cluster"],
-    "1 if the cluster's lag history was last kept in state_dir, 0 if that failed; absent without a state_dir",
+    "1 if the cluster's lag history was last kept in state_dir, 0 if that failed; absent without a state_dir.",
 );
 
 /// All of them.

@@ -11,13 +11,17 @@ pub(super) async fn probe(watch: Watch) {
     let mut up = watch.up.subscribe();
     let mut ticks = interval_at(Instant::now() + watch.timing.login_interval, watch.timing.login_interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Whether the probe before failed while the fast reading stood.
+    let mut again = false;
     loop {
+        again &= !up.has_changed().unwrap_or(true);
         if up.wait_for(|up| *up).await.is_err() {
             return;
         }
         ticks.tick().await;
         let result = log_in(&watch).await;
-        words::login(&watch, result.as_ref().err());
+        words::login(&watch, result.as_ref().err(), again);
+        again = result.is_err();
         watch.hub.report(watch.node, Report::Login(result));
     }
 }

@@ -1,10 +1,12 @@
 //! The loops that watch: for each node a fast and a slow reading and a login probe, for each cluster a tick.
 
+pub mod keeper;
 mod login;
 mod node;
 pub mod own;
 pub mod state_file;
 mod tick;
+mod voice;
 mod words;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +20,7 @@ use crate::cluster::layout::Timing;
 use crate::cluster::{Cluster, layout::Layout, memory::Memory};
 use crate::pg::dsn::Target;
 use crate::pg::failure::Failure;
+use voice::Voice;
 
 /// Where a node's loops find out whom to connect to; asked before each connect, so that a rotated password is picked up.
 pub type Source = Arc<dyn Fn() -> Result<Target, Failure> + Send + Sync>;
@@ -56,6 +59,8 @@ struct Watch {
     connecting: Arc<Semaphore>,
     /// Whether the fast reading stands; the other loops connect only then.
     up: watch::Sender<bool>,
+    /// What was said of the node.
+    voice: Arc<Mutex<Voice>>,
 }
 
 /// Watches `hub`'s cluster until the returned set is dropped. `sources` are in the order of the layout's members.
@@ -72,6 +77,7 @@ pub fn observe(hub: &Arc<Hub>, sources: Vec<Source>) -> JoinSet<()> {
             timing: layout.timing,
             connecting: Arc::new(Semaphore::new(1)),
             up: watch::Sender::new(false),
+            voice: Arc::default(),
         };
         loops.spawn(node::fast(watch.clone()));
         loops.spawn(node::slow(watch.clone()));

@@ -10,7 +10,7 @@ use super::{Watch, words};
 use crate::clock::Moment;
 use crate::cluster::facts::Report;
 use crate::collector::snapshot::Exchange;
-use crate::collector::{COLLECTORS, Collector, Pace};
+use crate::collector::{COLLECTORS, Collector, Pace, control, settings};
 use crate::pg::failure::{Cause, Failure, NodeState};
 use crate::pg::session::{Answers, Session};
 
@@ -18,6 +18,9 @@ use crate::pg::session::{Answers, Session};
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A node that refuses is tried again at least this often, so that its return is seen within a second.
 const LONGEST_RETRY: Duration = Duration::from_millis(500);
+
+/// Whose WAL it is, and what may feed the node.
+const FIRST: [&dyn Collector; 2] = [&control::Collector, &settings::Collector];
 
 /// The fast reading: positions, walsenders, receiver, slots' positions.
 pub(super) async fn fast(watch: Watch) {
@@ -147,7 +150,25 @@ impl Reader {
             Err(_) => return Err(Failure::new(Cause::Timeout, "no answer to a prepare")),
         }
         self.watch.hub.report(self.watch.node, report);
+        if self.pace == Pace::Fast {
+            self.read_first(&mut session).await?;
+        }
         Ok(session)
+    }
+
+    /// Reads what the meaning of the first positions hangs on, before them.
+    async fn read_first(&self, session: &mut Session) -> Result<(), Failure> {
+        for collector in FIRST {
+            let sent = Moment::now();
+            let answer = match timeout(self.watch.timing.query_timeout, session.read_once(collector)).await {
+                Ok(answer) => answer?,
+                Err(_) => return Err(Failure::new(Cause::Timeout, "no answer to the first query")),
+            };
+            let exchange = Exchange { sent, received: Moment::now() };
+            let report = Report::Read { pace: Pace::Slow, exchange, answers: vec![(collector, answer)] };
+            self.watch.hub.report(self.watch.node, report);
+        }
+        Ok(())
     }
 
     fn retry_pause(&self) -> Duration {
@@ -159,13 +180,10 @@ impl Reader {
 
     fn publish(&self, exchange: Exchange, answers: Answers) {
         let watch = &self.watch;
-        words::answers(watch, &answers);
         watch.hub.report(watch.node, Report::Read { pace: self.pace, exchange, answers });
+        words::answered(watch, self.pace, exchange);
         if self.pace == Pace::Fast {
-            words::up(watch);
-            watch.up.send_replace(true);
-        } else {
-            words::grants(watch);
+            watch.up.send_if_modified(|up| !std::mem::replace(up, true));
         }
     }
 
@@ -173,9 +191,9 @@ impl Reader {
         let watch = &self.watch;
         match self.pace {
             Pace::Fast => {
-                words::failed(watch, &failure);
                 watch.up.send_replace(false);
                 watch.hub.report(watch.node, Report::Failed(failure));
+                words::failed(watch);
             }
             Pace::Slow => {
                 words::slow_failed(watch, &failure);
@@ -187,7 +205,10 @@ impl Reader {
 
 /// What no second try mends, only a person.
 const fn is_config_error(cause: Cause) -> bool {
-    matches!(cause, Cause::NoDatabase | Cause::DatabaseClosed | Cause::BadOptions | Cause::Unsupported | Cause::Tls)
+    matches!(
+        cause,
+        Cause::Config | Cause::NoDatabase | Cause::DatabaseClosed | Cause::BadOptions | Cause::Unsupported | Cause::Tls
+    )
 }
 
 fn collectors(pace: Pace) -> Vec<&'static dyn Collector> {

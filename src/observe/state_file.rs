@@ -1,7 +1,7 @@
 //! What outlives a restart of pgvigil: one file a cluster in `state_dir`, replaced whole.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -24,25 +24,41 @@ pub enum StateFileError {
         /// The reason.
         source: io::Error,
     },
+    /// The file is there and cannot be read.
+    #[error("{path}: {source}; the history starts empty: make it a file that pgvigil may read, or remove it", path = path.display())]
+    Closed {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
     /// The file is not one of ours, or of another version.
-    #[error("{path}: not a lag history of this version ({reason}); it is left as it is and written anew when there is something to keep", path = path.display())]
+    #[error("{path}: not a lag history of this version ({reason}); it is kept as {kept}, and the history starts empty: lag that began before now is unknown until the standbys have caught up", path = path.display(), kept = kept.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// The reason.
         reason: String,
+        /// Where it is now.
+        kept: PathBuf,
+    },
+    /// This machine was booted since.
+    #[error("{path}: of an earlier boot of this machine, whose clock is gone; the history starts empty: lag that began before now is unknown until the standbys have caught up", path = path.display())]
+    OtherBoot {
+        /// The file.
+        path: PathBuf,
     },
 }
 
 #[derive(Serialize)]
-struct Written<'a> {
+struct Kept<'a> {
     format: u32,
     boot_id: &'a str,
     memory: &'a Memory,
 }
 
 #[derive(Deserialize)]
-struct Read {
+struct Written {
     format: u32,
     boot_id: String,
     memory: Memory,
@@ -65,24 +81,28 @@ pub fn path(state_dir: &Path, cluster: &str) -> PathBuf {
     state_dir.join(format!("{cluster}.lag-history.json"))
 }
 
-/// Reads what is remembered of `cluster`; empty if there is no file, or it is of another boot.
+/// Reads what is remembered of `cluster`; empty if there is no file. A file that says nothing is put aside, so that the next
+/// [`save`] does not destroy it.
 pub fn load(state_dir: &Path, cluster: &str) -> Result<Memory, StateFileError> {
     let path = path(state_dir, cluster);
-    let unreadable = |reason: String| StateFileError::Unreadable { path: path.clone(), reason };
-    let text = match fs::metadata(&path).and_then(|metadata| {
-        if metadata.len() > MAX_BYTES {
-            return Err(io::Error::other(format!("larger than {MAX_BYTES} bytes")));
+    let unreadable = |reason: String| {
+        let kept = path.with_extension("unreadable");
+        match fs::rename(&path, &kept) {
+            Ok(()) => StateFileError::Unreadable { path: path.clone(), reason, kept },
+            Err(source) => StateFileError::Closed { path: path.clone(), source },
         }
-        fs::read(&path)
-    }) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Memory::default()),
-        Err(source) => return Err(StateFileError::Io { path, source }),
     };
-    let read: Read = serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))?;
+    let mut text = Vec::new();
+    match File::open(&path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut text)) {
+        Ok(_) if text.len() as u64 > MAX_BYTES => return Err(unreadable(format!("larger than {MAX_BYTES} bytes"))),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Memory::default()),
+        Err(source) => return Err(StateFileError::Closed { path, source }),
+    }
+    let read: Written = serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))?;
     match (read.format, boot_id()) {
         (FORMAT, Some(boot_id)) if boot_id == read.boot_id => Ok(read.memory),
-        (FORMAT, _) => Ok(Memory::default()),
+        (FORMAT, _) => Err(StateFileError::OtherBoot { path }),
         (format, _) => Err(unreadable(format!("format {format}"))),
     }
 }
@@ -92,7 +112,7 @@ pub fn save(state_dir: &Path, cluster: &str, memory: &Memory) -> Result<(), Stat
     let path = path(state_dir, cluster);
     // Without an identity of the boot nothing could be told apart after the next one.
     let Some(boot_id) = boot_id() else { return Ok(()) };
-    let written = Written { format: FORMAT, boot_id: &boot_id, memory };
+    let written = Kept { format: FORMAT, boot_id: &boot_id, memory };
     let new = path.with_extension("new");
     let replace = || -> io::Result<()> {
         fs::create_dir_all(state_dir)?;
@@ -112,16 +132,68 @@ pub fn save(state_dir: &Path, cluster: &str, memory: &Memory) -> Result<(), Stat
 mod tests {
     use super::*;
 
+    /// A directory of its own, gone at the end.
+    struct Dir(PathBuf);
+
+    impl Dir {
+        fn new(name: &str) -> Self {
+            Self(std::env::temp_dir().join(format!("pgvigil-state-{name}-{}", std::process::id())))
+        }
+    }
+
+    impl Drop for Dir {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn memory() -> Memory {
+        Memory { primary: Some("a".into()), ..Memory::default() }
+    }
+
     #[test]
-    fn keeps_a_memory_and_refuses_what_is_none() {
-        let dir = std::env::temp_dir().join(format!("pgvigil-state-{}", std::process::id()));
-        let memory = Memory { primary: Some("a".into()), ..Memory::default() };
-        save(&dir, "orders", &memory).unwrap();
-        assert_eq!(load(&dir, "orders").unwrap(), memory);
-        assert_eq!(load(&dir, "other").unwrap(), Memory::default());
-        fs::write(path(&dir, "orders"), "{").unwrap();
-        let error = load(&dir, "orders").unwrap_err().to_string();
-        assert!(error.contains("not a lag history of this version"), "{error}");
-        fs::remove_dir_all(&dir).unwrap();
+    fn keeps_a_memory() {
+        let dir = Dir::new("keeps");
+        save(&dir.0, "orders", &memory()).unwrap();
+        assert_eq!(load(&dir.0, "orders").unwrap(), memory());
+        assert_eq!(load(&dir.0, "other").unwrap(), Memory::default());
+        assert_eq!(fs::read_dir(&dir.0).unwrap().count(), 1, "nothing but the file itself");
+    }
+
+    #[test]
+    fn what_is_no_memory_is_put_aside_and_named() {
+        let dir = Dir::new("refuses");
+        save(&dir.0, "orders", &memory()).unwrap();
+        let path = path(&dir.0, "orders");
+        let whole = fs::read_to_string(&path).unwrap();
+        let newer = whole.replace("\"format\":1", "\"format\":2");
+        let huge = " ".repeat(usize::try_from(MAX_BYTES).unwrap() + 1);
+        for text in ["", "{", &whole[..whole.len() / 2], "[]", "\u{0}", &newer, &huge] {
+            fs::write(&path, text).unwrap();
+            let error = load(&dir.0, "orders").unwrap_err();
+            let StateFileError::Unreadable { kept, .. } = &error else { panic!("{error}") };
+            assert_eq!(fs::read_to_string(kept).unwrap(), text);
+            assert!(error.to_string().contains("the history starts empty"), "{error}");
+            assert_eq!(load(&dir.0, "orders").unwrap(), Memory::default());
+        }
+    }
+
+    #[test]
+    fn another_boot_is_told_from_damage() {
+        let dir = Dir::new("boot");
+        save(&dir.0, "orders", &memory()).unwrap();
+        let path = path(&dir.0, "orders");
+        fs::write(&path, fs::read_to_string(&path).unwrap().replace(&boot_id().unwrap(), "earlier")).unwrap();
+        assert!(matches!(load(&dir.0, "orders"), Err(StateFileError::OtherBoot { .. })));
+    }
+
+    #[test]
+    fn a_save_that_fails_leaves_the_old_file_whole() {
+        let dir = Dir::new("fails");
+        save(&dir.0, "orders", &memory()).unwrap();
+        // A directory in the way of the new file.
+        fs::create_dir(path(&dir.0, "orders").with_extension("new")).unwrap();
+        assert!(save(&dir.0, "orders", &Memory::default()).is_err());
+        assert_eq!(load(&dir.0, "orders").unwrap(), memory());
     }
 }

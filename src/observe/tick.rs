@@ -5,18 +5,20 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::Hub;
+use super::voice::Voice;
+use super::{Hub, words};
 use crate::clock::Moment;
 
 pub(super) async fn tick(hub: Arc<Hub>, every: Duration) {
+    let mut voice = Voice::default();
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
-        let mut cluster = hub.cluster();
-        if cluster.tick(Moment::now()) {
-            let name = &cluster.layout().name;
-            tracing::warn!(cluster = %name, "our own clock was late by more than two intervals: all verdicts are unknown until every node was read anew");
+        let now = Moment::now();
+        let late = hub.cluster().tick(now);
+        if let (Some(left_out), true) = (voice.changes("clock", if late { "late" } else { "" }, now.mono), late) {
+            words::late(&hub, left_out);
         }
     }
 }

@@ -1,120 +1,229 @@
-//! What the loops log: one line when something changes, none while it lasts.
+//! What the loops log: one line when something changes, none while it lasts. All lines of a node have the fields `cluster` and
+//! `node`; those on a failure `reason`, and `state` where it is the node's own; those on a collector `collector`.
 
-use super::Watch;
-use crate::collector::{COLLECTORS, Collector};
+use std::sync::PoisonError;
+
+use super::{Hub, Watch};
+use crate::clock::{Moment, Mono};
+use crate::cluster::Cluster;
+use crate::cluster::facts::NodeFacts;
+use crate::collector::snapshot::Exchange;
+use crate::collector::{COLLECTORS, Collector, Pace};
 use crate::pg::failure::{Cause, Failure, NodeState};
-use crate::pg::session::Answers;
 
-/// Before a failure is reported: says so if the node was not failing in this way already.
-pub(super) fn failed(watch: &Watch, failure: &Failure) {
-    let cluster = watch.hub.cluster();
-    let before = cluster.facts(watch.node).failure.as_ref();
-    if before.is_some_and(|before| before.value.message == failure.message) {
-        return;
-    }
-    let (cluster, node, state) = (&*watch.cluster, &*watch.name, failure.state.as_str());
-    let reason = failure.cause.as_str();
-    match failure.state {
-        NodeState::Starting | NodeState::Stopping => {
-            tracing::info!(cluster, node, state, reason, "{}", failure.message);
-        }
-        _ => tracing::warn!(cluster, node, state, reason, "{}", failure.message),
+impl Watch {
+    /// See [`super::voice::Voice::changes`]; a count of zero is `Some(None)`, which logs no field.
+    fn says(&self, topic: &'static str, what: &str) -> Option<Option<u64>> {
+        let mut voice = self.voice.lock().unwrap_or_else(PoisonError::into_inner);
+        let left_out = voice.changes(topic, what, Mono::now())?;
+        Some((left_out > 0).then_some(left_out))
     }
 }
 
-/// After a good reading was reported.
-pub(super) fn up(watch: &Watch) {
-    if !*watch.up.borrow() {
-        let version = watch.hub.cluster().facts(watch.node).snapshot.version.map(|version| version.to_string());
-        tracing::info!(cluster = &*watch.cluster, node = &*watch.name, state = "up", version, "the node is read");
+/// After a failure of the fast reading was reported.
+pub(super) fn failed(watch: &Watch) {
+    let known = watch.hub.cluster();
+    // As the facts have it: what a server said before it went away still counts.
+    let Some(failure) = known.facts(watch.node).failure.as_ref().map(|failing| &failing.value) else { return };
+    let Some(left_out) = watch.says("reading", &gist(failure)) else { return };
+    let (cluster, node, state) = (&*watch.cluster, &*watch.name, failure.state.as_str());
+    let (reason, message) = (failure.cause.as_str(), &failure.message);
+    match failure.state {
+        NodeState::Starting | NodeState::Stopping => {
+            tracing::info!(cluster, node, state, reason, left_out, "{message}");
+        }
+        _ => tracing::warn!(cluster, node, state, reason, left_out, "{message}"),
+    }
+}
+
+/// After a reading was reported.
+pub(super) fn answered(watch: &Watch, pace: Pace, exchange: Exchange) {
+    let known = watch.hub.cluster();
+    let facts = known.facts(watch.node);
+    if pace == Pace::Fast && facts.read == Some(exchange.received) {
+        up(watch, facts);
+        twin(watch, &known);
+    }
+    if pace == Pace::Slow
+        && let Some(left_out) = watch.says("slow", "")
+    {
+        tracing::info!(cluster = &*watch.cluster, node = &*watch.name, left_out, "the slow collectors are read again");
+    }
+    for collector in COLLECTORS.iter().filter(|collector| collector.pace() == pace) {
+        outcome(watch, facts, *collector);
+    }
+    if pace == Pace::Slow {
+        grants(watch, facts);
+    }
+}
+
+fn up(watch: &Watch, facts: &NodeFacts) {
+    let Some(left_out) = watch.says("reading", "up") else { return };
+    let version = facts.snapshot.version.map(|version| version.to_string());
+    tracing::info!(cluster = &*watch.cluster, node = &*watch.name, state = "up", version, left_out, "the node is read");
+}
+
+fn twin(watch: &Watch, known: &Cluster) {
+    let twin = known.evidence(Moment::now()).twin_of(watch.node);
+    let twin = twin.map_or("", |twin| known.layout().members[twin].name.as_str());
+    let Some(left_out) = watch.says("twin", twin) else { return };
+    let (cluster, node) = (&*watch.cluster, &*watch.name);
+    match twin {
+        "" => tracing::info!(cluster, node, left_out, "the node is a server of its own"),
+        twin => tracing::error!(
+            cluster,
+            node,
+            left_out,
+            "this is the same server as node {twin}, and is counted once: correct the dsn of one of them"
+        ),
     }
 }
 
 /// Before a failure of the slow reading is reported.
 pub(super) fn slow_failed(watch: &Watch, failure: &Failure) {
-    let cluster = watch.hub.cluster();
-    let facts = cluster.facts(watch.node);
-    // With the fast reading gone too, that was said already.
-    let known = facts.slow_failure.as_ref().is_some_and(|before| before.value.message == failure.message);
-    if known || facts.failure.is_some() {
+    let known = watch.hub.cluster();
+    let facts = known.facts(watch.node);
+    // With the fast reading gone too, that was said already; and it may notice an end or a silence a moment after us.
+    if facts.failure.is_some() || !(is_an_answer(failure) || facts.slow_failure.is_some()) {
         return;
     }
-    let hides: Vec<_> =
-        COLLECTORS.iter().filter(|collector| collector.pace() == crate::collector::Pace::Slow).collect();
-    let hides = hides.iter().map(|collector| collector.name()).collect::<Vec<_>>().join(", ");
-    let (cluster, node, message) = (&*watch.cluster, &*watch.name, &failure.message);
+    let Some(left_out) = watch.says("slow", &gist(failure)) else { return };
+    let (cluster, node, reason, message) = (&*watch.cluster, &*watch.name, failure.cause.as_str(), &failure.message);
+    let slow = COLLECTORS.iter().filter(|collector| collector.pace() == Pace::Slow);
+    let hidden = slow.map(|collector| collector.name()).collect::<Vec<_>>().join(", ");
     match failure.cause == Cause::RoleLimit {
-        true => {
-            tracing::warn!(cluster, node, %hides, "no second connection for the slow collectors: {message}; raise the role's CONNECTION LIMIT to 3")
-        }
-        false => tracing::warn!(cluster, node, %hides, "no reading of the slow collectors: {message}"),
-    }
-}
-
-/// Before the result of a login probe is reported.
-pub(super) fn login(watch: &Watch, failure: Option<&Failure>) {
-    let cluster = watch.hub.cluster();
-    let before = cluster.facts(watch.node).login.as_ref().map(|login| login.value.as_ref().err());
-    let (cluster, node) = (&*watch.cluster, &*watch.name);
-    match (failure, before) {
-        (Some(failure), Some(Some(before))) if before.message == failure.message => {}
-        (Some(failure), _) if failure.cause == Cause::RoleLimit => tracing::warn!(
+        true => tracing::warn!(
             cluster,
             node,
-            "login probe: {}; it goes on with two connections, but cannot tell whether others can log in: raise the role's CONNECTION LIMIT to 3",
-            failure.message
+            reason,
+            left_out,
+            "no second connection for the slow collectors: {message}; raise the role's CONNECTION LIMIT to 3; hidden: {hidden}"
         ),
-        (Some(failure), _) => tracing::warn!(cluster, node, "login probe: {}", failure.message),
-        (None, Some(Some(_))) => tracing::info!(cluster, node, "login probe: logins work again"),
-        (None, _) => {}
+        false => tracing::warn!(
+            cluster,
+            node,
+            reason,
+            left_out,
+            "no reading of the slow collectors: {message}; hidden: {hidden}"
+        ),
     }
 }
 
-/// Before answers are reported: names each collector that newly fails, with what it hides.
-pub(super) fn answers(watch: &Watch, answers: &Answers) {
-    for (collector, answer) in answers {
-        if let Err(message) = answer {
-            refused(watch, *collector, message);
+/// After a login probe. `again`: the one before failed too, and the fast reading has stood since.
+pub(super) fn login(watch: &Watch, failure: Option<&Failure>, again: bool) {
+    let (cluster, node) = (&*watch.cluster, &*watch.name);
+    let Some(failure) = failure else {
+        if let Some(left_out) = watch.says("login", "") {
+            tracing::info!(cluster, node, left_out, "login probe: logins work again");
+        }
+        return;
+    };
+    // As with the slow reading.
+    if !*watch.up.borrow() || !(again || is_an_answer(failure)) {
+        return;
+    }
+    let Some(left_out) = watch.says("login", &gist(failure)) else { return };
+    let (reason, message) = (failure.cause.as_str(), &failure.message);
+    match failure.cause == Cause::RoleLimit {
+        true => tracing::warn!(
+            cluster,
+            node,
+            reason,
+            left_out,
+            "login probe: {message}; it goes on with two connections, but cannot tell whether others can log in: raise the role's CONNECTION LIMIT to 3"
+        ),
+        false => tracing::warn!(cluster, node, reason, left_out, "login probe: {message}"),
+    }
+}
+
+/// After our own clock was late.
+pub(super) fn late(hub: &Hub, left_out: u64) {
+    let cluster = hub.cluster();
+    tracing::warn!(
+        cluster = cluster.layout().name,
+        left_out = (left_out > 0).then_some(left_out),
+        "our own clock was late by more than two intervals: all verdicts are unknown until every node was read anew"
+    );
+}
+
+/// Names what a collector that fails hides, unless a missing grant is the reason, which [`grants`] names.
+fn outcome(watch: &Watch, facts: &NodeFacts, collector: &dyn Collector) {
+    let Some(outcome) = facts.snapshot.outcomes.get(collector.name()) else { return };
+    let granted = facts.snapshot.privileges.as_ref().is_some_and(|fact| fact.value.pg_monitor);
+    if collector.grant().is_some() && !granted {
+        return;
+    }
+    let error = outcome.value.error.as_deref().unwrap_or_default();
+    let Some(left_out) = watch.says(collector.name(), &without_digits(error)) else { return };
+    let (cluster, node, hides, collector) = (&*watch.cluster, &*watch.name, families(collector), collector.name());
+    match error {
+        "" => tracing::info!(cluster, node, collector, left_out, "the collector is read again"),
+        error => {
+            let error = error.replace(|c: char| c.is_control(), " ");
+            tracing::warn!(
+                cluster,
+                node,
+                collector,
+                left_out,
+                "the collector cannot be read: {error}; hidden: {hides}"
+            );
         }
     }
 }
 
-/// After a slow reading was reported: names what the role lacks, and what it has too much.
-pub(super) fn grants(watch: &Watch) {
-    let cluster = watch.hub.cluster();
-    let facts = cluster.facts(watch.node);
+/// Names what the role lacks, and what it has too much.
+fn grants(watch: &Watch, facts: &NodeFacts) {
     let Some(privileges) = facts.snapshot.privileges.as_ref().map(|fact| &fact.value) else { return };
-    if facts.durations.get("privileges").is_some_and(|durations| durations.count() > 1) {
+    let what = match (privileges.superuser, privileges.pg_monitor) {
+        (true, _) => "superuser",
+        (false, false) => "no pg_monitor",
+        (false, true) => "",
+    };
+    if watch.says("grants", what).is_none() {
         return;
     }
     let (cluster, node, role) = (&*watch.cluster, &*watch.name, &privileges.role);
-    if privileges.superuser {
-        tracing::warn!(
+    match what {
+        "" => tracing::info!(cluster, node, role, "the role has what pgvigil needs, and no more"),
+        "superuser" => tracing::warn!(
             cluster,
             node,
             role,
             "the role is a superuser: pgvigil needs no more than pg_monitor, see deploy/grants.sql"
-        );
-    }
-    if privileges.pg_monitor {
-        return;
-    }
-    for collector in COLLECTORS {
-        if let Some(grant) = collector.grant() {
-            let (collector, hides) = (collector.name(), families(*collector));
-            tracing::warn!(cluster, node, role, collector, "missing grant: GRANT {grant} TO {role}; hidden: {hides}");
+        ),
+        _ => {
+            for collector in COLLECTORS {
+                let Some(grant) = collector.grant() else { continue };
+                let (collector, hides) = (collector.name(), families(*collector));
+                tracing::warn!(
+                    cluster,
+                    node,
+                    role,
+                    collector,
+                    "missing grant: GRANT {grant} TO {role}; hidden: {hides}"
+                );
+            }
         }
     }
 }
 
-fn refused(watch: &Watch, collector: &dyn Collector, message: &str) {
-    let cluster = watch.hub.cluster();
-    let outcome = cluster.facts(watch.node).snapshot.outcomes.get(collector.name());
-    if outcome.is_some_and(|outcome| outcome.value.error.as_deref() == Some(message)) {
-        return;
+/// Whether the server itself refused us, which says nothing about our other connections; what else ends or hinders one is likely to
+/// hit them all.
+const fn is_an_answer(failure: &Failure) -> bool {
+    matches!(failure.state, NodeState::Rejecting | NodeState::AuthFailed)
+}
+
+/// What makes two failures the same event: the way to a server fails in few ways, what a server or a file says may differ in words.
+fn gist(failure: &Failure) -> String {
+    match failure.state {
+        NodeState::Unreachable | NodeState::Timeout => failure.cause.as_str().to_owned(),
+        _ => without_digits(&failure.message),
     }
-    let (cluster, node, collector, hides) = (&*watch.cluster, &*watch.name, collector.name(), families(collector));
-    tracing::warn!(cluster, node, collector, "the collector's statement failed: {message}; hidden: {hides}");
+}
+
+/// Counts, times and pids differ each time.
+fn without_digits(text: &str) -> String {
+    text.chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 
 fn families(collector: &dyn Collector) -> String {

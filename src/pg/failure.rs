@@ -3,6 +3,7 @@
 //! What is decided here hangs on fields that no locale changes (SQLSTATE, severity, the C function that raised the error) wherever
 //! the server sends such a difference. It does not for 57P03, which is five states in one: see [`words`].
 
+mod cause;
 mod rules;
 mod words;
 
@@ -11,6 +12,7 @@ use std::io::ErrorKind;
 
 use serde::{Serialize, Serializer};
 
+pub use cause::Cause;
 pub use rules::{ANSWERS, AnswerRule, IO_ERRORS, IoRule};
 
 /// The state of a node, `node_state{state}`: always exactly one.
@@ -69,117 +71,6 @@ impl fmt::Display for NodeState {
 }
 
 impl Serialize for NodeState {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-/// One line a cause: its name, its label, the state of a node that shows it, and what happened with what to do next.
-macro_rules! causes {
-    ($($variant:ident $label:literal $state:ident $meaning:literal)*) => {
-        /// What kept us from reading a server, `node_connect_failure{reason}`.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum Cause { $(#[doc = $meaning] $variant,)* }
-
-        impl Cause {
-            /// Every cause.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-            /// The value of label `reason` for each cause.
-            pub const LABELS: &'static [&'static str] = &[$($label),*];
-
-            /// The value of label `reason`.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $label,)* }
-            }
-
-            /// The state of a node that shows this.
-            pub const fn state(self) -> NodeState {
-                match self { $(Self::$variant => NodeState::$state,)* }
-            }
-
-            /// What happened, and what to do next.
-            pub const fn meaning(self) -> &'static str {
-                match self { $(Self::$variant => $meaning,)* }
-            }
-        }
-    };
-}
-
-causes! {
-    Refused "refused" Unreachable "nothing listens at this address and port: is the server running, are host and port right?"
-    Reset "reset" Unreachable "the connection was reset: the server process died, or something between us cut it"
-    Closed "closed" Unreachable "the connection was closed without a word: the server process died, or something between us cut it"
-    Dns "dns" Unreachable "the host name could not be resolved: check the name and the resolver of this machine"
-    NoRoute "no_route" Unreachable "there is no route to the host: it is off, or the network between us is down"
-    NoSocket "no_socket" Unreachable "there is no such unix socket: is the server running, and is host its unix_socket_directories?"
-    Denied "denied" Unreachable "this machine does not let us connect: a local firewall rule, or the permissions of the unix socket"
-    NotPostgres "not_postgres" Unreachable "what answers there does not speak PostgreSQL's protocol: check host and port"
-    Unreachable "unreachable" Unreachable "the network failed in a way that is not in our table"
-    PostmasterGone "postmaster_gone" Unreachable "the postmaster died without a shutdown: killed, or out of memory; orphaned backends may still commit"
-    Timeout "timeout" Timeout "no answer within the deadline: the server is frozen or overloaded, or packets are dropped"
-    Backlog "backlog" Timeout "the socket's queue is full: the server is frozen, or too busy to accept connections"
-    LoginTimeout "login_timeout" Timeout "the login took longer than the server's authentication_timeout"
-    StatementTimeout "statement_timeout" Timeout "the server cancelled our statement: statement_timeout, or somebody's pg_cancel_backend"
-    LockTimeout "lock_timeout" Timeout "our statement waited for a lock longer than lock_timeout"
-    Local "local" Unknown "this machine lacks what a connection needs (descriptors, ports or memory): it says nothing about the server"
-    Config "config" Unknown "how to reach the node cannot be read: correct its dsn, its dsn_file or the files that they name"
-    Tls "tls" Rejecting "no TLS session could be made: compare sslmode and sslrootcert with the server's ssl settings and certificate"
-    Starting "starting" Starting "the server is starting, or a standby has not reached consistency"
-    Recovering "recovering" Starting "the server recovers from the crash of one of its processes"
-    NotConsistent "not_consistent" Starting "recovery has not reached a consistent state yet"
-    BackendCrash "backend_crash" Starting "a server process crashed and all sessions were ended; a server before 14 says the same at an immediate shutdown"
-    Stopping "stopping" Stopping "the server is shutting down"
-    AdminStop "admin_stop" Stopping "an administrator ended our session: a fast shutdown, or pg_terminate_backend; the next attempt tells which"
-    ImmediateStop "immediate_stop" Stopping "the server was stopped in immediate mode; it will recover at its next start"
-    Unavailable "unavailable" Rejecting "the server takes no connections now; its message was not recognised, so starting and stopping are not told apart"
-    HotStandbyOff "hot_standby_off" Rejecting "the standby runs with hot_standby = off and takes no connections"
-    ServerFull "server_full" Rejecting "all connection slots are taken: the server is up, but full; raise max_connections, or from 16 on grant pg_use_reserved_connections"
-    RoleLimit "role_limit" Rejecting "our role's CONNECTION LIMIT is reached: pgvigil needs 3"
-    DatabaseLimit "database_limit" Rejecting "the database's CONNECTION LIMIT is reached: raise it, or name another dbname"
-    NoDatabase "no_database" Rejecting "there is no such database: correct dbname"
-    DatabaseClosed "database_closed" Rejecting "the database does not allow connections: name another dbname, such as postgres"
-    BadOptions "bad_options" Rejecting "the server does not accept a parameter of our connection: check options in the dsn"
-    Unsupported "unsupported" Rejecting "the server does not support what we ask of it: is it older than 13?"
-    SessionEnded "session_ended" Rejecting "the server ended our session by a rule of its own (a timeout, or a recovery conflict)"
-    Pooler "pooler" Rejecting "a pooler answered in the server's place: let pgvigil connect to the server itself"
-    ServerTrouble "server_trouble" Rejecting "the server reports trouble of its own (disk, memory or damaged data): read its log"
-    Query "query" Rejecting "the server refused a statement; the session goes on"
-    Other "other" Rejecting "the server refused us with an error that is not in our table"
-    Password "password" AuthFailed "the password is wrong or missing: set it in the dsn, the passfile or PGPASSWORD"
-    Hba "hba" AuthFailed "pg_hba.conf has no line that lets this role in from this machine: add one and reload"
-    Role "role" AuthFailed "the role does not exist or may not log in: create it with LOGIN"
-    NoConnect "no_connect" AuthFailed "the role has no CONNECT privilege on the database: grant it"
-    Auth "auth" AuthFailed "the login failed"
-}
-
-impl Cause {
-    /// Whether this is what a server shows that somebody stops on purpose.
-    const fn is_intended_stop(self) -> bool {
-        matches!(self, Self::Stopping | Self::AdminStop | Self::ImmediateStop)
-    }
-
-    /// Whether a server says this as its parting word in a session.
-    const fn ends_a_session(self) -> bool {
-        matches!(
-            self,
-            Self::AdminStop | Self::ImmediateStop | Self::BackendCrash | Self::PostmasterGone | Self::SessionEnded
-        )
-    }
-
-    /// Whether this fits a server that has just been stopped, so that a stop seen before still stands.
-    const fn may_follow_a_stop(self) -> bool {
-        let gone = matches!(self.state(), NodeState::Unreachable | NodeState::Timeout | NodeState::Unknown);
-        (gone && !matches!(self, Self::PostmasterGone)) || matches!(self, Self::Unavailable)
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl Serialize for Cause {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
     }

@@ -4,6 +4,7 @@ pub mod connect_error;
 pub mod conninfo;
 pub mod dsn;
 pub mod failure;
+mod lookup;
 pub mod lsn;
 mod passfile;
 pub mod records;

@@ -2,6 +2,7 @@
 
 mod together;
 
+use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use futures_util::future::{join_all, poll_fn};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_postgres::error::{DbError, Severity, SqlState};
 use tokio_postgres::{AsyncMessage, Client, Config, Connection, Row, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -18,6 +19,7 @@ use crate::collector::{Collector, Pace};
 use crate::pg::connect_error::{failure_of, failure_of_answer};
 use crate::pg::dsn::Target;
 use crate::pg::failure::{Cause, Failure};
+use crate::pg::lookup;
 use crate::pg::records::Records;
 use crate::pg::version::ServerVersion;
 
@@ -60,17 +62,28 @@ impl Session {
     /// Connects and logs in, all within `deadline`: the name's lookup, TCP, TLS and the login. A frozen server accepts TCP and
     /// then says nothing. Every transaction of the session is read-only and bounded on the server by `query_timeout`.
     pub async fn connect(target: &Target, deadline: Duration, query_timeout: Duration) -> Result<Self, Failure> {
-        match timeout(deadline, Self::connect_unbounded(target, query_timeout)).await {
+        let end = Instant::now() + deadline;
+        // Apart from the rest: a resolver that says nothing is not a server that says nothing.
+        let addresses = match timeout_at(end, lookup::addresses(&target.config)).await {
+            Ok(addresses) => addresses?,
+            Err(_) => return Err(Failure::new(Cause::Dns, &format!("no answer to a lookup within {deadline:?}"))),
+        };
+        match timeout_at(end, Self::connect_unbounded(target, &addresses, query_timeout)).await {
             Ok(session) => session,
             Err(_) => Err(Failure::new(Cause::Timeout, &format!("no answer to a login within {deadline:?}"))),
         }
     }
 
-    async fn connect_unbounded(target: &Target, query_timeout: Duration) -> Result<Self, Failure> {
+    async fn connect_unbounded(
+        target: &Target,
+        addresses: &[IpAddr],
+        query_timeout: Duration,
+    ) -> Result<Self, Failure> {
         let tls = target.connector().map_err(|error| Failure::new(Cause::Tls, &error.to_string()))?;
-        let connected = match bounded(target.config.clone(), query_timeout).connect(tls.clone()).await {
+        let ready = |config| bounded(lookup::fixed(config, addresses), query_timeout);
+        let connected = match ready(target.config.clone()).connect(tls.clone()).await {
             Err(error) => match target.plaintext_after(&error) {
-                Some(plaintext) => bounded(plaintext, query_timeout).connect(tls.clone()).await,
+                Some(plaintext) => ready(plaintext).connect(tls.clone()).await,
                 None => Err(error),
             },
             connected => connected,
@@ -94,7 +107,7 @@ impl Session {
     pub async fn prepare(&mut self, collectors: &[&'static dyn Collector]) -> Result<(), Failure> {
         for collector in collectors {
             let statement = match collector.sql().pick(self.version) {
-                None => Err(format!("PostgreSQL {} is too old for it", self.version.major())),
+                None => Err(too_old(self.version)),
                 Some(sql) => match self.client.prepare(sql).await {
                     Ok(statement) => {
                         let columns = statement.columns().iter().map(|column| column.name().to_owned()).collect();
@@ -123,6 +136,19 @@ impl Session {
             };
         }
         Ok(())
+    }
+
+    /// Runs the statement of `collector` once, without keeping it prepared. `Err`: the session is over.
+    pub async fn read_once(&mut self, collector: &'static dyn Collector) -> Result<Result<Records, String>, Failure> {
+        let Some(sql) = collector.sql().pick(self.version) else { return Ok(Err(too_old(self.version))) };
+        match self.client.query(sql, &[]).await {
+            Ok(rows) => {
+                let columns = rows.first().map(Row::columns).unwrap_or_default();
+                let columns = columns.iter().map(|column| column.name().to_owned()).collect();
+                Ok(Ok(Records::new(columns, rows.iter().map(whole_row).collect())))
+            }
+            Err(error) => Ok(Err(self.refusal(&error).await?)),
+        }
     }
 
     /// Runs all prepared statements in one round trip. `Err`: the session is over.
@@ -157,9 +183,7 @@ impl Session {
         let queries = self.statements.iter().map(|prepared| async move {
             match &prepared.statement {
                 Ok((statement, columns)) => match client.query(statement, &[]).await {
-                    Ok(rows) => {
-                        Ok(Ok(Records::new(columns.clone(), rows.iter().map(|row| cells(row, 0..row.len())).collect())))
-                    }
+                    Ok(rows) => Ok(Ok(Records::new(columns.clone(), rows.iter().map(whole_row).collect()))),
                     Err(error) => Err(error),
                 },
                 Err(refusal) => Ok(Err(refusal.clone())),
@@ -250,6 +274,10 @@ where
     }
 }
 
+fn too_old(version: ServerVersion) -> String {
+    format!("PostgreSQL {} is too old for it", version.major())
+}
+
 fn said(last_words: &DbError) -> Failure {
     failure_of_answer(last_words, None)
 }
@@ -260,6 +288,10 @@ fn closed() -> Failure {
 
 fn is_fatal(error: &DbError) -> bool {
     matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic)) || error.code().code().starts_with("57P")
+}
+
+fn whole_row(row: &Row) -> Vec<Option<String>> {
+    cells(row, 0..row.len())
 }
 
 /// All columns are cast to text by the statements; a cell of another type reads as NULL and the collector says so.

@@ -28,6 +28,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "pg/dsn",
             "pg/tls",
             "pg/connect_error",
+            "pg/lookup",
             "pg/session",
             "metric/exposition",
             "config/mod",
@@ -83,7 +84,7 @@ fn production(text: &str) -> String {
 }
 
 fn is_test(module: &str) -> bool {
-    module.ends_with("/tests")
+    module.ends_with("/tests") || module.contains("/tests/")
 }
 
 fn layer_of(module: &str) -> Option<usize> {

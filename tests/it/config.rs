@@ -102,6 +102,7 @@ fn each_mistake_is_one_sentence_that_says_where_and_what_to_do() {
         (node("        dsn: host=db1 port=x password=secret\n"), "f:5:14: node a of cluster c: dsn: port is not a port from 1 to 65535".into()),
         (node("        dsn: hots=db1 password=secret\n"), "f:5:14: node a of cluster c: dsn: \"hots\" is not a connection option: did you mean host?".into()),
         (node("        dsn: host=db1 sslmode=verify-full sslrootcert=/none/ca.crt\n"), "f:5:14: node a of cluster c: sslrootcert /none/ca.crt: No such file or directory (os error 2)".into()),
+        (node("        dsn: host=db1\n      - {name: b, dsn: host=db1 port=5432 password=secret}\n"), "f:6:24: node b of cluster c: its dsn leads to db1:5432, and so does that of node a: each node is a server of its own".into()),
         (node("        dsn_file: /none/dsn\n"), "f:5:19: node a of cluster c: dsn_file /none/dsn does not exist".into()),
         (node("        dsn: {password: secret}\n"), "f:5:14: one value belongs here".into()),
     ];

@@ -10,13 +10,14 @@ use pgvigil::metric::catalog;
 use pgvigil::metric::family::{Kind, Observers, Unit};
 
 use crate::fixture::{self, ROOT};
-use crate::golden;
+use crate::{golden, golden_cluster};
 
 #[test]
-fn every_family_of_a_collector_has_a_sample_in_some_page() {
-    let samples = golden::nodes().flat_map(|(major, role)| golden::samples(major, role));
-    let seen: BTreeSet<_> = samples.map(|sample| sample.family.name).collect();
-    for family in COLLECTORS.iter().flat_map(|collector| collector.families()) {
+fn every_family_has_a_sample_in_some_golden_page() {
+    let nodes = golden::nodes().flat_map(|(major, role)| golden::samples(major, role));
+    let clusters = golden::MAJORS.flat_map(golden_cluster::samples);
+    let seen: BTreeSet<_> = nodes.chain(clusters).map(|sample| sample.family.name).collect();
+    for family in catalog::families() {
         assert!(seen.contains(family.name), "{}", family.name);
     }
 }

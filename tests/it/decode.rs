@@ -1,8 +1,9 @@
 //! What collectors read out of the recorded rows, on every version: the facts that the recorder set up.
 
 use pgvigil::clock::Moment;
+use pgvigil::cluster::sync::{Quorum, SyncState};
 use pgvigil::collector::COLLECTORS;
-use pgvigil::collector::snapshot::{ArchiveCommand, Exchange, ReplayPause, Snapshot};
+use pgvigil::collector::snapshot::{ArchiveCommand, Exchange, ReplayPause, Snapshot, Usage};
 use pgvigil::pg::lsn::Timeline;
 
 use crate::fixture::{self, Answer};
@@ -30,7 +31,7 @@ fn a_primary() {
 
         let walsenders = snapshot.walsenders.unwrap().value;
         let b = walsenders.iter().find(|walsender| walsender.application_name == "b").unwrap();
-        assert_eq!((b.state.as_str(), b.sync_state.as_deref()), ("streaming", Some("async")), "{major}");
+        assert_eq!((b.state.as_str(), b.sync_state.as_deref()), ("streaming", Some("sync")), "{major}");
         assert!(b.sent_lsn >= b.write_lsn && b.write_lsn >= b.flush_lsn && b.flush_lsn >= b.replay_lsn, "{major}");
         assert!(b.replay_lsn.is_some(), "{major}");
         // The server forgets its lags after two replies without news; under load too, now and then.
@@ -48,12 +49,49 @@ fn a_primary() {
         assert_eq!(slot("b").wal_status.as_deref(), Some("reserved"), "{major}");
         assert!(slot("b").safe_wal_size.is_some_and(|size| (60 << 20..72 << 20).contains(&size)), "{major}");
 
+        let details = snapshot.slot_details.unwrap().value;
+        let names: Vec<_> = details.iter().map(|slot| slot.name.as_str()).collect();
+        assert_eq!(names, ["b", "orders_feed", "spare"], "{major}: no temporary one");
+        assert!(details.iter().all(|slot| slot.invalidation.as_deref() == Some("none")), "{major}");
+        assert_eq!(details[1].catalog_xmin_age.map(|age| age > 0.0), Some(true), "{major}");
+        let keeps: Vec<_> = details.iter().map(|slot| slot.xmin_age.is_some()).collect();
+        assert_eq!(keeps, [true, false, false], "{major}: by hot_standby_feedback");
+        let told = details.iter().map(|slot| (slot.two_phase, slot.failover, slot.synced));
+        let no = |since: u32| (major >= since).then_some(false);
+        assert!(told.into_iter().all(|flags| flags == (no(14), no(17), no(17))), "{major}");
+        // In use, both of them; and the third from the start not.
+        let idle: Vec<_> = details.iter().map(|slot| slot.inactive_age.is_some()).collect();
+        assert_eq!(idle, [false, false, major >= 17], "{major}");
+
+        let decoded = snapshot.slot_stats.unwrap().value;
+        let names: Vec<_> = decoded.iter().map(|slot| slot.name.as_str()).collect();
+        assert_eq!(names, if major >= 14 { &["orders_feed"][..] } else { &[] }, "{major}");
+        let limits = snapshot.limits.unwrap().value;
+        assert_eq!(
+            (limits.slots, limits.walsenders),
+            (Usage { used: 4, limit: 10 }, Usage { used: 2, limit: 10 }),
+            "{major}"
+        );
+
         let archiver = snapshot.archiver.unwrap().value;
         assert_eq!((archiver.mode.as_str(), archiver.command), ("on", ArchiveCommand::Set), "{major}");
         assert!(archiver.archived_count > 0 && archiver.failed_count == 0, "{major}");
         assert!(archiver.last_archived_wal.is_some() && archiver.last_failed_wal.is_none(), "{major}");
         assert!(archiver.last_archived_time.is_some() && archiver.last_failed_time.is_none(), "{major}");
         assert!(archiver.stats_reset.is_some_and(|reset| reset < archiver.server_time), "{major}");
+
+        let sync = snapshot.sync.unwrap().value;
+        assert_eq!(
+            (sync.standby_names.as_str(), sync.synchronous_commit.as_str()),
+            ("FIRST 1 (b, c)", "on"),
+            "{major}"
+        );
+        let quorum = Quorum::of(&sync.standby_names, &walsenders);
+        assert_eq!(
+            (quorum.state, quorum.candidates, quorum.spare),
+            (SyncState::Satisfied, Some(1), Some(0)),
+            "{major}"
+        );
 
         let privileges = snapshot.privileges.unwrap().value;
         assert_eq!(privileges.role, "pgvigil", "{major}");
@@ -63,6 +101,24 @@ fn a_primary() {
             "{major}"
         );
     });
+}
+
+#[test]
+fn replay_and_what_stands_in_its_way() {
+    for role in ["primary", "standby", "standby-paused", "archive-only", "promoted"] {
+        each(role, |major, snapshot| {
+            let standby = !["primary", "promoted"].contains(&role);
+            let wait = snapshot.replay_wait.unwrap().value;
+            assert_eq!((wait.in_recovery, wait.found), (standby, standby), "{major} {role}");
+            let conflicts = snapshot.conflicts.unwrap().value;
+            assert_eq!((conflicts.in_recovery, conflicts.snapshot), (standby, 0), "{major} {role}");
+            assert_eq!(conflicts.logical_slot.is_some(), major >= 16, "{major} {role}");
+            // Before 14 an idle standby pauses at the next record only.
+            if role == "standby-paused" && major >= 14 {
+                assert_eq!(wait.wait_event.as_deref(), Some("RecoveryPause"), "{major}");
+            }
+        });
+    }
 }
 
 #[test]
@@ -148,13 +204,26 @@ fn a_primary_in_trouble() {
         assert!(archiver.failed_count > 0 && archiver.last_failed_wal.is_some(), "{major}");
         assert!(archiver.last_failed_time > archiver.last_archived_time, "{major}");
         assert!(snapshot.archive_status.unwrap().value.ready > 0, "{major}");
+
+        let sync = snapshot.sync.unwrap().value;
+        let quorum = Quorum::of(&sync.standby_names, &snapshot.walsenders.unwrap().value);
+        assert_eq!(
+            (quorum.state, quorum.candidates, quorum.spare),
+            (SyncState::Unsatisfied, Some(0), Some(-1)),
+            "{major}"
+        );
+        assert_eq!(sync.waiters.len(), 1, "{major}");
+        assert!((0.0..30.0).contains(&sync.longest_wait()) && sync.waiters[0].busy_since.is_some(), "{major}");
     });
 }
 
 #[test]
 fn a_role_without_the_grant() {
     each("primary-plain", |major, snapshot| {
-        assert!(snapshot.walsenders.is_none() && snapshot.archive_status.is_none(), "{major}");
+        assert!(
+            snapshot.walsenders.is_none() && snapshot.archive_status.is_none() && snapshot.sync.is_none(),
+            "{major}"
+        );
         assert!(snapshot.recovery.is_some() && snapshot.slots.is_some() && snapshot.archiver.is_some(), "{major}");
         let privileges = snapshot.privileges.unwrap().value;
         assert_eq!((privileges.pg_monitor, privileges.connection_limit), (false, -1), "{major}");

@@ -9,5 +9,6 @@ mod contract;
 mod decode;
 mod fixture;
 mod golden;
+mod golden_cluster;
 mod live;
 mod series;

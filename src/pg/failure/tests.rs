@@ -110,7 +110,7 @@ fn the_documented_tables_are_the_code() {
     assert_eq!(states, NodeState::ALL);
 
     let causes: Vec<_> =
-        Cause::ALL.iter().map(|cause| format!("| `{cause}` | {} | {} |", cause.state(), cause.meaning())).collect();
+        Cause::all().map(|cause| format!("| `{cause}` | {} | {} |", cause.state(), cause.meaning())).collect();
     assert_eq!(documented("reason"), causes, "\n{}\n", causes.join("\n"));
 
     let rules: Vec<_> = ANSWERS

@@ -9,6 +9,7 @@ use pgvigil::collector::{COLLECTORS, CollectError};
 use pgvigil::lab::{Archive, Lab, LabError, Role, Server, ServerOptions, StandbyOptions, Writer, wait_until};
 use pgvigil::pg::lsn::Timeline;
 use pgvigil::pg::version::ServerVersion;
+use tokio::task::JoinHandle;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
@@ -65,7 +66,7 @@ async fn record(server: &Server, role: Role, fixtures: &str) -> Result<Snapshot,
 }
 
 /// Logical replication to another database of the same server, whose slot cannot be made by CREATE SUBSCRIPTION itself.
-async fn feed_a_subscription(a: &Server) -> Result<(), LabError> {
+pub(super) async fn feed_a_subscription(a: &Server) -> Result<(), LabError> {
     a.sql("CREATE TABLE orders (id int PRIMARY KEY)").await?;
     a.sql("CREATE PUBLICATION orders FOR TABLE orders").await?;
     a.sql("CREATE DATABASE copy").await?;
@@ -80,6 +81,20 @@ async fn feed_a_subscription(a: &Server) -> Result<(), LabError> {
     );
     client.batch_execute(&subscribe).await.unwrap();
     a.wait_streaming("orders_feed", SOON).await
+}
+
+/// A commit that waits for a standby that is gone, until it is cancelled.
+async fn hang_a_commit(a: &Server) -> Result<JoinHandle<Result<(), LabError>>, LabError> {
+    a.alter(&[("synchronous_standby_names", "b")]).await?;
+    let server = a.clone();
+    let commit = tokio::spawn(async move { server.sql("SELECT pg_logical_emit_message(true, 'lab', 'hangs')").await });
+    let waiting = "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    wait_until("a commit to hang", SOON, async || match a.value(waiting).await? {
+        Some(yes) if yes == "t" => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await?;
+    Ok(commit)
 }
 
 /// Archiving fails, and the slot that `b` has left falls too far behind.
@@ -119,7 +134,10 @@ async fn every_statement_gives_the_columns_of_its_fixture() -> Result<(), LabErr
 
     let streaming = StandbyOptions {
         slot: Some("b".to_owned()),
-        server: ServerOptions::default().set("wal_receiver_status_interval", "1s").set("archive_mode", "always"),
+        server: ServerOptions::default()
+            .set("wal_receiver_status_interval", "1s")
+            .set("hot_standby_feedback", "on")
+            .set("archive_mode", "always"),
         ..Default::default()
     };
     let b = lab.standby_of(&a, "b", streaming).await?;
@@ -144,11 +162,15 @@ async fn every_statement_gives_the_columns_of_its_fixture() -> Result<(), LabErr
     .await?;
     b.wait_caught_up(&a, SOON).await?;
 
+    a.alter(&[("synchronous_standby_names", "FIRST 1 (b, c)")]).await?;
     let writer = Writer::start(&a, 200).await?;
-    let replied = "SELECT count(*) = 2 AND bool_and(replay_lag IS NOT NULL) FROM pg_stat_replication";
-    wait_until("both walsenders to tell their lag", SOON, async || match a.value(replied).await? {
-        Some(yes) if yes == "t" => Ok(()),
-        other => Err(format!("{other:?}")),
+    let replied = "SELECT count(*) = 2 AND bool_and(replay_lag IS NOT NULL) AND count(*) FILTER (WHERE sync_state = 'sync') = 1 \
+                   AND (SELECT xmin IS NOT NULL FROM pg_replication_slots WHERE slot_name = 'b') FROM pg_stat_replication";
+    wait_until("both walsenders to tell their lag, and a slot to keep rows", SOON, async || {
+        match a.value(replied).await? {
+            Some(yes) if yes == "t" => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
     })
     .await?;
     let primary = record(&a, Role::Monitor, "primary").await?;
@@ -168,12 +190,18 @@ async fn every_statement_gives_the_columns_of_its_fixture() -> Result<(), LabErr
     assert_eq!(delayed.settings.map(|fact| fact.value.recovery_min_apply_delay), Some(1.5));
     assert!(paused.recovery.is_some_and(|fact| fact.value.pause.is_some()));
 
+    // Nobody is left to wait for.
+    a.alter(&[("synchronous_standby_names", "")]).await?;
     b.promote().await?;
     let promoted = record(&b, Role::Monitor, "promoted").await?;
     assert_eq!(promoted.recovery.and_then(|fact| fact.value.timeline), Some(Timeline(2)));
     bring_trouble(&a).await?;
+    let commit = hang_a_commit(&a).await?;
     let troubled = record(&a, Role::Monitor, "primary-troubled").await?;
     let lost = |slot: &Slot| slot.name == "b" && slot.wal_status.as_deref() == Some("lost");
+    assert_eq!(troubled.sync.map(|fact| fact.value.waiters.len()), Some(1));
+    a.sql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'").await?;
+    commit.await.expect("the commit ends")?;
     assert!(troubled.slots.is_some_and(|fact| fact.value.iter().any(lost)));
     lab.stop().await;
     Ok(())

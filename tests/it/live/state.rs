@@ -210,6 +210,8 @@ async fn a_role_without_pg_monitor_is_named_with_what_it_hides_and_has_no_lag_of
     let page = vigil.page().await;
     assert_eq!(page.get("collector_success", "node=\"a\",collector=\"walsenders\""), Some(0.0));
     assert!(page.matching(&["walsender_lag"]).is_empty());
+    assert!(page.matching(&["sync_waiting_backends"]).is_empty());
+    assert_eq!(page.one_of("sync_quorum", "node=\"a\""), "unknown");
     lab.stop().await;
     Ok(())
 }
@@ -240,9 +242,16 @@ async fn under_a_connection_limit_of_two_it_does_without_the_probe_and_says_so()
         log.contains("login probe: our role's CONNECTION LIMIT is reached").then_some(()).ok_or(log)
     })
     .await?;
+    vigil
+        .until("the slow collectors on the second connection", |page| {
+            match page.get("collector_success", "node=\"a\",collector=\"archiver\"") {
+                Some(1.0) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
     let page = vigil.page().await;
     assert_eq!(page.of_node("node_login_ok", "a"), None, "our own limit says nothing about others");
-    assert_eq!(page.get("collector_success", "node=\"a\",collector=\"archiver\""), Some(1.0));
     assert_eq!(page.state("a"), "up");
     lab.stop().await;
     Ok(())
@@ -269,7 +278,7 @@ async fn two_walsenders_of_one_name_merge_and_are_named() -> Outcome {
     let b = lab.standby_of(&a, "b", twin()).await?;
     let c = lab.standby_of(&a, "c", twin()).await?;
     let as_twin = |server: &Server| Node::with(server.name(), &server.dsn(Role::Monitor), ", application_name: twin");
-    let vigil = Vigil::start(&lab, &[Node::of(&a), as_twin(&b), as_twin(&c)]).await?;
+    let vigil = Vigil::start(&lab, &[Node::of(&a), as_twin(&b), Node::of(&c)]).await?;
     vigil
         .until("the conflict", |page| match page.get("standby_name_conflict", "standby=\"b\"") {
             Some(1.0) => Ok(()),

@@ -64,6 +64,11 @@ impl Vigil {
         Ok(vigil)
     }
 
+    /// One that somebody else started; `process` is the one whose log says more when something is wrong.
+    pub fn of(process: Arc<Spawned>, port: u16) -> Self {
+        Self { process, config: PathBuf::new(), port }
+    }
+
     fn spawn(lab: &Lab, config: &PathBuf) -> Result<Arc<Spawned>, LabError> {
         lab.spawn(Spawn::new("pgvigil", env!("CARGO_BIN_EXE_pgvigil")).arg("serve").arg("--config").arg(config))
     }
@@ -85,6 +90,10 @@ impl Vigil {
 
     pub fn process(&self) -> &Spawned {
         &self.process
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     pub fn log(&self) -> String {

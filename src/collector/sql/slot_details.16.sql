@@ -1,0 +1,12 @@
+-- A conflict has two causes, rows removed or wal_level too low, which this server does not tell apart.
+SELECT slot_name::text AS slot_name,
+       slot_type::text AS slot_type,
+       age(xmin)::text AS xmin_age,
+       age(catalog_xmin)::text AS catalog_xmin_age,
+       NULL::text AS inactive_age,
+       CASE WHEN conflicting THEN 'conflicting' WHEN wal_status = 'lost' THEN 'wal_removed' ELSE 'none' END::text AS invalidation,
+       two_phase::text AS two_phase,
+       NULL::text AS failover,
+       NULL::text AS synced
+  FROM pg_replication_slots
+ WHERE NOT temporary

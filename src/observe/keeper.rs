@@ -1,0 +1,100 @@
+//! Keeps the clusters' memories on disk while pgvigil runs.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::Hub;
+use super::state_file::{self, StateFileError};
+use crate::clock::Mono;
+use crate::cluster::memory::Memory;
+
+/// How often the memories are written down: what a crash of pgvigil may forget.
+const SAVE_EACH: Duration = Duration::from_secs(10);
+/// A memory that was not written down for so long is not kept, whatever the last try gave: the disk may hang.
+const STALE: Duration = Duration::from_secs(35);
+
+/// The one who keeps the memories.
+pub struct Keeper {
+    /// `None`: nowhere to keep them, which was said at start.
+    state_dir: Option<PathBuf>,
+    /// What the last try for each cluster gave.
+    last: Mutex<BTreeMap<String, Try>>,
+    /// One save at a time: two would write into the same new file.
+    saving: Mutex<()>,
+}
+
+#[derive(Clone, Copy)]
+struct Try {
+    ok: bool,
+    at: Mono,
+}
+
+impl Keeper {
+    /// A `state_dir` that was asked for (`explicit`) is tried at each save, and the first says what is wrong with it; one that nobody
+    /// named is done without if it cannot be used, which is said here.
+    pub fn new(state_dir: PathBuf, explicit: bool) -> Self {
+        let usable = if explicit { Ok(()) } else { state_file::prepare(&state_dir) };
+        if let Err(error) = &usable {
+            tracing::warn!("{error}");
+        }
+        let state_dir = usable.is_ok().then_some(state_dir);
+        Self { state_dir, last: Mutex::default(), saving: Mutex::default() }
+    }
+
+    /// What is remembered of `cluster`. Why it is nothing, if it should not be, is said.
+    pub fn load(&self, cluster: &str) -> Memory {
+        let Some(dir) = &self.state_dir else { return Memory::default() };
+        state_file::load(dir, cluster).unwrap_or_else(|error| {
+            match &error {
+                StateFileError::OtherBoot { .. } => tracing::info!(cluster, "{error}"),
+                _ => tracing::warn!(cluster, "{error}"),
+            }
+            Memory::default()
+        })
+    }
+
+    /// Whether each cluster's memory is on disk as it was a moment ago, for the page.
+    pub fn saved(&self) -> Vec<(String, bool)> {
+        let (now, last) = (Mono::now(), self.last.lock().unwrap_or_else(PoisonError::into_inner));
+        last.iter().map(|(cluster, last)| (cluster.clone(), last.ok && now.since(last.at) <= STALE)).collect()
+    }
+
+    /// Writes all memories down. A failure is logged once, and its end.
+    pub fn save(&self, hubs: &[Arc<Hub>]) {
+        let Some(dir) = &self.state_dir else { return };
+        let _one_at_a_time = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        for hub in hubs {
+            let (name, memory) = {
+                let cluster = hub.cluster();
+                (cluster.layout().name.clone(), cluster.memory().clone())
+            };
+            let result = state_file::save(dir, &name, &memory);
+            let this = Try { ok: result.is_ok(), at: Mono::now() };
+            let before = self.last.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), this);
+            match (result, before) {
+                (Err(_), Some(Try { ok: false, .. })) => {}
+                (Err(error), _) => tracing::error!(cluster = name, "{error}"),
+                (Ok(()), Some(Try { ok: false, .. })) => tracing::info!(cluster = name, "lag history is kept again"),
+                (Ok(()), _) => {}
+            }
+        }
+    }
+
+    /// Saves again and again.
+    pub async fn keep(self: Arc<Self>, hubs: Arc<[Arc<Hub>]>) {
+        let mut ticks = interval(SAVE_EACH);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let (keeper, hubs) = (self.clone(), hubs.clone());
+            // A disk may be slow; the loops that watch must not wait for it.
+            if tokio::task::spawn_blocking(move || keeper.save(&hubs)).await.is_err() {
+                tracing::error!("saving the lag history failed unexpectedly");
+            }
+        }
+    }
+}

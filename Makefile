@@ -35,9 +35,13 @@ test-versions: ## A fixed list of live tests on PostgreSQL 13 to 18
 	@scripts/tier versions
 
 .PHONY: bench
-bench: ## pgvigil beside prometheus-postgres-exporter; by hand, minutes
-	@scripts/bootstrap rust build postgresql prometheus exporter
-	cargo bench
+bench: ## pgvigil beside prometheus-postgres-exporter; by hand, 15 minutes; BENCH="--quick cpu" looks at one part
+	@scripts/bootstrap rust build postgresql exporter
+	cargo bench --bench peers -- $(BENCH)
+
+.PHONY: bench-report
+bench-report: ## bench, and writes its tables to docs/measured/bench-<date>.md
+	@$(MAKE) --no-print-directory bench BENCH=--write
 
 .PHONY: prove-bootstrap
 prove-bootstrap: ## Runs scripts/bootstrap on a throw-away copy of this machine without PostgreSQL; root, network

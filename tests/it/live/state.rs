@@ -217,6 +217,33 @@ async fn a_role_without_pg_monitor_is_named_with_what_it_hides_and_has_no_lag_of
 }
 
 #[tokio::test]
+async fn a_view_that_is_refused_takes_no_other_along() -> Outcome {
+    let lab = Lab::new()?;
+    let (a, _b, vigil) = pair(&lab).await?;
+    let until = async |walsenders: f64| {
+        vigil
+            .until(&format!("collector_success of walsenders {walsenders}"), |page| {
+                let success =
+                    |collector| page.get("collector_success", &format!("node=\"a\",collector=\"{collector}\""));
+                match ["walsenders", "recovery", "wal_receiver", "slots"].map(success) {
+                    [Some(seen), Some(1.0), Some(1.0), Some(1.0)] if seen == walsenders => Ok(()),
+                    other => Err(format!("{other:?}")),
+                }
+            })
+            .await;
+    };
+    // The fast views are read in one statement, which fails as a whole.
+    a.sql("REVOKE EXECUTE ON FUNCTION pg_stat_get_wal_senders() FROM PUBLIC").await?;
+    until(0.0).await;
+    assert_eq!(vigil.page().await.state("a"), "up");
+    assert!(vigil.log().contains("permission denied for function pg_stat_get_wal_senders"), "{}", vigil.log());
+    a.sql("GRANT EXECUTE ON FUNCTION pg_stat_get_wal_senders() TO PUBLIC").await?;
+    until(1.0).await;
+    lab.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_superuser_is_warned_about() -> Outcome {
     let lab = Lab::new()?;
     let a = lab.primary("a", ServerOptions::default()).await?;

@@ -63,7 +63,7 @@ async fn run() -> anyhow::Result<()> {
     let sections: Vec<&str> = args.iter().map(String::as_str).filter(|arg| !arg.starts_with("--")).collect();
     let wanted = |section: &str| sections.is_empty() || sections.contains(&section);
     let effort = if has("--quick") { Effort::Quick } else { Effort::Full };
-    let mut report = Report::default();
+    let mut report = Report::new();
     let scene = Scene::set().await?;
     let servers = format!("PostgreSQL {}, a primary and two standbys", scene.lab.binaries().version());
     if wanted("scrapes") {

@@ -8,10 +8,11 @@ use super::figures::{Spread, ratio};
 use super::process;
 
 /// Tables in Markdown, as they grow.
-#[derive(Default)]
 pub struct Report {
     text: String,
     missed: Vec<String>,
+    /// What was checked out at the start: cargo has just built it, and it may be another one at the end.
+    commit: String,
 }
 
 /// A bar that a figure is held to.
@@ -25,6 +26,12 @@ pub enum Bar {
 }
 
 impl Report {
+    /// An empty one.
+    pub fn new() -> Self {
+        let commit = said_by("git", &["describe", "--always", "--dirty", "--abbrev=12"]);
+        Self { text: String::new(), missed: Vec::new(), commit }
+    }
+
     /// Begins a table.
     pub fn section(&mut self, title: &str) {
         let load = process::load();
@@ -86,7 +93,7 @@ impl Report {
             let date = said_by("date", &["-u", "+%F"]);
             let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("docs/measured/bench-{date}.md"));
             let mut page = String::new();
-            let commit = said_by("git", &["describe", "--always", "--dirty", "--abbrev=12"]);
+            let commit = &self.commit;
             let cpus = std::thread::available_parallelism().map_or(0, usize::from);
             write!(
                 page,

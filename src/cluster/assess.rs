@@ -9,7 +9,7 @@ use super::loss::{Loss, loss};
 use super::memory::Memory;
 use super::sync::Quorum;
 use crate::clock::Moment;
-use crate::collector::snapshot::Walsender;
+use crate::collector::walsenders::Walsender;
 use crate::pg::failure::NodeState;
 use crate::pg::lsn::{Lsn, Timeline};
 

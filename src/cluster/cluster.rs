@@ -9,7 +9,8 @@ use super::lag::{At, SampledLag};
 use super::layout::Layout;
 use super::memory::Memory;
 use crate::clock::Moment;
-use crate::collector::snapshot::{Recovery, Walsender};
+use crate::collector::recovery::Recovery;
+use crate::collector::walsenders::Walsender;
 use crate::metric::histogram::{self, Histogram};
 
 /// The stages of a walsender's own lag, as in the label `stage`.

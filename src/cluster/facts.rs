@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::collector::snapshot::{Exchange, Fact, Outcome, Snapshot, Walsender};
+use crate::collector::snapshot::{Exchange, Fact, Outcome, Snapshot};
+use crate::collector::walsenders::Walsender;
 use crate::collector::{Collector, Pace};
 use crate::metric::histogram::{self, Histogram};
 use crate::pg::failure::{Failure, NodeState};

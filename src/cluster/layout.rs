@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::collector::snapshot::{Slot, Walsender};
+use crate::collector::slots::Slot;
+use crate::collector::walsenders::Walsender;
 
 /// One cluster.
 #[derive(Clone, Debug)]

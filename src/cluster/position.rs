@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::NodeFacts;
 use crate::clock::Moment;
-use crate::collector::snapshot::{Settings, Snapshot, Walsender};
+use crate::collector::settings::Settings;
+use crate::collector::snapshot::Snapshot;
+use crate::collector::walsenders::Walsender;
 use crate::pg::lsn::{Lsn, Timeline};
 
 /// What `wal_receiver_status_interval` is where nothing else is known.

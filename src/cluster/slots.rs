@@ -2,7 +2,7 @@
 
 use super::assess::Evidence;
 use super::families;
-use crate::collector::snapshot::Slot;
+use crate::collector::slots::Slot;
 use crate::metric::sample::Samples;
 
 /// Adds the time to lost of the slots of node number `index`, which is the primary that all are measured by.

@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::assess::Evidence;
 use super::sync_names::SyncNames;
 use crate::collector::Collector as _;
-use crate::collector::snapshot::Walsender;
 use crate::collector::sync::Collector as SyncCollector;
+use crate::collector::walsenders::Walsender;
 
 /// The verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -1,11 +1,22 @@
 //! Collector `archive_status`: `pg_ls_archive_statusdir()`, what waits for the archiver. The only sign of a command that hangs.
 
-use super::snapshot::{ArchiveStatus, Exchange, Fact, NodeView, Snapshot};
+use serde::Serialize;
+
+use super::snapshot::{Exchange, Fact, NodeView, Snapshot};
 use super::{CollectError, Pace};
 use crate::metric::family::{Family, Kind, Observers, Unit};
 use crate::metric::sample::Samples;
 use crate::pg::records::Records;
 use crate::pg::version::VersionedSql;
+
+/// `pg_ls_archive_statusdir()`: what waits for the archiver.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ArchiveStatus {
+    /// Number of `.ready` files.
+    pub ready: u64,
+    /// Age in seconds of the oldest `.ready` file by the server's clock; `None` if there is none.
+    pub oldest_ready_age: Option<f64>,
+}
 
 /// Older servers let only a superuser look.
 static SQL: VersionedSql = VersionedSql(&[(12, include_str!("sql/archive_status.12.sql"))]);

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::snapshot::{ArchiveCommand, ArchiveStatus, Archiver};
+use super::archive_status::ArchiveStatus;
+use super::archiver::{ArchiveCommand, Archiver};
 use crate::clock::Wall;
 
 /// How long the archiver rests after a segment that failed three times (`PGARCH_AUTOWAKE_INTERVAL`).

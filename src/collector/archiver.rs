@@ -1,12 +1,53 @@
 //! Collector `archiver`: `pg_stat_archiver`, with the settings that its meaning hangs on, and the verdict on archiving.
 
+use serde::Serialize;
+
 use super::archive_verdict::{ArchiveEvidence, ArchiveState};
-use super::snapshot::{ArchiveCommand, Archiver, Exchange, Fact, NodeView, Snapshot};
+use super::snapshot::{Exchange, Fact, NodeView, Snapshot};
 use super::{CollectError, Pace};
+use crate::clock::Wall;
 use crate::metric::family::{Family, Kind, Observers, Unit};
 use crate::metric::sample::Samples;
 use crate::pg::records::{DecodeError, Record, Records};
 use crate::pg::version::VersionedSql;
+
+/// The row of `pg_stat_archiver`, with the settings that its meaning hangs on read in the same statement.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Archiver {
+    /// `archived_count`.
+    pub archived_count: u64,
+    /// `last_archived_wal`: may be a .history, .partial or .backup name.
+    pub last_archived_wal: Option<String>,
+    /// `last_archived_time`.
+    pub last_archived_time: Option<Wall>,
+    /// `failed_count`.
+    pub failed_count: u64,
+    /// `last_failed_wal`.
+    pub last_failed_wal: Option<String>,
+    /// `last_failed_time`.
+    pub last_failed_time: Option<Wall>,
+    /// `stats_reset`.
+    pub stats_reset: Option<Wall>,
+    /// `archive_mode`: off, on, always.
+    pub mode: String,
+    /// What `archive_command` and `archive_library` amount to; the text itself is not kept, it may hold a secret.
+    /// `Unset` while `archive_mode` is off, since the server then hides the command.
+    pub command: ArchiveCommand,
+    /// `clock_timestamp()` of this server.
+    pub server_time: Wall,
+}
+
+/// What the archive settings do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ArchiveCommand {
+    /// Neither a command nor a library: WAL piles up.
+    Unset,
+    /// A command that succeeds without keeping anything, such as `cd .` or `/bin/true`.
+    Noop,
+    /// A command or a library that may work.
+    Set,
+}
 
 static SQL: VersionedSql =
     VersionedSql(&[(10, include_str!("sql/archiver.10.sql")), (15, include_str!("sql/archiver.15.sql"))]);

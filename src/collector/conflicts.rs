@@ -1,11 +1,32 @@
 //! Collector `conflicts`: `pg_stat_database_conflicts`, what replay on a standby ended because it stood in its way.
 
-use super::snapshot::{Conflicts, Exchange, Fact, NodeView, Snapshot};
+use serde::Serialize;
+
+use super::snapshot::{Exchange, Fact, NodeView, Snapshot};
 use super::{CollectError, Pace};
 use crate::metric::family::{Family, Kind, Observers, Unit};
 use crate::metric::sample::Samples;
 use crate::pg::records::{DecodeError, Record, Records};
 use crate::pg::version::VersionedSql;
+
+/// The sums of `pg_stat_database_conflicts` over all databases, since the statistics began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Conflicts {
+    /// `pg_is_in_recovery()`: on a primary nothing conflicts with replay.
+    pub in_recovery: bool,
+    /// `confl_tablespace`.
+    pub tablespace: u64,
+    /// `confl_lock`.
+    pub lock: u64,
+    /// `confl_snapshot`.
+    pub snapshot: u64,
+    /// `confl_bufferpin`.
+    pub bufferpin: u64,
+    /// `confl_deadlock`.
+    pub deadlock: u64,
+    /// `confl_active_logicalslot` (16+).
+    pub logical_slot: Option<u64>,
+}
 
 static SQL: VersionedSql =
     VersionedSql(&[(10, include_str!("sql/conflicts.10.sql")), (16, include_str!("sql/conflicts.16.sql"))]);

@@ -1,12 +1,30 @@
 //! Collector `control`: the control file. Which cluster this is, and its last checkpoint or restartpoint.
 
-use super::snapshot::{Control, Exchange, Fact, NodeView, Snapshot};
+use serde::Serialize;
+
+use super::snapshot::{Exchange, Fact, NodeView, Snapshot};
 use super::{CollectError, Pace};
+use crate::clock::Wall;
 use crate::metric::family::{Family, Kind, Observers, Unit};
 use crate::metric::sample::Samples;
-use crate::pg::lsn::Timeline;
+use crate::pg::lsn::{Lsn, Timeline};
 use crate::pg::records::{DecodeError, Record, Records};
 use crate::pg::version::VersionedSql;
+
+/// `pg_control_system()`, `pg_control_checkpoint()` and `pg_control_recovery()`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Control {
+    /// `system_identifier`: the same for all nodes of one cluster.
+    pub system_identifier: String,
+    /// `pg_control_checkpoint().timeline_id`: stale after a promotion until its checkpoint ends.
+    pub checkpoint_timeline: Timeline,
+    /// `pg_control_recovery().min_recovery_end_timeline`; `None` on a primary.
+    pub min_recovery_end_timeline: Option<Timeline>,
+    /// `pg_control_checkpoint().redo_lsn`.
+    pub redo_lsn: Option<Lsn>,
+    /// `pg_control_checkpoint().checkpoint_time`.
+    pub checkpoint_time: Option<Wall>,
+}
 
 static SQL: VersionedSql = VersionedSql(&[(10, include_str!("sql/control.10.sql"))]);
 

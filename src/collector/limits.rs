@@ -1,11 +1,31 @@
 //! Collector `limits`: how many of the replication slots and walsenders that the server was started with are taken.
 
-use super::snapshot::{Exchange, Fact, Limits, NodeView, Snapshot, Usage};
+use serde::Serialize;
+
+use super::snapshot::{Exchange, Fact, NodeView, Snapshot};
 use super::{CollectError, Pace};
 use crate::metric::family::{Family, Kind, Observers, Unit};
 use crate::metric::sample::Samples;
 use crate::pg::records::{DecodeError, Record, Records};
 use crate::pg::version::VersionedSql;
+
+/// What a server was started with, and what of it is taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// Rows of `pg_replication_slots`, of `max_replication_slots`.
+    pub slots: Usage,
+    /// Rows of `pg_stat_get_wal_senders()`, of `max_wal_senders`.
+    pub walsenders: Usage,
+}
+
+/// So many of so many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    /// How many are taken.
+    pub used: u32,
+    /// How many there can be.
+    pub limit: u32,
+}
 
 static SQL: VersionedSql = VersionedSql(&[(10, include_str!("sql/limits.10.sql"))]);
 

@@ -1,6 +1,6 @@
 //! Collectors: one file a view. Each has constant SQL, decodes its records into its part of the [`Snapshot`], and makes samples of it.
 //!
-//! To add one: `sql/<view>.<lowest major>.sql`, a file here, a field in [`snapshot::Snapshot`], a line in [`COLLECTORS`].
+//! To add one: `sql/<view>.<lowest major>.sql`, a file here with its facts, a field in [`snapshot::Snapshot`], a line in [`COLLECTORS`].
 
 pub mod archive_status;
 pub mod archive_verdict;

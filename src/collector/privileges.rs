@@ -1,11 +1,26 @@
 //! Collector `privileges`: what our own role may see. Readable by every role.
 
-use super::snapshot::{Exchange, Fact, NodeView, Privileges, Snapshot};
+use serde::Serialize;
+
+use super::snapshot::{Exchange, Fact, NodeView, Snapshot};
 use super::{CollectError, Pace};
 use crate::metric::family::{Family, Kind, Observers, Unit};
 use crate::metric::sample::Samples;
 use crate::pg::records::{DecodeError, Record, Records};
 use crate::pg::version::VersionedSql;
+
+/// What our role may see.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Privileges {
+    /// `current_user`.
+    pub role: String,
+    /// `rolsuper`: more than pgvigil needs.
+    pub superuser: bool,
+    /// Whether the role has the rights of `pg_monitor`.
+    pub pg_monitor: bool,
+    /// `rolconnlimit`; -1: none.
+    pub connection_limit: i32,
+}
 
 static SQL: VersionedSql = VersionedSql(&[(10, include_str!("sql/privileges.10.sql"))]);
 

@@ -1,13 +1,57 @@
 //! Collector `recovery`: the recovery information functions. Is this node a primary, where does its WAL stand, is replay paused.
 
-use super::snapshot::{Exchange, Fact, NodeView, Recovery, ReplayPause, Snapshot};
+use serde::Serialize;
+
+use super::snapshot::{Exchange, Fact, NodeView, Snapshot};
 use super::{CollectError, Pace};
 use crate::clock::Moment;
+use crate::clock::Wall;
 use crate::metric::family::{Family, Kind, Observers, Unit};
 use crate::metric::sample::Samples;
 use crate::pg::lsn::{Lsn, Timeline};
 use crate::pg::records::{DecodeError, Record, Records};
 use crate::pg::version::VersionedSql;
+
+/// One row of the recovery functions: is this node a primary, and where does its WAL stand.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Recovery {
+    /// `pg_is_in_recovery()`: the only safe test of the role.
+    pub in_recovery: bool,
+    /// On a primary the timeline that it writes, from the WAL file name of its own position
+    /// (`pg_control_checkpoint` is stale after a promotion); `None` on a standby.
+    pub timeline: Option<Timeline>,
+    /// `pg_current_wal_insert_lsn()`, primary only; runs ahead of `flush_lsn` even when idle.
+    pub insert_lsn: Option<Lsn>,
+    /// `pg_current_wal_flush_lsn()`, primary only: what a crash keeps, and what lag is measured against.
+    pub flush_lsn: Option<Lsn>,
+    /// `pg_last_wal_receive_lsn()`; NULL if it never streamed. After a restart it begins at a segment's start, before `replay_lsn`.
+    /// On a promoted node it keeps its last value.
+    pub receive_lsn: Option<Lsn>,
+    /// `pg_last_wal_replay_lsn()`. On a promoted node it keeps its last value: where the new timeline forked off.
+    pub replay_lsn: Option<Lsn>,
+    /// `pg_get_wal_replay_pause_state()` (14+) or `pg_is_wal_replay_paused()`; `None` on a primary.
+    pub pause: Option<ReplayPause>,
+    /// `pg_last_xact_replay_timestamp()`: the server's clock of the primary at the last replayed commit.
+    pub last_xact_replay: Option<Wall>,
+    /// `clock_timestamp()` of this server.
+    pub server_time: Wall,
+    /// Server clock less ours, in seconds, by the midpoint of the exchange; off by half the round trip at most.
+    pub clock_offset_seconds: f64,
+    /// `pg_postmaster_start_time()`.
+    pub started_at: Wall,
+}
+
+/// Whether replay is paused by command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplayPause {
+    /// Not paused.
+    Running,
+    /// Pause requested, not yet reached (14+).
+    Requested,
+    /// Paused.
+    Paused,
+}
 
 static SQL: VersionedSql =
     VersionedSql(&[(10, include_str!("sql/recovery.10.sql")), (14, include_str!("sql/recovery.14.sql"))]);

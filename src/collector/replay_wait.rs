@@ -1,11 +1,26 @@
 //! Collector `replay_wait`: what the startup process, which replays WAL on a standby, waits for by the row of it in `pg_stat_activity`.
 
-use super::snapshot::{Exchange, Fact, NodeView, ReplayWait, Snapshot};
+use serde::Serialize;
+
+use super::snapshot::{Exchange, Fact, NodeView, Snapshot};
 use super::{CollectError, Pace};
 use crate::metric::family::{Family, Kind, Observers, Unit};
 use crate::metric::sample::Samples;
 use crate::pg::records::{DecodeError, Record, Records};
 use crate::pg::version::VersionedSql;
+
+/// The row of the startup process in `pg_stat_activity`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReplayWait {
+    /// `pg_is_in_recovery()`: on a primary there is no startup process.
+    pub in_recovery: bool,
+    /// Whether there is a row whose `backend_type` is startup.
+    pub found: bool,
+    /// `wait_event_type`.
+    pub wait_event_type: Option<String>,
+    /// `wait_event`: its names differ between versions.
+    pub wait_event: Option<String>,
+}
 
 /// Older servers give the events other names, and none to a conflict nor to a pause.
 static SQL: VersionedSql = VersionedSql(&[(13, include_str!("sql/replay_wait.13.sql"))]);

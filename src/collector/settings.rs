@@ -1,11 +1,31 @@
 //! Collector `settings`: those that the meaning of other facts hangs on. `primary_conninfo` is never read: it may hold a password.
 
-use super::snapshot::{Exchange, Fact, NodeView, Settings, Snapshot};
+use serde::Serialize;
+
+use super::snapshot::{Exchange, Fact, NodeView, Snapshot};
 use super::{CollectError, Pace};
 use crate::metric::family::Family;
 use crate::metric::sample::Samples;
 use crate::pg::records::{DecodeError, Record, Records};
 use crate::pg::version::VersionedSql;
+
+/// The settings that the meaning of other facts hangs on.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Settings {
+    /// `wal_receiver_status_interval` in seconds; 0: no periodic reply.
+    pub wal_receiver_status_interval: f64,
+    /// `wal_sender_timeout` in seconds; 0: none.
+    pub wal_sender_timeout: f64,
+    /// `wal_receiver_timeout` in seconds; 0: none.
+    pub wal_receiver_timeout: f64,
+    /// `recovery_min_apply_delay` in seconds; 0 before 12, where no query sees it.
+    pub recovery_min_apply_delay: f64,
+    /// Whether `restore_command` is set: then WAL may come from the archive too. The text is not kept.
+    /// `true` before 12, where no query sees it.
+    pub restore_command_set: bool,
+    /// `wal_segment_size` in bytes.
+    pub wal_segment_size: u64,
+}
 
 static SQL: VersionedSql = VersionedSql(&[(10, include_str!("sql/settings.10.sql"))]);
 

@@ -1,12 +1,37 @@
 //! Collector `slot_details`: what of `pg_replication_slots` is not needed each second. Which rows a slot keeps from vacuum, whether
 //! it was given up and why, and what kind of logical slot it is.
 
-use super::snapshot::{Exchange, Fact, NodeView, SlotDetails, Snapshot};
+use serde::Serialize;
+
+use super::snapshot::{Exchange, Fact, NodeView, Snapshot};
 use super::{CollectError, Pace};
 use crate::metric::family::{Family, Kind, Observers, Unit};
 use crate::metric::sample::Samples;
 use crate::pg::records::{DecodeError, Record, Records};
 use crate::pg::version::VersionedSql;
+
+/// What of a row of `pg_replication_slots` is not needed each second.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SlotDetails {
+    /// `slot_name`.
+    pub name: String,
+    /// `slot_type`: physical or logical.
+    pub kind: String,
+    /// `age(xmin)`, in transactions; `None` while the slot keeps no rows.
+    pub xmin_age: Option<f64>,
+    /// `age(catalog_xmin)`, in transactions; `None` while the slot keeps no catalogue rows.
+    pub catalog_xmin_age: Option<f64>,
+    /// Seconds since `inactive_since` (17+); NULL while the slot is in use.
+    pub inactive_age: Option<f64>,
+    /// `invalidation_reason` (17+), what `conflicting` (16+) and `wal_status` (13+) say of it, or "none"; `None` before 13.
+    pub invalidation: Option<String>,
+    /// `two_phase` (14+).
+    pub two_phase: Option<bool>,
+    /// `failover` (17+).
+    pub failover: Option<bool>,
+    /// `synced` (17+).
+    pub synced: Option<bool>,
+}
 
 static SQL: VersionedSql = VersionedSql(&[
     (10, include_str!("sql/slot_details.10.sql")),

@@ -1,11 +1,32 @@
 //! Collector `slot_stats`: `pg_stat_replication_slots`, what logical decoding went through for each slot.
 
-use super::snapshot::{Exchange, Fact, NodeView, SlotStats, Snapshot};
+use serde::Serialize;
+
+use super::snapshot::{Exchange, Fact, NodeView, Snapshot};
 use super::{CollectError, Pace};
 use crate::metric::family::{Family, Kind, Observers, Unit};
 use crate::metric::sample::Samples;
 use crate::pg::records::{DecodeError, Record, Records};
 use crate::pg::version::VersionedSql;
+
+/// One row of `pg_stat_replication_slots` (14+), since the slot's `stats_reset`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SlotStats {
+    /// `slot_name`.
+    pub name: String,
+    /// `total_txns`.
+    pub total_txns: u64,
+    /// `total_bytes`.
+    pub total_bytes: u64,
+    /// `spill_txns`.
+    pub spill_txns: u64,
+    /// `spill_bytes`.
+    pub spill_bytes: u64,
+    /// `stream_txns`.
+    pub stream_txns: u64,
+    /// `stream_bytes`.
+    pub stream_bytes: u64,
+}
 
 static SQL: VersionedSql =
     VersionedSql(&[(10, include_str!("sql/slot_stats.10.sql")), (14, include_str!("sql/slot_stats.14.sql"))]);

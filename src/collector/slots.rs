@@ -1,12 +1,44 @@
 //! Collector `slots`: `pg_replication_slots`, what each slot holds back and what it may still.
 
-use super::snapshot::{Exchange, Fact, NodeView, Slot, Snapshot};
+use serde::Serialize;
+
+use super::snapshot::{Exchange, Fact, NodeView, Snapshot};
 use super::{CollectError, Pace};
 use crate::metric::family::{Family, Kind, Observers, Unit};
 use crate::metric::sample::Samples;
 use crate::pg::lsn::Lsn;
 use crate::pg::records::{DecodeError, Record, Records};
 use crate::pg::version::VersionedSql;
+
+/// One row of `pg_replication_slots`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Slot {
+    /// `slot_name`.
+    pub name: String,
+    /// `slot_type`: physical or logical.
+    pub kind: String,
+    /// `temporary`.
+    pub temporary: bool,
+    /// `active`.
+    pub active: bool,
+    /// `active_pid`: the walsender that uses it.
+    pub active_pid: Option<i32>,
+    /// `restart_lsn`; NULL for a slot never used or lost.
+    pub restart_lsn: Option<Lsn>,
+    /// `confirmed_flush_lsn`, logical slots only.
+    pub confirmed_flush_lsn: Option<Lsn>,
+    /// `wal_status` (13+): reserved, extended, unreserved, lost; NULL without `restart_lsn` unless lost.
+    pub wal_status: Option<String>,
+    /// `safe_wal_size` in bytes (13+); NULL when lost or without `max_slot_wal_keep_size`.
+    pub safe_wal_size: Option<i64>,
+}
+
+impl Slot {
+    /// `safe_wal_size` where it means something: the server tells a size for a slot that holds nothing too.
+    pub fn safe_bytes(&self) -> Option<i64> {
+        self.safe_wal_size.filter(|_| self.restart_lsn.is_some())
+    }
+}
 
 static SQL: VersionedSql =
     VersionedSql(&[(10, include_str!("sql/slots.10.sql")), (13, include_str!("sql/slots.13.sql"))]);

@@ -1,11 +1,46 @@
 //! Collector `sync`: `synchronous_standby_names`, and the backends whose commit waits for standbys.
 
-use super::snapshot::{Exchange, Fact, NodeView, Snapshot, Sync, SyncWaiter};
+use serde::Serialize;
+
+use super::snapshot::{Exchange, Fact, NodeView, Snapshot};
 use super::{CollectError, Pace};
+use crate::clock::Wall;
 use crate::metric::family::{Family, Kind, Observers, Unit};
 use crate::metric::sample::Samples;
 use crate::pg::records::{DecodeError, Records};
 use crate::pg::version::VersionedSql;
+
+/// Whom commits wait for, and who waits.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Sync {
+    /// `synchronous_standby_names`; empty: off.
+    pub standby_names: String,
+    /// `synchronous_commit` of our own session: what sessions have that set none. With off or local a commit waits for nobody.
+    pub synchronous_commit: String,
+    /// `statement_timestamp()` of this server: just before it looked.
+    pub server_time: Wall,
+    /// The backends whose `wait_event` is SyncRep: as many as `max_connections` at most.
+    pub waiters: Vec<SyncWaiter>,
+}
+
+/// One row of `pg_stat_activity` whose commit waits for standbys.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SyncWaiter {
+    /// `pid`: never a label.
+    pub pid: i32,
+    /// The latest of `xact_start`, `query_start` and `state_change`: the wait began after it.
+    pub busy_since: Option<Wall>,
+    /// When the wait began at the earliest, on this server's clock.
+    pub waiting_since: Wall,
+}
+
+impl Sync {
+    /// For how many seconds a backend has waited at most; 0 if none waits.
+    pub fn longest_wait(&self) -> f64 {
+        let waits = self.waiters.iter().map(|waiter| self.server_time.seconds_since(waiter.waiting_since));
+        waits.fold(0.0, f64::max)
+    }
+}
 
 static SQL: VersionedSql = VersionedSql(&[(10, include_str!("sql/sync.10.sql"))]);
 

@@ -1,12 +1,46 @@
 //! Collector `wal_receiver`: `pg_stat_wal_receiver`, the process that streams WAL to a standby. No row means that there is none.
 
-use super::snapshot::{Exchange, Fact, NodeView, Snapshot, WalReceiver};
+use serde::Serialize;
+
+use super::snapshot::{Exchange, Fact, NodeView, Snapshot};
 use super::{CollectError, Pace};
+use crate::clock::Wall;
 use crate::metric::family::{Family, Kind, Observers, Unit};
 use crate::metric::sample::Samples;
-use crate::pg::lsn::Timeline;
+use crate::pg::lsn::{Lsn, Timeline};
 use crate::pg::records::{DecodeError, Record, Records};
 use crate::pg::version::VersionedSql;
+
+/// The row of `pg_stat_wal_receiver`. `conninfo` is never read: it may hold a password.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct WalReceiver {
+    /// `status`: stopped, starting, streaming, waiting, restarting, stopping (and connecting where a server has it).
+    pub status: String,
+    /// `receive_start_lsn`.
+    pub receive_start_lsn: Option<Lsn>,
+    /// `receive_start_tli`.
+    pub receive_start_tli: Option<Timeline>,
+    /// `written_lsn`; `received_lsn` before 13.
+    pub written_lsn: Option<Lsn>,
+    /// `flushed_lsn` (13+).
+    pub flushed_lsn: Option<Lsn>,
+    /// `received_tli`.
+    pub received_tli: Option<Timeline>,
+    /// `last_msg_send_time`, on the upstream's clock.
+    pub last_msg_send_time: Option<Wall>,
+    /// `last_msg_receipt_time`, on this server's clock.
+    pub last_msg_receipt_time: Option<Wall>,
+    /// `latest_end_lsn`: the upstream's last position as it told the standby.
+    pub latest_end_lsn: Option<Lsn>,
+    /// `latest_end_time`.
+    pub latest_end_time: Option<Wall>,
+    /// `slot_name`.
+    pub slot_name: Option<String>,
+    /// `sender_host` (11+).
+    pub sender_host: Option<String>,
+    /// `sender_port` (11+).
+    pub sender_port: Option<u16>,
+}
 
 static SQL: VersionedSql = VersionedSql(&[
     (10, include_str!("sql/wal_receiver.10.sql")),

@@ -1,14 +1,55 @@
 //! Collector `walsenders`: `pg_stat_replication`, one row for each connection that this node sends WAL to.
 
+use serde::Serialize;
+
 use std::collections::BTreeMap;
 
-use super::snapshot::{Exchange, Fact, NodeView, Snapshot, Walsender};
+use super::snapshot::{Exchange, Fact, NodeView, Snapshot};
 use super::{CollectError, Pace};
+use crate::clock::Wall;
 use crate::metric::family::{Family, Kind, Observers, Unit};
 use crate::metric::sample::Samples;
 use crate::pg::lsn::Lsn;
 use crate::pg::records::{Record, Records};
 use crate::pg::version::VersionedSql;
+
+/// One row of `pg_stat_replication`: a walsender of this node.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Walsender {
+    /// `pid`: to match a slot's `active_pid`, never a label.
+    pub pid: i32,
+    /// `application_name`.
+    pub application_name: String,
+    /// `state`: startup, catchup, streaming, backup, stopping.
+    pub state: String,
+    /// `sent_lsn`.
+    pub sent_lsn: Option<Lsn>,
+    /// `write_lsn`; NULL until the first reply.
+    pub write_lsn: Option<Lsn>,
+    /// `flush_lsn`: the standby keeps up to here through a crash.
+    pub flush_lsn: Option<Lsn>,
+    /// `replay_lsn`.
+    pub replay_lsn: Option<Lsn>,
+    /// `write_lag` in seconds: a round trip on this server's clock; NULL when idle.
+    pub write_lag: Option<f64>,
+    /// `flush_lag` in seconds.
+    pub flush_lag: Option<f64>,
+    /// `replay_lag` in seconds.
+    pub replay_lag: Option<f64>,
+    /// `sync_state`: async, potential, sync, quorum.
+    pub sync_state: Option<String>,
+    /// `reply_time`: the standby's clock when it last reported.
+    pub reply_time: Option<Wall>,
+    /// `backend_start`.
+    pub backend_start: Option<Wall>,
+}
+
+impl Walsender {
+    /// Whether it sends a base backup; the WAL that goes with one comes through a walsender of its own.
+    pub fn is_base_backup(&self) -> bool {
+        self.state == "backup"
+    }
+}
 
 static SQL: VersionedSql =
     VersionedSql(&[(10, include_str!("sql/walsenders.10.sql")), (12, include_str!("sql/walsenders.12.sql"))]);

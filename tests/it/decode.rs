@@ -3,7 +3,10 @@
 use pgvigil::clock::Moment;
 use pgvigil::cluster::sync::{Quorum, SyncState};
 use pgvigil::collector::COLLECTORS;
-use pgvigil::collector::snapshot::{ArchiveCommand, Exchange, ReplayPause, Snapshot, Usage};
+use pgvigil::collector::archiver::ArchiveCommand;
+use pgvigil::collector::limits::Usage;
+use pgvigil::collector::recovery::ReplayPause;
+use pgvigil::collector::snapshot::{Exchange, Snapshot};
 use pgvigil::pg::lsn::Timeline;
 
 use crate::fixture::{self, Answer};

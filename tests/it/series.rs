@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use pgvigil::clock::{Moment, Wall};
-use pgvigil::collector::snapshot::{Fact, NodeView, ReplayPause, Slot, Snapshot, Walsender};
+use pgvigil::collector::recovery::ReplayPause;
+use pgvigil::collector::slots::Slot;
+use pgvigil::collector::snapshot::{Fact, NodeView, Snapshot};
+use pgvigil::collector::walsenders::Walsender;
 use pgvigil::metric::catalog;
 use pgvigil::metric::exposition::{Format, render};
 use pgvigil::metric::sample::{Sample, Value};

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use pgvigil::clock::Moment;
-use pgvigil::collector::snapshot::{Exchange, Slot, Snapshot};
+use pgvigil::collector::slots::Slot;
+use pgvigil::collector::snapshot::{Exchange, Snapshot};
 use pgvigil::collector::{COLLECTORS, CollectError};
 use pgvigil::lab::{Archive, Lab, LabError, Role, Server, ServerOptions, StandbyOptions, Writer, wait_until};
 use pgvigil::pg::lsn::Timeline;

@@ -85,7 +85,7 @@ fn serve(runtime: tokio::runtime::Runtime, config: Option<&Path>) -> ExitCode {
     for note in &report.notes {
         tracing::warn!("{note}");
     }
-    let served = runtime.block_on(app::serve(report.settings, environment));
+    let served = runtime.block_on(app::serve(report, environment));
     // A name's lookup or a write may hang in a thread that nobody can stop.
     runtime.shutdown_background();
     exit(served.map(|()| ExitCode::SUCCESS))

@@ -1,6 +1,6 @@
 //! One cluster as its observer knows it: reports go in, assessments and samples come out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::assess::{Assessment, Evidence};
 use super::facts::{NodeFacts, Report};
@@ -27,6 +27,8 @@ pub struct Cluster {
     sampled: Vec<[SampledLag; 2]>,
     walsender_lags: WalsenderLags,
     not_before: Moment,
+    /// Which nodes must be heard again before anything is known: those that were watched when our clock was late.
+    awaited: Vec<bool>,
     last_tick: Option<Moment>,
     revision: u64,
 }
@@ -40,11 +42,43 @@ impl Cluster {
             sampled: vec![Default::default(); nodes],
             walsender_lags: WalsenderLags::new(),
             not_before: now,
+            awaited: vec![true; nodes],
             last_tick: None,
             revision: 0,
             layout,
             memory,
         }
+    }
+
+    /// Takes another configuration. Of a node in `kept` all that is known stays, of another only its histograms, of one that is gone
+    /// nothing; the history of the primary stays.
+    pub fn relayout(&mut self, layout: Layout, kept: &BTreeSet<String>) {
+        let old = std::mem::replace(&mut self.layout, layout);
+        let place = |name: &str| old.members.iter().position(|member| member.name == name);
+        let members = &self.layout.members;
+        let before: Vec<_> = members.iter().map(|member| place(&member.name)).collect();
+        let known: Vec<_> = members
+            .iter()
+            .zip(&before)
+            .map(|(member, before)| before.filter(|_| kept.contains(&member.name)))
+            .collect();
+        self.facts =
+            known.iter().map(|before| before.map_or_else(NodeFacts::default, |at| self.facts[at].clone())).collect();
+        self.awaited = known.iter().map(|before| before.is_some_and(|at| self.awaited[at])).collect();
+        self.sampled =
+            before.iter().map(|before| before.map_or_else(Default::default, |at| self.sampled[at].clone())).collect();
+        let lags = std::mem::take(&mut self.walsender_lags);
+        let moved = lags.into_iter().filter_map(|((node, standby), lags)| {
+            let node = before.iter().position(|before| *before == Some(node))?;
+            let is_known = place(&standby).is_none() || members.iter().any(|member| member.name == standby);
+            is_known.then_some(((node, standby), lags))
+        });
+        self.walsender_lags = moved.collect();
+        self.memory.nodes.retain(|name, _| kept.contains(name));
+        if self.memory.primary.as_ref().is_some_and(|primary| !members.iter().any(|member| member.name == *primary)) {
+            self.memory.primary = None;
+        }
+        self.revision += 1;
     }
 
     /// Takes in what the loop of node number `node` has to say.
@@ -70,6 +104,7 @@ impl Cluster {
         let late = self.last_tick.is_some() && self.is_late(now);
         if late {
             self.not_before = now;
+            self.awaited.fill(true);
         }
         self.last_tick = Some(now);
         let assessment = self.evidence(now).assess(At::Reading);
@@ -90,7 +125,8 @@ impl Cluster {
     /// What the verdicts are made of.
     pub fn evidence(&self, now: Moment) -> Evidence<'_> {
         let heard = |facts: &NodeFacts| facts.heard().is_some_and(|heard| heard.mono >= self.not_before.mono);
-        let blind = self.is_late(now) || !self.facts.iter().all(heard);
+        let unheard = |(facts, awaited): (&NodeFacts, &bool)| *awaited && !heard(facts);
+        let blind = self.is_late(now) || self.facts.iter().zip(&self.awaited).any(unheard);
         let not_before = self.not_before;
         Evidence { layout: &self.layout, facts: &self.facts, memory: &self.memory, now, not_before, blind }
     }

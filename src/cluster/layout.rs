@@ -6,7 +6,7 @@ use crate::collector::slots::Slot;
 use crate::collector::walsenders::Walsender;
 
 /// One cluster.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// Label `cluster`.
     pub name: String,
@@ -69,6 +69,11 @@ impl Timing {
 }
 
 impl Layout {
+    /// The number of the node called `name`.
+    pub fn index_of(&self, name: &str) -> Option<usize> {
+        self.members.iter().position(|member| member.name == name)
+    }
+
     /// Which member a walsender serves: by the slot that it holds, else by application name. `None`: nobody in the configuration.
     pub fn member_of(&self, walsender: &Walsender, slots: &[Slot]) -> Option<usize> {
         let slot = slots.iter().find(|slot| slot.active_pid == Some(walsender.pid));

@@ -2,6 +2,7 @@
 
 mod identity;
 mod paper;
+mod relayout;
 mod sync;
 
 use super::assess::Verdict;

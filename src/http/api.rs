@@ -18,7 +18,8 @@ use crate::collector::snapshot::Fact;
 
 pub(super) async fn clusters(State(pages): State<Arc<Pages>>) -> Json<Value> {
     let now = Moment::now();
-    let clusters = pages.hubs().iter().map(|hub| {
+    let hubs = pages.hubs();
+    let clusters = hubs.iter().map(|hub| {
         let cluster = hub.cluster();
         let assessment = cluster.assess(now);
         let nodes =
@@ -34,7 +35,8 @@ pub(super) async fn clusters(State(pages): State<Arc<Pages>>) -> Json<Value> {
 }
 
 pub(super) async fn cluster(State(pages): State<Arc<Pages>>, Path(name): Path<String>) -> Response {
-    let hub = pages.hubs().iter().find(|hub| hub.cluster().layout().name == name);
+    let hubs = pages.hubs();
+    let hub = hubs.iter().find(|hub| hub.cluster().layout().name == name);
     match hub {
         Some(hub) => Json(describe(&hub.cluster(), Moment::now())).into_response(),
         None => {

@@ -22,7 +22,7 @@ use tower_http::timeout::TimeoutLayer;
 
 pub use page::OwnSource;
 
-use crate::observe::Hub;
+use crate::observe::fleet::Hubs;
 use connection::Doorkeeper;
 use page::Pages;
 
@@ -74,7 +74,7 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener, HttpError> {
 /// Answers until `stop` is done; requests under way get a little longer.
 pub async fn serve(
     listener: TcpListener,
-    hubs: Arc<[Arc<Hub>]>,
+    hubs: Hubs,
     own: OwnSource,
     stop: impl Future<Output = ()>,
 ) -> Result<(), HttpError> {

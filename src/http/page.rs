@@ -17,21 +17,23 @@ use crate::metric::exposition::{Format, RenderError, render};
 use crate::metric::own::{Own, own_samples};
 use crate::metric::sample::Samples;
 use crate::observe::Hub;
+use crate::observe::fleet::Hubs;
 
 /// Tells about our own process.
 pub type OwnSource = Arc<dyn Fn() -> Own + Send + Sync>;
 
 /// The pages, by format.
 pub(super) struct Pages {
-    hubs: Arc<[Arc<Hub>]>,
+    hubs: Hubs,
     own: OwnSource,
-    max_age: Duration,
     open_metrics: Mutex<Option<Made>>,
     prometheus: Mutex<Option<Made>>,
 }
 
 struct Made {
     at: Mono,
+    /// Whom it shows, at which revision.
+    hubs: Arc<[Arc<Hub>]>,
     revision: u64,
     plain: Bytes,
     gzip: Option<Bytes>,
@@ -47,15 +49,13 @@ pub(super) enum PageError {
 }
 
 impl Pages {
-    pub(super) fn new(hubs: Arc<[Arc<Hub>]>, own: OwnSource) -> Self {
-        let intervals = hubs.iter().map(|hub| hub.cluster().layout().timing.sample_interval);
-        let max_age = intervals.min().unwrap_or(Duration::from_secs(1));
-        Self { hubs, own, max_age, open_metrics: Mutex::default(), prometheus: Mutex::default() }
+    pub(super) fn new(hubs: Hubs, own: OwnSource) -> Self {
+        Self { hubs, own, open_metrics: Mutex::default(), prometheus: Mutex::default() }
     }
 
-    /// The clusters.
-    pub(super) fn hubs(&self) -> &[Arc<Hub>] {
-        &self.hubs
+    /// The clusters of this moment.
+    pub(super) fn hubs(&self) -> Arc<[Arc<Hub>]> {
+        self.hubs.now()
     }
 
     /// The page in `format`, compressed if `gzip`.
@@ -64,11 +64,16 @@ impl Pages {
             Format::OpenMetrics => self.open_metrics.lock().await,
             Format::PrometheusText => self.prometheus.lock().await,
         };
-        let revision = self.hubs.iter().map(|hub| hub.cluster().revision()).sum();
-        let current = |made: &Made| made.revision == revision && Mono::now().since(made.at) < self.max_age;
+        let hubs = self.hubs();
+        let revision = hubs.iter().map(|hub| hub.cluster().revision()).sum();
+        let intervals = hubs.iter().map(|hub| hub.cluster().layout().timing.sample_interval);
+        let max_age = intervals.min().unwrap_or(Duration::from_secs(1));
+        let current = |made: &Made| {
+            made.revision == revision && Arc::ptr_eq(&made.hubs, &hubs) && Mono::now().since(made.at) < max_age
+        };
         let made = match slot.take().filter(current) {
             Some(made) => made,
-            None => Made { at: Mono::now(), revision, plain: self.make(format)?, gzip: None },
+            None => Made { at: Mono::now(), plain: self.make(&hubs, format)?, hubs, revision, gzip: None },
         };
         let made = slot.insert(made);
         if !gzip {
@@ -81,9 +86,9 @@ impl Pages {
         Ok(made.gzip.insert(compressed).clone())
     }
 
-    fn make(&self, format: Format) -> Result<Bytes, PageError> {
+    fn make(&self, hubs: &[Arc<Hub>], format: Format) -> Result<Bytes, PageError> {
         let mut samples = Samples::default();
-        for hub in self.hubs.iter() {
+        for hub in hubs {
             let cluster = hub.cluster();
             cluster_samples(&cluster, Moment::now(), &mut samples);
         }

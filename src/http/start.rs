@@ -30,7 +30,7 @@ pub(super) async fn page(State(pages): State<Arc<Pages>>) -> Html<String> {
             }
             body {
                 h1 { "pgvigil" }
-                @for hub in pages.hubs() {
+                @for hub in pages.hubs().iter() {
                     (cluster(&hub.cluster(), now))
                 }
                 p {

@@ -32,6 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "pg/session",
             "metric/exposition",
             "config/mod",
+            "config/reload",
         ],
     ),
     ("drivers", &["observe", "http", "lab"]),

@@ -11,6 +11,7 @@ mod lab;
 mod lag;
 mod pages;
 mod record;
+mod reload;
 mod replay;
 mod slots;
 mod state;

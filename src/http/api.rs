@@ -51,6 +51,7 @@ fn describe(cluster: &Cluster, now: Moment) -> Value {
     let nodes = assessment.nodes.iter().enumerate().map(|(index, node)| {
         let facts = cluster.facts(index);
         json!({
+            "role": role(facts, node.up),
             "verdicts": node,
             "failure": facts.failure.as_ref().map(|failing| json!({
                 "source": "connect or read",
@@ -76,6 +77,16 @@ fn describe(cluster: &Cluster, now: Moment) -> Value {
         "standbys": assessment.standbys,
         "nodes": nodes.collect::<Vec<_>>(),
     })
+}
+
+/// What a node is as far as it is seen now.
+pub(super) fn role(facts: &NodeFacts, up: bool) -> &'static str {
+    let recovery = facts.snapshot.recovery.as_ref().filter(|_| up);
+    match recovery.map(|fact| fact.value.in_recovery) {
+        Some(true) => "standby",
+        Some(false) => "primary",
+        None => "unknown",
+    }
 }
 
 fn facts_of(facts: &NodeFacts, now: Moment) -> Value {

@@ -4,7 +4,9 @@ mod api;
 mod connection;
 mod health;
 mod metrics;
+mod openapi;
 mod page;
+mod sd;
 mod start;
 
 use std::io;
@@ -100,6 +102,8 @@ fn router(pages: Arc<Pages>) -> Router {
         .route("/-/ready", get(health::ready))
         .route("/api/v1/clusters", get(api::clusters))
         .route("/api/v1/clusters/{cluster}", get(api::cluster))
+        .route("/api/v1/openapi.yaml", get(openapi::page))
+        .route("/sd", get(sd::targets))
         .fallback(nowhere)
         .with_state(pages)
         .layer(CatchPanicLayer::new())

@@ -21,7 +21,7 @@ use super::sample::{Sample, Value};
 pub use accept::negotiate;
 
 /// A text format of the page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Format {
     /// OpenMetrics 1.0.
     OpenMetrics,

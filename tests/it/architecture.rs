@@ -33,10 +33,11 @@ const LAYERS: &[(&str, &[&str])] = &[
             "metric/exposition",
             "config/mod",
             "config/reload",
+            "peer",
         ],
     ),
     ("drivers", &["observe", "http", "lab"]),
-    ("wiring", &["app", "demo", "cli", "main", "lib"]),
+    ("wiring", &["app", "demo", "status", "cli", "main", "lib"]),
 ];
 
 /// Modules that only list others.

@@ -1,5 +1,6 @@
 //! Tests against real servers on this machine.
 
+mod api;
 mod archiving;
 mod bootstrap;
 mod client;

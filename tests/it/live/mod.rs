@@ -12,6 +12,7 @@ mod lag;
 mod pages;
 mod record;
 mod replay;
+mod settings;
 mod slots;
 mod state;
 mod sync;

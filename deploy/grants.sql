@@ -27,6 +27,7 @@ GRANT CONNECT ON DATABASE postgres TO pgvigil;
 --                                pgvigil_archive_state cannot tell ok or hung from unknown
 --   pg_stat_activity             pgvigil_sync_waiting_backends, pgvigil_sync_longest_wait_seconds, pgvigil_replay_wait, and
 --                                pgvigil_sync_quorum of a primary stays unknown
+--   pg_settings                  pgvigil_settings_pending_restart, which counts settings that only pg_monitor sees
 -- Everything else needs no grant: positions, recovery, conflicts, slots, the archiver's counters, the control file.
 --
 -- pg_monitor can also read primary_conninfo, which on a standby may hold the replication password in clear. pgvigil never asks

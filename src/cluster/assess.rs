@@ -7,8 +7,11 @@ use super::lag::{At, StandbyLag, Unknown, Yardstick};
 use super::layout::Layout;
 use super::loss::{Loss, loss};
 use super::memory::Memory;
+use super::settings::Comparison;
 use super::sync::Quorum;
 use crate::clock::Moment;
+use crate::collector::Collector;
+use crate::collector::snapshot::Fact;
 use crate::collector::walsenders::Walsender;
 use crate::pg::failure::NodeState;
 use crate::pg::lsn::{Lsn, Timeline};
@@ -69,6 +72,8 @@ pub struct NodeAssessment {
     pub diverged: Option<Verdict>,
     /// Whether synchronous commits can go on; `None` for a node that is no primary.
     pub sync: Option<Quorum>,
+    /// What its settings amount to beside the primary's; `None` for the primary.
+    pub settings: Option<Comparison>,
 }
 
 /// Whether a standby is there.
@@ -124,6 +129,23 @@ impl Evidence<'_> {
         !self.blind && self.facts[index].is_fresh(self.now, self.layout.timing.fast_window(), self.not_before)
     }
 
+    /// A fact of the slow reading of a fresh node, if that still stands.
+    pub fn slow_fact<'a, T>(
+        &self,
+        index: usize,
+        collector: &dyn Collector,
+        fact: &'a Option<Fact<T>>,
+    ) -> Option<&'a T> {
+        let facts = &self.facts[index];
+        let outcome = facts.snapshot.outcomes.get(collector.name());
+        let stands = facts.slow_failure.is_none() && outcome.is_some_and(|outcome| outcome.value.error.is_none());
+        let window = self.layout.timing.slow_window();
+        let fact = fact.as_ref().filter(|fact| {
+            stands && self.now.mono.since(fact.seen.mono) <= window && fact.seen.mono >= self.not_before.mono
+        })?;
+        self.is_fresh(index).then_some(&fact.value)
+    }
+
     /// The walsenders of a fresh node that serve standbys, each with the member that it serves if it is one of ours.
     pub fn walsenders(&self, index: usize) -> impl Iterator<Item = (&Walsender, Option<usize>)> {
         let (facts, layout) = (&self.facts[index], self.layout);
@@ -148,6 +170,12 @@ impl Evidence<'_> {
         (0..index).find(|other| started_at(*other) == Some(own) && same_system(*other))
     }
 
+    /// The primary that all are measured by, if it is seen writing.
+    pub(super) fn fresh_primary(&self) -> Option<usize> {
+        let writers = self.writers();
+        self.primary(&writers).filter(|primary| writers.contains(primary))
+    }
+
     /// The nodes that are seen writing, of this system.
     fn writers(&self) -> Vec<usize> {
         (0..self.facts.len())
@@ -161,7 +189,7 @@ impl Evidence<'_> {
         recovery.timeline.filter(|_| !recovery.in_recovery)
     }
 
-    fn is_foreign(&self, index: usize) -> bool {
+    pub(super) fn is_foreign(&self, index: usize) -> bool {
         let control = self.facts[index].snapshot.control.as_ref();
         let own = control.map(|control| &control.value.system_identifier);
         own.zip(self.memory.system_identifier.as_ref()).is_some_and(|(own, cluster)| own != cluster)
@@ -204,7 +232,17 @@ impl Evidence<'_> {
             Err(_) => Verdict::Unknown,
         });
         let sync = self.quorum(index, is_primary);
-        NodeAssessment { name, state: state.as_str(), up: self.is_fresh(index), is_primary, lag, diverged, sync }
+        let settings = (!is_primary).then(|| self.comparison(index, primary.filter(|_| yardstick.primary_fresh)));
+        NodeAssessment {
+            name,
+            state: state.as_str(),
+            up: self.is_fresh(index),
+            is_primary,
+            lag,
+            diverged,
+            sync,
+            settings,
+        }
     }
 
     fn lag(&self, index: usize, primary: Option<usize>, writers: &[usize], yardstick: &Yardstick<'_>) -> StandbyLag {

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::assess::{Assessment, Evidence};
+use super::assess::{Assessment, Evidence, Verdict};
 use super::facts::{NodeFacts, Report};
 use super::history::Origin;
 use super::lag::{At, SampledLag};
 use super::layout::Layout;
 use super::memory::Memory;
 use crate::clock::Moment;
-use crate::collector::recovery::Recovery;
+use crate::collector::recovery::{Recovery, ReplayPause};
 use crate::collector::walsenders::Walsender;
 use crate::metric::histogram::{self, Histogram};
 
@@ -178,6 +178,18 @@ impl Cluster {
             self.note_primary(node, name, &recovery.value, origin, read);
         }
         self.note_walsenders(node, name, read);
+        self.note_blocked(node, name, &recovery.value, read);
+    }
+
+    /// Remembers a replay that its settings block, until that server is seen not paused: the primary may go, or be lowered again.
+    fn note_blocked(&mut self, node: usize, name: &str, recovery: &Recovery, read: Moment) {
+        let paused = recovery.pause == Some(ReplayPause::Paused);
+        let evidence = self.evidence(read);
+        let blocked = paused && evidence.comparison(node, evidence.fresh_primary()).replay_blocked == Verdict::Yes;
+        let remembered = self.memory.nodes.entry(name.to_owned()).or_default();
+        if blocked || !paused {
+            remembered.blocked_start = blocked.then_some(recovery.started_at);
+        }
     }
 
     /// Adds the primary's position to the history, if it is of this system and alone on its timeline.

@@ -4,6 +4,7 @@ use crate::metric::family::{Family, Kind, Observers, Unit};
 
 const NODE: &[&str] = &["cluster", "node"];
 const NODE_STATE: &[&str] = &["cluster", "node", "state"];
+const NODE_NAME: &[&str] = &["cluster", "node", "name"];
 const NODE_STAGE: &[&str] = &["cluster", "node", "stage"];
 const STANDBY: &[&str] = &["cluster", "standby"];
 const CLUSTER: &[&str] = &["cluster"];
@@ -134,6 +135,28 @@ pub(crate) static SYNC_STANDBYS_SPARE: Family = gauge(
     "How many of the standbys that a primary counts for synchronous commits may go before commits hang, below 0 when they do; \
      absent when off or unknown.",
 );
+pub(crate) static STANDBY_SETTING_TOO_LOW: Family = gauge(
+    "pgvigil_standby_setting_too_low",
+    Unit::None,
+    NODE_NAME,
+    Observers::Max,
+    "1 if a setting of the standby is lower than the primary's where it must not be, or replay stops, else 0; absent when unknown.",
+);
+pub(crate) static SETTING_DRIFT: Family = gauge(
+    "pgvigil_setting_drift",
+    Unit::None,
+    NODE_NAME,
+    Observers::Max,
+    "1 if a setting of the standby differs from the primary's where a failover would want it equal, else 0; absent when unknown.",
+);
+pub(crate) static REPLAY_BLOCKED_BY_SETTINGS: Family = gauge(
+    "pgvigil_replay_blocked_by_settings",
+    Unit::None,
+    NODE_STATE,
+    Observers::Max,
+    "Whether replay is paused on a standby that has a setting too low: a resume shuts it down; raise the setting and restart. Once \
+     yes it stays so while that server is paused.",
+);
 pub(crate) static SLOT_TIME_TO_LOST: Family = gauge(
     "pgvigil_slot_time_to_lost_seconds",
     Unit::Seconds,
@@ -230,6 +253,9 @@ pub static FAMILIES: &[&Family] = &[
     &WALSENDER_LAG_SAMPLED,
     &SYNC_QUORUM,
     &SYNC_STANDBYS_SPARE,
+    &STANDBY_SETTING_TOO_LOW,
+    &SETTING_DRIFT,
+    &REPLAY_BLOCKED_BY_SETTINGS,
     &SLOT_TIME_TO_LOST,
     &STANDBY_EXPECTED,
     &STANDBY_CONNECTED,

@@ -1,7 +1,8 @@
 //! What a cluster's nodes add up to: pure functions of their facts and `now`.
 //!
 //! [`Cluster`] takes in reports; [`history`] says when the primary was where; [`position`] says where a standby stands; [`lag`] is
-//! the one held against the other; [`sync`] says whether commits can go on; [`assess`] makes the verdicts.
+//! the one held against the other; [`sync`] says whether commits can go on; [`settings`] holds a standby's against its
+//! primary's; [`assess`] makes the verdicts.
 
 pub mod assess;
 #[expect(clippy::module_inception, reason = "the cluster itself")]
@@ -15,6 +16,7 @@ pub mod loss;
 pub mod memory;
 pub mod position;
 mod samples;
+pub mod settings;
 mod slots;
 pub mod sync;
 pub mod sync_names;

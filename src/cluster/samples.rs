@@ -7,6 +7,7 @@ use super::cluster::{Cluster, WALSENDER_STAGES};
 use super::facts::NodeFacts;
 use super::families as family;
 use super::lag::{At, STAGES};
+use super::settings::setting_samples;
 use super::slots::slot_samples;
 use super::sync::SyncState;
 use crate::clock::Moment;
@@ -26,6 +27,7 @@ pub fn cluster_samples(cluster: &Cluster, now: Moment, samples: &mut Samples) {
         collector_samples(index, &evidence, samples);
         lag_samples(name, node, facts, samples);
         sync_samples(name, node, samples);
+        setting_samples(name, node, samples);
         if node.is_primary {
             slot_samples(index, &evidence, samples);
         }

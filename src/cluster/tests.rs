@@ -3,6 +3,7 @@
 mod identity;
 mod paper;
 mod relayout;
+mod settings;
 mod sync;
 
 use super::assess::Verdict;

@@ -11,6 +11,7 @@ pub mod limits;
 pub mod privileges;
 pub mod recovery;
 pub mod replay_wait;
+pub mod setting_list;
 pub mod settings;
 pub mod slot_details;
 pub mod slot_stats;
@@ -190,7 +191,7 @@ mod tests {
             name if name.ends_with("_time") || name.ends_with("_at") || name.ends_with("_start") => epoch,
             "last_xact_replay" | "stats_reset" | "busy_since" => epoch,
             name if name.starts_with("in_") || name.ends_with("_set") => &["true", "f"],
-            "temporary" | "active" | "superuser" | "pg_monitor" | "sees_all" => &["t", "false"],
+            "temporary" | "active" | "superuser" | "pg_monitor" | "sees_all" | "pending_restart" => &["t", "false"],
             "timeline" => &["00000001", "FFFFFFFF"],
             "state" | "status" => &["streaming", "startup", "backup", "waiting", ""],
             "pause" => &["not paused", "paused", "later"],
@@ -198,6 +199,8 @@ mod tests {
             "command" => &["set", "noop", "unset"],
             "slot_type" => &["physical", "logical"],
             "wal_status" => &["reserved", "lost", "gone"],
+            "name" => &["wal_level", "wal_keep_size", "wal_sender_timeout", "max_connections", "port"],
+            "unit" => &["8kB", "MB", "ms", "min", "8"],
             _ => &["0", "1", "1.5", "-1", "65535", "2147483647", "9223372036854775807", "18446744073709551615"],
         };
         let likely = prop::sample::select(likely).prop_map(|text| Some(text.to_owned()));

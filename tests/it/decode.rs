@@ -6,6 +6,7 @@ use pgvigil::collector::COLLECTORS;
 use pgvigil::collector::archiver::ArchiveCommand;
 use pgvigil::collector::limits::Usage;
 use pgvigil::collector::recovery::ReplayPause;
+use pgvigil::collector::settings::Value;
 use pgvigil::collector::snapshot::{Exchange, Snapshot};
 use pgvigil::pg::lsn::Timeline;
 
@@ -171,6 +172,11 @@ fn a_standby_fed_from_the_archive() {
         assert_eq!((settings.recovery_min_apply_delay, settings.restore_command_set), (1.5, true), "{major}");
         assert_eq!((settings.wal_segment_size, settings.wal_receiver_status_interval), (1 << 20, 10.0), "{major}");
         assert_eq!((settings.wal_sender_timeout, settings.wal_receiver_timeout), (60.0, 60.0), "{major}");
+        assert_eq!((settings.pending_restart, settings.known.len()), (Some(0), known(major)), "{major}");
+        let value = |name: &str| settings.known[name].value;
+        assert_eq!(value("wal_level"), Value::Word("replica"), "{major}: its primary has another");
+        assert_eq!(value("max_slot_wal_keep_size"), Value::Number(-1.0), "{major}: no limit");
+        assert_eq!((value("fsync"), value("hot_standby")), (Value::Number(0.0), Value::Number(1.0)), "{major}");
     });
 }
 
@@ -220,6 +226,11 @@ fn a_primary_in_trouble() {
     });
 }
 
+/// How many of the listed settings a server of this version has.
+fn known(major: u32) -> usize {
+    37 + if major >= 17 { 3 } else { 0 } + usize::from(major >= 18)
+}
+
 #[test]
 fn a_role_without_the_grant() {
     each("primary-plain", |major, snapshot| {
@@ -230,16 +241,25 @@ fn a_role_without_the_grant() {
         assert!(snapshot.recovery.is_some() && snapshot.slots.is_some() && snapshot.archiver.is_some(), "{major}");
         let privileges = snapshot.privileges.unwrap().value;
         assert_eq!((privileges.pg_monitor, privileges.connection_limit), (false, -1), "{major}");
+        let settings = snapshot.settings.unwrap().value;
+        assert_eq!((settings.pending_restart, settings.known.len()), (None, known(major)), "{major}: some are hidden");
     });
     each("standby-plain", |major, snapshot| assert!(snapshot.wal_receiver.is_none(), "{major}"));
 }
 
 /// The recorded answer of a collector on 16, with one cell changed, as the collector takes it.
 fn with_cell(role: &str, collector: &str, column: &str, cell: Option<&str>) -> Snapshot {
+    with_cells(role, collector, |columns, rows| {
+        let index = columns.iter().position(|name| name == column).unwrap();
+        rows[0][index] = cell.map(str::to_owned);
+    })
+}
+
+/// The same with any change to its rows.
+fn with_cells(role: &str, collector: &str, change: impl FnOnce(&[String], &mut Vec<Vec<Option<String>>>)) -> Snapshot {
     let collector = COLLECTORS.iter().find(|other| other.name() == collector).unwrap();
     let mut answer = Answer::read(&fixture::path(16, role, collector.name())).unwrap();
-    let index = answer.columns.iter().position(|name| name == column).unwrap();
-    answer.rows[0][index] = cell.map(str::to_owned);
+    change(&answer.columns, &mut answer.rows);
     let mut snapshot = Snapshot::default();
     let now = Moment::default();
     collector.store(&answer.records(), &mut snapshot, Exchange { sent: now, received: now }).unwrap();
@@ -258,7 +278,13 @@ fn what_a_command_amounts_to() {
 
 #[test]
 fn settings_that_an_old_server_hides_are_taken_at_their_worst() {
-    let settings = |column| with_cell("archive-only", "settings", column, None).settings.unwrap().value;
-    assert!(settings("restore_command_set").restore_command_set);
-    assert_eq!(settings("recovery_min_apply_delay").recovery_min_apply_delay, 0.0);
+    let settings = with_cells("archive-only", "settings", |columns, rows| {
+        let [name, set] =
+            ["name", "restore_command_set"].map(|column| columns.iter().position(|name| name == column).unwrap());
+        rows.retain(|row| row[name].as_deref() != Some("recovery_min_apply_delay"));
+        rows.iter_mut().for_each(|row| row[set] = None);
+    });
+    let settings = settings.settings.unwrap().value;
+    assert!(settings.restore_command_set);
+    assert_eq!(settings.recovery_min_apply_delay, 0.0);
 }

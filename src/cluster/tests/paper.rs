@@ -44,6 +44,12 @@ pub struct Says {
     pub twin_of: Option<usize>,
     /// `synchronous_standby_names`.
     pub sync_names: &'static str,
+    /// Whether replay is paused.
+    pub paused: bool,
+    /// Settings without a unit, beside those that are always told.
+    pub settings: Vec<(&'static str, &'static str)>,
+    /// How often the server was started before.
+    pub restarts: u32,
 }
 
 pub fn primary(timeline: u32, flush: u64) -> Says {
@@ -158,9 +164,9 @@ impl Paper {
                 ("flush_lsn", lsn(primary(says.flush))),
                 ("insert_lsn", lsn(primary(says.flush))),
                 ("timeline", primary(1).map(|_| format!("{:08X}", says.timeline))),
-                ("pause", says.standby.then(|| "not paused".to_owned())),
+                ("pause", says.standby.then(|| if says.paused { "paused" } else { "not paused" }.to_owned())),
                 ("last_xact_replay", None),
-                ("started_at", text(1 + says.twin_of.unwrap_or(node))),
+                ("started_at", text(1 + says.twin_of.unwrap_or(node) + 10 * says.restarts as usize)),
             ]]),
             "wal_receiver" => records(
                 says.streaming
@@ -204,14 +210,27 @@ impl Paper {
                 ("redo_lsn", None),
                 ("checkpoint_time", None),
             ]]),
-            "settings" => records(vec![vec![
-                ("wal_receiver_status_interval", text(10)),
-                ("wal_sender_timeout", text(60)),
-                ("wal_receiver_timeout", text(60)),
-                ("recovery_min_apply_delay", text(0)),
-                ("restore_command_set", text(says.restore_command)),
-                ("wal_segment_size", text(1 << 24)),
-            ]]),
+            "settings" => {
+                let always = [
+                    ("wal_receiver_status_interval", "10", Some("s")),
+                    ("wal_sender_timeout", "60", Some("s")),
+                    ("wal_receiver_timeout", "60", Some("s")),
+                    ("recovery_min_apply_delay", "0", Some("s")),
+                    ("wal_segment_size", "16", Some("MB")),
+                ];
+                let more = says.settings.iter().map(|(name, setting)| (*name, *setting, None));
+                let row = |(name, setting, unit): (&str, &str, Option<&str>)| {
+                    vec![
+                        ("name", text(name)),
+                        ("setting", text(setting)),
+                        ("unit", unit.map(str::to_owned)),
+                        ("pending_restart", None),
+                        ("restore_command_set", text(says.restore_command)),
+                        ("sees_all", text(true)),
+                    ]
+                };
+                records(always.into_iter().chain(more).map(row).collect())
+            }
             "sync" => records(vec![vec![
                 ("standby_names", text(says.sync_names)),
                 ("synchronous_commit", text("on")),

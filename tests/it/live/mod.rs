@@ -14,6 +14,7 @@ mod pages;
 mod record;
 mod reload;
 mod replay;
+mod settings;
 mod slots;
 mod state;
 mod sync;

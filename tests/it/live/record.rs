@@ -207,31 +207,3 @@ async fn every_statement_gives_the_columns_of_its_fixture() -> Result<(), LabErr
     lab.stop().await;
     Ok(())
 }
-
-#[tokio::test]
-async fn settings_with_units_are_read_exactly() -> Result<(), LabError> {
-    let lab = Lab::new()?;
-    let a = lab.primary("a", ServerOptions::default()).await?;
-    let client = a.connect_as(Role::Monitor).await?;
-    let settings = COLLECTORS.iter().find(|collector| collector.name() == "settings").unwrap();
-    let sql = settings.sql().pick(ServerVersion(a.major() * 10_000)).unwrap();
-    let statement = client.prepare(sql).await.unwrap();
-    for (text, seconds) in [
-        ("0", 0.0),
-        ("1ms", 0.001),
-        ("1500", 1.5),
-        ("10s", 10.0),
-        ("90s", 90.0),
-        ("1min", 60.0),
-        ("25h", 90_000.0),
-        ("7d", 604_800.0),
-        ("2147483647", 2_147_483.647),
-    ] {
-        client.batch_execute(&format!("SET wal_sender_timeout = '{text}'")).await.unwrap();
-        let row = client.query_one(&statement, &[]).await.unwrap();
-        let cell: String = row.get("wal_sender_timeout");
-        assert_eq!(cell.parse(), Ok(seconds), "{text}");
-    }
-    lab.stop().await;
-    Ok(())
-}

@@ -35,7 +35,7 @@ pub async fn fresh(scene: &Scene, effort: Effort, report: &mut Report) -> anyhow
             let mut samples = Samples::default();
             cluster_samples(&cluster, cluster.facts(0).read.unwrap_or_default(), &mut samples);
             gathered.push(ms(started.elapsed()));
-            size = render(&catalog::families(), samples.into_vec(), Format::PrometheusText)?.len();
+            size = render(&catalog::families(), samples, Format::PrometheusText)?.len();
             made.push(ms(started.elapsed()));
         }
         report.figures(&name("kB"), Spread::of(&[size as f64 / 1e3]), None, &Bar::None);

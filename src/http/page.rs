@@ -88,7 +88,7 @@ impl Pages {
             cluster_samples(&cluster, Moment::now(), &mut samples);
         }
         own_samples(&(self.own)(), &mut samples);
-        Ok(render(&catalog::families(), samples.into_vec(), format)?.into())
+        Ok(render(&catalog::families(), samples, format)?.into())
     }
 }
 

@@ -3,7 +3,7 @@
 mod accept;
 
 use std::collections::HashMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::ptr;
 
 use prometheus_client::collector::Collector;
@@ -69,8 +69,13 @@ impl Page {
         // A family is one static: its address is its identity.
         let mut places: HashMap<*const Family, usize> =
             families.iter().enumerate().map(|(place, family)| (ptr::from_ref(*family), place)).collect();
+        let mut last = None;
         for (index, sample) in samples.iter().enumerate() {
-            let place = *places.entry(ptr::from_ref(sample.family)).or_insert(groups.len());
+            let place = match last {
+                Some((family, place)) if ptr::eq(family, sample.family) => place,
+                _ => *places.entry(ptr::from_ref(sample.family)).or_insert(groups.len()),
+            };
+            last = Some((sample.family, place));
             match groups.get_mut(place) {
                 Some((_, indices)) => indices.push(index),
                 None => groups.push((sample.family, vec![index])),
@@ -91,15 +96,23 @@ impl Page {
 
 impl Collector for Page {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut head = String::new();
         for (family, indices) in &self.groups {
             let (stem, unit) = wire(family, self.format);
             let mut metric = encoder.encode_descriptor(stem, family.help, unit.as_ref(), metric_type(family.kind))?;
+            let mut before: Option<Sample<'_>> = None;
             for sample in indices.iter().filter_map(|index| self.samples.get(*index)) {
+                if !before.is_some_and(|before| sample.differs_in_last(&before)) {
+                    write_head(&mut head, &sample)?;
+                }
+                before = Some(sample);
                 // An empty set of labels would be written as empty braces.
-                if family.labels.is_empty() {
-                    encode_sample(&mut metric, sample, self.format)?;
-                } else {
-                    encode_sample(&mut metric.encode_family(&Labels(sample))?, sample, self.format)?;
+                match sample.labels().last() {
+                    None => encode_sample(&mut metric, sample, self.format)?,
+                    Some(last) => {
+                        let labels = Labels { head: &head, last };
+                        encode_sample(&mut metric.encode_family(&labels)?, sample, self.format)?;
+                    }
                 }
             }
         }
@@ -158,22 +171,44 @@ fn whole(number: f64) -> Option<i64> {
     (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)
 }
 
-/// The labels of a sample, written from where they are.
+/// The labels of a sample. One series after the other mostly differs in the last label alone, and what stands before its value is
+/// handed to the encoder as one name: a page has thousands of series, and each piece of a line costs.
 #[derive(Debug)]
-struct Labels<'a>(Sample<'a>);
+struct Labels<'a> {
+    head: &'a str,
+    last: &'a str,
+}
 
 impl EncodeLabelSet for Labels<'_> {
     fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
-        for (name, value) in self.0.family.labels.iter().zip(self.0.labels()) {
-            let mut label = encoder.encode_label();
-            let mut key = label.encode_label_key()?;
-            fmt::Write::write_str(&mut key, name)?;
-            let mut text = key.encode_label_value()?;
-            fmt::Write::write_str(&mut text, value)?;
-            text.finish()?;
-        }
-        Ok(())
+        let mut label = encoder.encode_label();
+        let mut key = label.encode_label_key()?;
+        key.write_str(self.head)?;
+        let mut value = key.encode_label_value()?;
+        value.write_str(self.last)?;
+        value.finish()
     }
+}
+
+/// All labels up to the name of the last one, with values escaped as the encoder does: `cluster="orders",node="a",state`.
+fn write_head(head: &mut String, sample: &Sample<'_>) -> fmt::Result {
+    head.clear();
+    let mut names = sample.family.labels.iter();
+    let Some(last) = names.next_back() else { return Ok(()) };
+    for (name, value) in names.zip(sample.labels()) {
+        write!(head, "{name}=\"")?;
+        for character in value.chars() {
+            match character {
+                '\\' => head.push_str("\\\\"),
+                '"' => head.push_str("\\\""),
+                '\n' => head.push_str("\\n"),
+                plain => head.push(plain),
+            }
+        }
+        head.push_str("\",");
+    }
+    head.push_str(last);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -187,6 +222,7 @@ mod tests {
     }
 
     static GAUGE: Family = family("pgvigil_g_bytes", Kind::Gauge, Unit::Bytes, &["slot"]);
+    static WIDE: Family = family("pgvigil_wide", Kind::Gauge, Unit::None, &["cluster", "node", "state"]);
     static COUNTER: Family = family("pgvigil_c_seconds_total", Kind::Counter, Unit::Seconds, &[]);
     static HISTOGRAM: Family = family("pgvigil_h_seconds", Kind::Histogram, Unit::Seconds, &["stage"]);
     static SILENT: Family = family("pgvigil_silent_total", Kind::Counter, Unit::None, &[]);
@@ -260,5 +296,23 @@ pgvigil_h_seconds_bucket{le="+Inf",stage="received"} 3
 pgvigil_unlisted NaN
 "##;
         assert_eq!(render(LISTED, samples(), Format::PrometheusText).unwrap(), expected);
+    }
+
+    #[test]
+    fn every_label_is_escaped_and_none_is_that_of_another_series() {
+        let mut samples = Samples::default();
+        let odd = "a\"b\\c\nd";
+        for labels in [["c", odd, "x"], ["c", odd, odd], ["c", "n", odd], ["n", "n", odd], ["", "", ""]] {
+            samples.number(&WIDE, &labels, 1.0);
+        }
+        let page = render(&[], samples, Format::PrometheusText).unwrap();
+        let lines: Vec<_> = page.lines().skip(2).collect();
+        let odd = r#"a\"b\\c\nd"#;
+        let expected = [["c", odd, "x"], ["c", odd, odd], ["c", "n", odd], ["n", "n", odd], ["", "", ""]].map(
+            |[cluster, node, state]| {
+                format!("pgvigil_wide{{cluster=\"{cluster}\",node=\"{node}\",state=\"{state}\"}} 1")
+            },
+        );
+        assert_eq!(lines, expected);
     }
 }

@@ -22,6 +22,13 @@ impl<'a> Sample<'a> {
         let text = self.text;
         self.labels.iter().map(move |span| text.get(span.0 as usize..span.1 as usize).unwrap_or_default())
     }
+
+    /// Whether all its labels but the last one are those of `other`, of the same family and list. `false` where that is not plain
+    /// to see.
+    pub fn differs_in_last(&self, other: &Self) -> bool {
+        let [head, other_head] = [self.labels, other.labels].map(|spans| spans.split_last().map(|(_, head)| head));
+        head == other_head
+    }
 }
 
 impl fmt::Debug for Sample<'_> {
@@ -57,7 +64,7 @@ struct Series {
 }
 
 /// From where to where in the text.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Span(u32, u32);
 
 impl Samples {
@@ -82,8 +89,9 @@ impl Samples {
     /// Adds one series for each of `states`, the last label naming it: 1 for `current`, 0 for all others.
     pub fn states(&mut self, family: &'static Family, labels: &[&str], states: &[&'static str], current: &str) {
         debug_assert!(states.contains(&current), "{} has no state {current}", family.name);
+        let mut all = labels.to_vec();
         for state in states {
-            let mut all = labels.to_vec();
+            all.truncate(labels.len());
             all.push(state);
             self.flag(family, &all, *state == current);
         }

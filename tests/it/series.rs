@@ -181,12 +181,16 @@ fn the_slow_reading_outlives_the_fast_one() {
 #[test]
 fn a_lost_slot_has_a_status_and_no_bytes() {
     let (mut snapshot, read) = primary();
-    let slot = slot_b(&mut snapshot);
-    (slot.restart_lsn, slot.safe_wal_size, slot.wal_status) = (None, None, Some("lost".to_owned()));
-    let series = Series::of(&view(&snapshot, "a", read));
-    assert_eq!(series.state("slot_wal_status", &["b"]), "lost");
-    assert_eq!(series.value("slot_retained_bytes", &["b", "physical"]), None);
-    assert_eq!(series.value("slot_safe_bytes", &["b"]), None);
+    let kept = slot_b(&mut snapshot).restart_lsn;
+    // It keeps its restart_lsn unless it was lost for removed WAL.
+    for restart_lsn in [None, kept] {
+        let slot = slot_b(&mut snapshot);
+        (slot.restart_lsn, slot.safe_wal_size, slot.wal_status) = (restart_lsn, None, Some("lost".to_owned()));
+        let series = Series::of(&view(&snapshot, "a", read));
+        assert_eq!(series.state("slot_wal_status", &["b"]), "lost");
+        assert_eq!(series.value("slot_retained_bytes", &["b", "physical"]), None);
+        assert_eq!(series.value("slot_safe_bytes", &["b"]), None);
+    }
 }
 
 #[test]

@@ -51,7 +51,7 @@ pub struct NodeFacts {
     pub login: Option<Fact<Result<(), Failure>>>,
     /// When each walsender of this node last had news, by pid.
     replies: BTreeMap<i32, Reply>,
-    /// Durations of each collector's readings.
+    /// Durations of readings: those of several collectors together by their pace, others by their collector's name.
     pub durations: BTreeMap<&'static str, Histogram>,
 }
 
@@ -129,6 +129,13 @@ impl NodeFacts {
         reply_window: Duration,
     ) {
         let duration = exchange.received.mono.since(exchange.sent.mono);
+        // Of statements that were sent together only the whole has a duration.
+        let reading = match answers.as_slice() {
+            [(alone, _)] => alone.name(),
+            _ => pace.as_str(),
+        };
+        let durations = self.durations.entry(reading);
+        durations.or_insert_with(|| Histogram::new(histogram::SECONDS)).observe(duration.as_secs_f64());
         for (collector, answer) in answers {
             let stored = answer.and_then(|records| {
                 collector.store(&records, &mut self.snapshot, exchange).map_err(|error| error.to_string())
@@ -139,8 +146,6 @@ impl NodeFacts {
             }
             let outcome = Outcome { error: stored.err(), duration };
             self.snapshot.outcomes.insert(collector.name(), Fact { value: outcome, seen: exchange.received });
-            let durations = self.durations.entry(collector.name());
-            durations.or_insert_with(|| Histogram::new(histogram::SECONDS)).observe(duration.as_secs_f64());
         }
         match pace {
             Pace::Fast => self.note_replies(exchange.received, reply_window),

@@ -232,7 +232,8 @@ pub(crate) static COLLECTOR_DURATION: Family = histogram(
     "pgvigil_collector_duration_seconds",
     Unit::Seconds,
     &["cluster", "node", "collector"],
-    "Time from sending a reading to its last row; collectors read together share it.",
+    "Time from sending a reading to its last row; collector is fast or slow where all collectors of that pace are read together, \
+     the collector's name where it is read alone.",
 );
 
 /// All of them.

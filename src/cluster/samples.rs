@@ -109,13 +109,13 @@ fn collector_samples(index: usize, evidence: &Evidence<'_>, samples: &mut Sample
         let good = outcome.is_some_and(|outcome| outcome.value.error.is_none()) && reading(collector.pace());
         let labels = [view.cluster, view.node, collector.name()];
         samples.flag(&family::COLLECTOR_SUCCESS, &labels, good);
-        if let Some(durations) = facts.durations.get(collector.name()) {
-            samples.histogram(&family::COLLECTOR_DURATION, &labels, durations);
-        }
         // What a reading no longer confirms is withheld: an old value would be a guess.
         if good {
             collector.samples(&view, samples);
         }
+    }
+    for (reading, durations) in &facts.durations {
+        samples.histogram(&family::COLLECTOR_DURATION, &[view.cluster, view.node, reading], durations);
     }
 }
 

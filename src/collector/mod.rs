@@ -36,6 +36,16 @@ pub enum Pace {
     Slow,
 }
 
+impl Pace {
+    /// What a reading of several collectors of this pace is called.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Slow => "slow",
+        }
+    }
+}
+
 /// Why a collector's records did not become facts.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum CollectError {

@@ -126,7 +126,7 @@ impl Pages {
             Scope::Own => of_process(family),
         };
         let families: Vec<_> = catalog::families().into_iter().filter(in_scope).collect();
-        Ok(render(&families, samples.into_vec(), format)?.into())
+        Ok(render(&families, samples, format)?.into())
     }
 }
 

@@ -158,16 +158,16 @@ impl Reader {
 
     /// Reads what the meaning of the first positions hangs on, before them.
     async fn read_first(&self, session: &mut Session) -> Result<(), Failure> {
+        let sent = Moment::now();
+        let mut answers = Answers::with_capacity(FIRST.len());
         for collector in FIRST {
-            let sent = Moment::now();
-            let answer = match timeout(self.watch.timing.query_timeout, session.read_once(collector)).await {
-                Ok(answer) => answer?,
+            match timeout(self.watch.timing.query_timeout, session.read_once(collector)).await {
+                Ok(answer) => answers.push((collector, answer?)),
                 Err(_) => return Err(Failure::new(Cause::Timeout, "no answer to the first query")),
-            };
-            let exchange = Exchange { sent, received: Moment::now() };
-            let report = Report::Read { pace: Pace::Slow, exchange, answers: vec![(collector, answer)] };
-            self.watch.hub.report(&self.watch.name, report);
+            }
         }
+        let exchange = Exchange { sent, received: Moment::now() };
+        self.watch.hub.report(&self.watch.name, Report::Read { pace: Pace::Slow, exchange, answers });
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use pgvigil::collector::{COLLECTORS, Pace};
 use pgvigil::metric::catalog;
 use pgvigil::metric::exposition::{Format, render};
 use pgvigil::metric::own::{ConfigReload, Own, own_samples};
-use pgvigil::metric::sample::{Sample, Samples};
+use pgvigil::metric::sample::Samples;
 use pgvigil::pg::failure::{Cause, Failure};
 use pgvigil::pg::lsn::Lsn;
 use pgvigil::pg::version::ServerVersion;
@@ -76,7 +76,7 @@ fn started_apart(mut answer: Answer, node: usize) -> Answer {
 }
 
 /// What a pgvigil shows that watched these nodes for three seconds, and the primary, which wrote 4 KiB a second, for ten before.
-pub fn samples(major: u32) -> Vec<Sample> {
+pub fn samples(major: u32) -> Samples {
     let (_, recorded) = reading(major, "primary");
     let start = Moment { mono: Mono::from_nanos(3_600_000_000_000), ..recorded };
     let before = Moment { mono: start.mono.minus(10 * SECOND), ..start };
@@ -104,7 +104,7 @@ pub fn samples(major: u32) -> Vec<Sample> {
         config: ConfigReload { ok: true, last_good: start.wall.as_seconds() },
     };
     own_samples(&own, &mut samples);
-    samples.into_vec()
+    samples
 }
 
 #[test]

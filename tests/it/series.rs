@@ -9,13 +9,13 @@ use pgvigil::collector::snapshot::{Fact, NodeView, Snapshot};
 use pgvigil::collector::walsenders::Walsender;
 use pgvigil::metric::catalog;
 use pgvigil::metric::exposition::{Format, render};
-use pgvigil::metric::sample::{Sample, Value};
+use pgvigil::metric::sample::{Sample, Samples, Value};
 use pgvigil::pg::lsn::Lsn;
 
 use crate::golden::{promtool, reading, samples_of, view};
 
 /// The series of a node.
-struct Series(Vec<Sample>);
+struct Series(Samples);
 
 impl Series {
     fn of(view: &NodeView<'_>) -> Self {
@@ -25,9 +25,12 @@ impl Series {
     /// The value of a series by the labels after cluster and node; `None` if it is absent.
     fn value(&self, name: &str, labels: &[&str]) -> Option<f64> {
         let name = format!("pgvigil_{name}");
-        let found = self.0.iter().find(|sample| sample.family.name == name && sample.labels[2..] == *labels)?;
+        let found = self
+            .0
+            .iter()
+            .find(|sample| sample.family.name == name && sample.labels().skip(2).eq(labels.iter().copied()))?;
         match found.value {
-            Value::Number(number) => Some(number),
+            Value::Number(number) => Some(*number),
             Value::Histogram(_) => None,
         }
     }
@@ -35,9 +38,11 @@ impl Series {
     /// The state that is 1, of the series with these labels before `state`.
     fn state(&self, name: &str, labels: &[&str]) -> &str {
         let name = format!("pgvigil_{name}");
-        let of = |sample: &&Sample| sample.family.name == name && sample.labels[2..].starts_with(&to_labels(labels));
-        let on = |sample: &&Sample| sample.value == Value::Number(1.0);
-        let found: Vec<_> = self.0.iter().filter(of).filter(on).map(|sample| sample.labels.last().unwrap()).collect();
+        let of = |sample: &Sample<'_>| {
+            sample.family.name == name && sample.labels().skip(2).take(labels.len()).eq(labels.iter().copied())
+        };
+        let on = |sample: &Sample<'_>| *sample.value == Value::Number(1.0);
+        let found: Vec<_> = self.0.iter().filter(of).filter(on).filter_map(|sample| sample.labels().last()).collect();
         assert_eq!(found.len(), 1, "{name}{labels:?} {found:?}");
         found[0]
     }
@@ -45,10 +50,6 @@ impl Series {
     fn any(&self, name: &str) -> bool {
         self.0.iter().any(|sample| sample.family.name == format!("pgvigil_{name}"))
     }
-}
-
-fn to_labels<'a>(labels: &[&'a str]) -> Vec<std::borrow::Cow<'a, str>> {
-    labels.iter().map(|label| (*label).into()).collect()
 }
 
 fn primary() -> (Snapshot, Moment) {
@@ -180,12 +181,16 @@ fn the_slow_reading_outlives_the_fast_one() {
 #[test]
 fn a_lost_slot_has_a_status_and_no_bytes() {
     let (mut snapshot, read) = primary();
-    let slot = slot_b(&mut snapshot);
-    (slot.restart_lsn, slot.safe_wal_size, slot.wal_status) = (None, None, Some("lost".to_owned()));
-    let series = Series::of(&view(&snapshot, "a", read));
-    assert_eq!(series.state("slot_wal_status", &["b"]), "lost");
-    assert_eq!(series.value("slot_retained_bytes", &["b", "physical"]), None);
-    assert_eq!(series.value("slot_safe_bytes", &["b"]), None);
+    let kept = slot_b(&mut snapshot).restart_lsn;
+    // It keeps its restart_lsn unless it was lost for removed WAL.
+    for restart_lsn in [None, kept] {
+        let slot = slot_b(&mut snapshot);
+        (slot.restart_lsn, slot.safe_wal_size, slot.wal_status) = (restart_lsn, None, Some("lost".to_owned()));
+        let series = Series::of(&view(&snapshot, "a", read));
+        assert_eq!(series.state("slot_wal_status", &["b"]), "lost");
+        assert_eq!(series.value("slot_retained_bytes", &["b", "physical"]), None);
+        assert_eq!(series.value("slot_safe_bytes", &["b"]), None);
+    }
 }
 
 #[test]

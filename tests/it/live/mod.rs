@@ -10,6 +10,7 @@ mod door;
 mod failures;
 mod lab;
 mod lag;
+mod logical_slots;
 mod pages;
 mod record;
 mod reload;

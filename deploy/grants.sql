@@ -25,6 +25,8 @@ GRANT CONNECT ON DATABASE postgres TO pgvigil;
 --                                pgvigil_wal_receiver_last_message_age_seconds, pgvigil_node_timeline of a standby
 --   pg_ls_archive_statusdir()    pgvigil_archive_ready_segments, pgvigil_archive_oldest_ready_age_seconds, and
 --                                pgvigil_archive_state cannot tell ok or hung from unknown
+--   pg_ls_waldir()               pgvigil_wal_dir_bytes, pgvigil_wal_dir_segments, pgvigil_wal_oldest_position_bytes, and
+--                                pgvigil_standby_needs_rebuild stays unknown unless the standby streams
 --   pg_stat_activity             pgvigil_sync_waiting_backends, pgvigil_sync_longest_wait_seconds, pgvigil_replay_wait, and
 --                                pgvigil_sync_quorum of a primary stays unknown
 -- Everything else needs no grant: positions, recovery, conflicts, slots, the archiver's counters, the control file.

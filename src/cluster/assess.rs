@@ -7,8 +7,10 @@ use super::lag::{At, StandbyLag, Unknown, Yardstick};
 use super::layout::Layout;
 use super::loss::{Loss, loss};
 use super::memory::Memory;
+use super::source::RecoverySource;
 use super::sync::Quorum;
 use crate::clock::Moment;
+use crate::collector::snapshot::Fact;
 use crate::collector::walsenders::Walsender;
 use crate::pg::failure::NodeState;
 use crate::pg::lsn::{Lsn, Timeline};
@@ -69,6 +71,10 @@ pub struct NodeAssessment {
     pub diverged: Option<Verdict>,
     /// Whether synchronous commits can go on; `None` for a node that is no primary.
     pub sync: Option<Quorum>,
+    /// Where it gets its WAL from.
+    pub source: RecoverySource,
+    /// Whether the WAL that it needs is gone; `None` for a node that is a primary.
+    pub needs_rebuild: Option<Verdict>,
 }
 
 /// Whether a standby is there.
@@ -124,6 +130,17 @@ impl Evidence<'_> {
         !self.blind && self.facts[index].is_fresh(self.now, self.layout.timing.fast_window(), self.not_before)
     }
 
+    /// What the slow reading of a fresh node found, unless it is too old to count or was refused since.
+    pub(super) fn slow_fact<'f, T>(&self, index: usize, collector: &str, fact: &'f Option<Fact<T>>) -> Option<&'f T> {
+        let facts = &self.facts[index];
+        let outcome = facts.snapshot.outcomes.get(collector);
+        let good = facts.slow_failure.is_none() && outcome.is_some_and(|outcome| outcome.value.error.is_none());
+        let window = self.layout.timing.slow_window();
+        let counts =
+            |fact: &&Fact<T>| self.now.mono.since(fact.seen.mono) <= window && fact.seen.mono >= self.not_before.mono;
+        Some(&fact.as_ref().filter(|_| good && self.is_fresh(index)).filter(counts)?.value)
+    }
+
     /// The walsenders of a fresh node that serve standbys, each with the member that it serves if it is one of ours.
     pub fn walsenders(&self, index: usize) -> impl Iterator<Item = (&Walsender, Option<usize>)> {
         let (facts, layout) = (&self.facts[index], self.layout);
@@ -161,7 +178,7 @@ impl Evidence<'_> {
         recovery.timeline.filter(|_| !recovery.in_recovery)
     }
 
-    fn is_foreign(&self, index: usize) -> bool {
+    pub(super) fn is_foreign(&self, index: usize) -> bool {
         let control = self.facts[index].snapshot.control.as_ref();
         let own = control.map(|control| &control.value.system_identifier);
         own.zip(self.memory.system_identifier.as_ref()).is_some_and(|(own, cluster)| own != cluster)
@@ -204,7 +221,17 @@ impl Evidence<'_> {
             Err(_) => Verdict::Unknown,
         });
         let sync = self.quorum(index, is_primary);
-        NodeAssessment { name, state: state.as_str(), up: self.is_fresh(index), is_primary, lag, diverged, sync }
+        NodeAssessment {
+            name,
+            state: state.as_str(),
+            up: self.is_fresh(index),
+            is_primary,
+            lag,
+            diverged,
+            sync,
+            source: self.recovery_source(index),
+            needs_rebuild: self.needs_rebuild(index, primary),
+        }
     }
 
     fn lag(&self, index: usize, primary: Option<usize>, writers: &[usize], yardstick: &Yardstick<'_>) -> StandbyLag {
@@ -290,7 +317,7 @@ impl Evidence<'_> {
     }
 
     /// Whether the node itself says that it streams.
-    fn streams(&self, index: usize) -> bool {
+    pub(super) fn streams(&self, index: usize) -> bool {
         let receiver = self.facts[index].snapshot.wal_receiver.as_ref();
         let receiver = receiver.filter(|fact| Some(fact.seen) == self.facts[index].read);
         self.is_fresh(index)

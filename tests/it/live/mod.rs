@@ -3,6 +3,7 @@
 mod archiving;
 mod bootstrap;
 mod client;
+mod conflicts;
 mod demo;
 mod disk;
 mod door;

@@ -3,6 +3,7 @@
 use pgvigil::lab::{
     Archive, Lab, LabError, Server, ServerOptions, StandbyOptions, StopMode, Wire, WireMode, wait_until,
 };
+use pgvigil::pg::lsn::Lsn;
 
 use super::watch::{Node, SOON, Vigil};
 
@@ -19,14 +20,14 @@ async fn until(vigil: &Vigil, family: &str, node: &str, state: &str) {
         .await;
 }
 
-/// Writes segments until the oldest that `a` has begins after what `b` has.
+/// Writes segments until the oldest that `a` has begins well after what `b` has.
 async fn outrun(a: &Server, b: &Server) -> Result<(), LabError> {
-    let position = b.value("SELECT pg_last_wal_replay_lsn()").await?.unwrap();
+    let Lsn(position) = b.value("SELECT pg_last_wal_replay_lsn()").await?.unwrap().parse().unwrap();
     b.stop(StopMode::Fast).await?;
-    let gone = format!(
-        "SELECT min(substr(name, 9)) > substr(pg_walfile_name('{position}'::pg_lsn + 1), 9) FROM pg_ls_waldir() \
-         WHERE name ~ '^[0-9A-F]{{24}}$'"
-    );
+    // Segments of the lab have 1 MiB.
+    let beyond = position + (2 << 20);
+    let name = format!("{:08X}{:08X}", beyond >> 32, (beyond & 0xffff_ffff) >> 20);
+    let gone = format!("SELECT min(substr(name, 9)) > '{name}' FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{{24}}$'");
     wait_until("the segments to be removed", SOON, async || {
         a.switch_wal().await?;
         a.sql("CHECKPOINT").await?;

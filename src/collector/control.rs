@@ -133,14 +133,16 @@ impl super::Collector for Collector {
         let labels = [cluster, node];
         samples.known(&CHECKPOINT, &labels, control.checkpoint_time.map(|time| time.as_seconds()));
         samples.known(&REDO, &labels, control.redo_lsn.map(Lsn::as_f64));
-        let recovery = view.fresh(&view.snapshot.recovery, Pace::Fast);
-        let done =
-            recovery.and_then(|recovery| if recovery.in_recovery { recovery.replay_lsn } else { recovery.flush_lsn });
+        let Some(recovery) = view.fresh(&view.snapshot.recovery, Pace::Fast) else { return };
+        let done = if recovery.in_recovery { recovery.replay_lsn } else { recovery.flush_lsn };
         let since = done.zip(control.redo_lsn).map(|(done, redo)| done.bytes_since(redo) as f64);
         samples.known(&SINCE_CHECKPOINT, &labels, since);
-        samples.known(&RECOVERY_END, &labels, control.min_recovery_end_lsn.map(Lsn::as_f64));
-        let timeline = control.min_recovery_end_timeline.map(|timeline| f64::from(timeline.0));
-        samples.known(&RECOVERY_END_TIMELINE, &labels, timeline);
+        // A promoted node keeps them until its first checkpoint.
+        if recovery.in_recovery {
+            samples.known(&RECOVERY_END, &labels, control.min_recovery_end_lsn.map(Lsn::as_f64));
+            let timeline = control.min_recovery_end_timeline.map(|timeline| f64::from(timeline.0));
+            samples.known(&RECOVERY_END_TIMELINE, &labels, timeline);
+        }
     }
 }
 

@@ -243,7 +243,10 @@ fn wal_and_what_is_made_of_it() {
             assert_eq!(stats.is_some(), major >= 14, "{major} {role}");
             if let Some(stats) = stats.filter(|_| role == "primary") {
                 assert!(stats.wal_bytes > stats.wal_records && stats.wal_records > 0 && stats.wal_write > 0, "{major}");
-                assert_eq!((stats.wal_write_time, stats.wal_sync_time), (None, None), "{major}");
+                assert!(
+                    stats.wal_write_time.is_some_and(|time| time > 0.0) && stats.wal_sync_time.is_some(),
+                    "{major}"
+                );
             }
             let dir = snapshot.wal_dir.unwrap().value;
             assert!(dir.size >= dir.segments << 20 && dir.segments > 0, "{major} {role}");
@@ -259,7 +262,8 @@ fn wal_and_what_is_made_of_it() {
                 "{major}"
             );
             let control = snapshot.control.unwrap().value;
-            assert_eq!(control.min_recovery_end_lsn.is_some(), in_recovery, "{major} {role}");
+            // A promoted one forgets it at its first checkpoint.
+            assert!(role == "promoted" || control.min_recovery_end_lsn.is_some() == in_recovery, "{major} {role}");
         });
     }
 }

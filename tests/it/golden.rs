@@ -188,7 +188,7 @@ fn a_role_without_the_grant_shows_no_lag_of_zero() {
     for major in MAJORS {
         for role in ["primary-plain", "standby-plain"] {
             for sample in samples(major, role) {
-                let hidden = ["walsender_", "wal_receiver_up", "replay_wait", "ready", "sync_"]
+                let hidden = ["walsender_", "wal_receiver_up", "replay_wait", "ready", "pgvigil_sync_"]
                     .iter()
                     .any(|word| sample.family.name.contains(word));
                 assert!(!hidden, "pg{major} {role}: {sample:?}");

@@ -72,8 +72,21 @@ async fn a_standby_whose_wal_is_gone_must_be_made_anew_unless_an_archive_has_it(
     // A command that finds nothing might yet; one that finds it brings the standby back.
     b.configure(&[("restore_command", "/bin/false")]);
     b.restart().await?;
-    until(&vigil, "standby_needs_rebuild", "b", "unknown").await;
-    until(&vigil, "recovery_source", "b", "archive").await;
+    vigil
+        .until("no more WAL from the archive", |page| {
+            let states = ["recovery_source", "replay_wait"].map(|family| {
+                match page.matching(&[&format!("_{family}{{"), "node=\"b\""]).is_empty() {
+                    true => "absent".to_owned(),
+                    false => page.one_of(family, "node=\"b\""),
+                }
+            });
+            if states != ["archive", "retrying"] {
+                return Err(format!("{states:?}"));
+            }
+            assert_eq!(page.one_of("standby_needs_rebuild", "node=\"b\""), "unknown");
+            Ok(())
+        })
+        .await;
     b.configure(&[("restore_command", &Archive::restore_command(&wal))]);
     b.restart().await?;
     until(&vigil, "standby_needs_rebuild", "b", "no").await;

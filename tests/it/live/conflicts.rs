@@ -30,13 +30,16 @@ async fn pair(lab: &Lab) -> Result<(Server, Server, Vigil), LabError> {
     Ok((a, b, vigil))
 }
 
-/// Asserts that the page counts one conflict of each of `causes`, and none of the others.
+/// Waits until the page counts one conflict of each of `causes`, and none of the others.
 async fn only(vigil: &Vigil, causes: &[&str]) {
-    let page = vigil.page().await;
-    for cause in ["tablespace", "lock", "snapshot", "bufferpin", "deadlock"] {
-        let count = if causes.contains(&cause) { 1.0 } else { 0.0 };
-        assert_eq!(conflicts(&page, cause), Some(count), "{cause}");
-    }
+    let told = ["tablespace", "lock", "snapshot", "bufferpin", "deadlock"];
+    let told = told.map(|cause| (cause, Some(if causes.contains(&cause) { 1.0 } else { 0.0 })));
+    vigil
+        .until(&format!("{told:?}"), |page| match told.map(|(cause, _)| (cause, conflicts(page, cause))) {
+            seen if seen == told => Ok(()),
+            seen => Err(format!("{seen:?}")),
+        })
+        .await;
 }
 
 #[tokio::test]

@@ -25,10 +25,13 @@ GRANT CONNECT ON DATABASE postgres TO pgvigil;
 --                                pgvigil_wal_receiver_last_message_age_seconds, pgvigil_node_timeline of a standby
 --   pg_ls_archive_statusdir()    pgvigil_archive_ready_segments, pgvigil_archive_oldest_ready_age_seconds, and
 --                                pgvigil_archive_state cannot tell ok or hung from unknown
+--   pg_ls_waldir()               pgvigil_wal_dir_bytes, pgvigil_wal_dir_segments, pgvigil_wal_oldest_position_bytes, and
+--                                pgvigil_standby_needs_rebuild stays unknown unless the standby streams
 --   pg_stat_activity             pgvigil_sync_waiting_backends, pgvigil_sync_longest_wait_seconds, pgvigil_replay_wait, and
---                                pgvigil_sync_quorum of a primary stays unknown
+--                                pgvigil_sync_quorum of a primary and pgvigil_recovery_source of a standby stay unknown
 --   pg_settings                  pgvigil_settings_pending_restart, which counts settings that only pg_monitor sees
--- Everything else needs no grant: positions, recovery, conflicts, slots, the archiver's counters, the control file.
+-- Everything else needs no grant: positions, recovery, conflicts, slots, the archiver's counters, the control file, what WAL was
+-- written, checkpoints, prefetching, checksums.
 --
 -- pg_monitor can also read primary_conninfo, which on a standby may hold the replication password in clear. pgvigil never asks
 -- for it; where the role itself must not be able to, keep that password in a passfile.

@@ -8,6 +8,7 @@ use super::layout::Layout;
 use super::loss::{Loss, loss};
 use super::memory::Memory;
 use super::settings::Comparison;
+use super::source::RecoverySource;
 use super::sync::Quorum;
 use crate::clock::Moment;
 use crate::collector::Collector;
@@ -74,6 +75,10 @@ pub struct NodeAssessment {
     pub sync: Option<Quorum>,
     /// What its settings amount to beside the primary's; `None` for the primary.
     pub settings: Option<Comparison>,
+    /// Where it gets its WAL from.
+    pub source: RecoverySource,
+    /// Whether the WAL that it needs is gone; `None` for a node that is a primary.
+    pub needs_rebuild: Option<Verdict>,
 }
 
 /// Whether a standby is there.
@@ -242,6 +247,8 @@ impl Evidence<'_> {
             diverged,
             sync,
             settings,
+            source: self.recovery_source(index),
+            needs_rebuild: self.needs_rebuild(index, primary),
         }
     }
 
@@ -328,7 +335,7 @@ impl Evidence<'_> {
     }
 
     /// Whether the node itself says that it streams.
-    fn streams(&self, index: usize) -> bool {
+    pub(super) fn streams(&self, index: usize) -> bool {
         let receiver = self.facts[index].snapshot.wal_receiver.as_ref();
         let receiver = receiver.filter(|fact| Some(fact.seen) == self.facts[index].read);
         self.is_fresh(index)

@@ -113,6 +113,22 @@ pub(crate) static STANDBY_DIVERGED: Family = gauge(
     Observers::Max,
     "Whether the node has WAL beyond the fork to the primary's timeline: it must be rewound or made anew.",
 );
+pub(crate) static STANDBY_NEEDS_REBUILD: Family = gauge(
+    "pgvigil_standby_needs_rebuild",
+    Unit::None,
+    NODE_STATE,
+    Observers::Max,
+    "Whether the WAL that a standby needs next is gone from the primary and from the node that fed it last, and nothing else can bring \
+     it; unknown while it has a restore_command that finds none.",
+);
+pub(crate) static RECOVERY_SOURCE: Family = gauge(
+    "pgvigil_recovery_source",
+    Unit::None,
+    NODE_STATE,
+    Observers::Max,
+    "Where a standby gets its WAL from, 1 for the present state; archive: it does not stream and turns to restore_command, whether that \
+     brings any or not; none: it does neither, as while a walreceiver cannot connect.",
+);
 pub(crate) static WALSENDER_LAG_SAMPLED: Family = histogram(
     "pgvigil_walsender_lag_sampled_seconds",
     Unit::Seconds,
@@ -251,6 +267,8 @@ pub static FAMILIES: &[&Family] = &[
     &STANDBY_LAG_TICKS,
     &STANDBY_APPLY_DELAY,
     &STANDBY_DIVERGED,
+    &STANDBY_NEEDS_REBUILD,
+    &RECOVERY_SOURCE,
     &WALSENDER_LAG_SAMPLED,
     &SYNC_QUORUM,
     &SYNC_STANDBYS_SPARE,

@@ -9,6 +9,7 @@ use super::families as family;
 use super::lag::{At, STAGES};
 use super::settings::setting_samples;
 use super::slots::slot_samples;
+use super::source::RecoverySource;
 use super::sync::SyncState;
 use crate::clock::Moment;
 use crate::collector::snapshot::NodeView;
@@ -26,6 +27,7 @@ pub fn cluster_samples(cluster: &Cluster, now: Moment, samples: &mut Samples) {
         node_samples(name, node, facts, &evidence, samples);
         collector_samples(index, &evidence, samples);
         lag_samples(name, node, facts, samples);
+        recovery_samples(name, node, samples);
         sync_samples(name, node, samples);
         setting_samples(name, node, samples);
         if node.is_primary {
@@ -136,6 +138,14 @@ fn lag_samples(cluster: &str, node: &NodeAssessment, facts: &NodeFacts, samples:
     );
     if let Some(diverged) = node.diverged {
         samples.states(&family::STANDBY_DIVERGED, &labels, &Verdict::ALL, diverged.as_str());
+    }
+}
+
+fn recovery_samples(cluster: &str, node: &NodeAssessment, samples: &mut Samples) {
+    let labels = [cluster, node.name.as_str()];
+    samples.states(&family::RECOVERY_SOURCE, &labels, &RecoverySource::ALL, node.source.as_str());
+    if let Some(verdict) = node.needs_rebuild {
+        samples.states(&family::STANDBY_NEEDS_REBUILD, &labels, &Verdict::ALL, verdict.as_str());
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod identity;
 mod paper;
+mod recovery;
 mod relayout;
 mod settings;
 mod sync;

@@ -5,9 +5,12 @@
 pub mod archive_status;
 pub mod archive_verdict;
 pub mod archiver;
+pub mod checkpoints;
+pub mod checksums;
 pub mod conflicts;
 pub mod control;
 pub mod limits;
+pub mod prefetch;
 pub mod privileges;
 pub mod recovery;
 pub mod replay_wait;
@@ -18,7 +21,9 @@ pub mod slot_stats;
 pub mod slots;
 pub mod snapshot;
 pub mod sync;
+pub mod wal_dir;
 pub mod wal_receiver;
+pub mod wal_stats;
 pub mod walsenders;
 
 use crate::metric::family::Family;
@@ -95,6 +100,11 @@ pub static COLLECTORS: &[&dyn Collector] = &[
     &limits::Collector,
     &conflicts::Collector,
     &replay_wait::Collector,
+    &wal_stats::Collector,
+    &wal_dir::Collector,
+    &checkpoints::Collector,
+    &prefetch::Collector,
+    &checksums::Collector,
 ];
 
 #[cfg(test)]
@@ -206,6 +216,8 @@ mod tests {
             "state" | "status" => &["streaming", "startup", "backup", "waiting", ""],
             "pause" => &["not paused", "paused", "later"],
             "mode" => &["on", "off", "always", "never"],
+            "data_checksums" => &["on", "off", "inprogress-on"],
+            "oldest" => &["0000000000000001", "FFFFFFFFFFFFFFFF", "1"],
             "command" => &["set", "noop", "unset"],
             "slot_type" => &["physical", "logical"],
             "wal_status" => &["reserved", "lost", "gone"],

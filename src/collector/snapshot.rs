@@ -8,9 +8,12 @@ use serde::Serialize;
 use super::Pace;
 use super::archive_status::ArchiveStatus;
 use super::archiver::Archiver;
+use super::checkpoints::Checkpoints;
+use super::checksums::Checksums;
 use super::conflicts::Conflicts;
 use super::control::Control;
 use super::limits::Limits;
+use super::prefetch::Prefetch;
 use super::privileges::Privileges;
 use super::recovery::Recovery;
 use super::replay_wait::ReplayWait;
@@ -19,7 +22,9 @@ use super::slot_details::SlotDetails;
 use super::slot_stats::SlotStats;
 use super::slots::Slot;
 use super::sync::Sync;
+use super::wal_dir::WalDir;
 use super::wal_receiver::WalReceiver;
+use super::wal_stats::WalStats;
 use super::walsenders::Walsender;
 use crate::clock::Moment;
 use crate::pg::version::ServerVersion;
@@ -77,6 +82,16 @@ pub struct Snapshot {
     pub conflicts: Option<Fact<Conflicts>>,
     /// Collector `replay_wait`.
     pub replay_wait: Option<Fact<ReplayWait>>,
+    /// Collector `wal_stats`; `None` inside where the server counts no WAL.
+    pub wal_stats: Option<Fact<Option<WalStats>>>,
+    /// Collector `wal_dir`.
+    pub wal_dir: Option<Fact<WalDir>>,
+    /// Collector `checkpoints`.
+    pub checkpoints: Option<Fact<Checkpoints>>,
+    /// Collector `prefetch`; `None` inside where the server fetches nothing ahead.
+    pub prefetch: Option<Fact<Option<Prefetch>>>,
+    /// Collector `checksums`.
+    pub checksums: Option<Fact<Checksums>>,
     /// How each collector's last reading went, by its name.
     pub outcomes: BTreeMap<&'static str, Fact<Outcome>>,
 }

@@ -110,6 +110,11 @@ fn facts_of(facts: &NodeFacts, now: Moment) -> Value {
             "limits" => value(&snapshot.limits),
             "conflicts" => value(&snapshot.conflicts),
             "replay_wait" => value(&snapshot.replay_wait),
+            "wal_stats" => value(&snapshot.wal_stats),
+            "wal_dir" => value(&snapshot.wal_dir),
+            "checkpoints" => value(&snapshot.checkpoints),
+            "prefetch" => value(&snapshot.prefetch),
+            "checksums" => value(&snapshot.checksums),
             _ => None,
         };
         let outcome = snapshot.outcomes.get(name);

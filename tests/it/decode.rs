@@ -247,6 +247,40 @@ fn a_role_without_the_grant() {
     each("standby-plain", |major, snapshot| assert!(snapshot.wal_receiver.is_none(), "{major}"));
 }
 
+#[test]
+fn wal_and_what_is_made_of_it() {
+    for role in ["primary", "standby", "archive-only", "promoted"] {
+        each(role, |major, snapshot| {
+            let in_recovery = snapshot.recovery.unwrap().value.in_recovery;
+            let stats = snapshot.wal_stats.unwrap().value;
+            assert_eq!(stats.is_some(), major >= 14, "{major} {role}");
+            if let Some(stats) = stats.filter(|_| role == "primary") {
+                assert!(stats.wal_bytes > stats.wal_records && stats.wal_records > 0 && stats.wal_write > 0, "{major}");
+                assert!(
+                    stats.wal_write_time.is_some_and(|time| time > 0.0) && stats.wal_sync_time.is_some(),
+                    "{major}"
+                );
+            }
+            let dir = snapshot.wal_dir.unwrap().value;
+            assert!(dir.size >= dir.segments << 20 && dir.segments > 0, "{major} {role}");
+            assert_eq!(dir.oldest_lsn.map(|lsn| lsn.0 % (1 << 20)), Some(0), "{major} {role}");
+            let checkpoints = snapshot.checkpoints.unwrap().value;
+            assert_eq!(checkpoints.restartpoints_done.is_some(), major >= 17, "{major} {role}");
+            let prefetch = snapshot.prefetch.unwrap().value;
+            assert_eq!(prefetch.map(|row| row.in_recovery), (major >= 15).then_some(in_recovery), "{major} {role}");
+            let checksums = snapshot.checksums.unwrap().value;
+            assert_eq!(
+                (checksums.enabled, checksums.failures),
+                (Some(major >= 18), (major >= 18).then_some(0)),
+                "{major}"
+            );
+            let control = snapshot.control.unwrap().value;
+            // A promoted one forgets it at its first checkpoint.
+            assert!(role == "promoted" || control.min_recovery_end_lsn.is_some() == in_recovery, "{major} {role}");
+        });
+    }
+}
+
 /// The recorded answer of a collector on 16, with one cell changed, as the collector takes it.
 fn with_cell(role: &str, collector: &str, column: &str, cell: Option<&str>) -> Snapshot {
     with_cells(role, collector, |columns, rows| {

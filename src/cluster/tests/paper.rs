@@ -14,6 +14,7 @@ use crate::collector::{COLLECTORS, Pace};
 use crate::pg::failure::{Cause, Failure};
 use crate::pg::lsn::Lsn;
 use crate::pg::records::Records;
+use crate::pg::version::ServerVersion;
 
 pub const A: usize = 0;
 pub const B: usize = 1;
@@ -50,6 +51,10 @@ pub struct Says {
     pub settings: Vec<(&'static str, &'static str)>,
     /// How often the server was started before.
     pub restarts: u32,
+    /// What the startup process waits for.
+    pub wait_event: &'static str,
+    /// Where the oldest segment begins; a segment has one byte.
+    pub oldest: u64,
 }
 
 pub fn primary(timeline: u32, flush: u64) -> Says {
@@ -124,7 +129,8 @@ impl Paper {
         };
         let answers = |names: &[&str]| names.iter().filter(|name| **name != missing).map(answer).collect();
         let fast = answers(&["recovery", "wal_receiver", "walsenders", "slots"]);
-        let slow = answers(&["control", "settings", "sync"]);
+        let slow = answers(&["control", "settings", "sync", "replay_wait", "wal_dir"]);
+        self.cluster.report(node, Report::Connected { version: ServerVersion(160_000) }, self.now);
         self.cluster.report(node, Report::Read { pace: Pace::Slow, exchange, answers: slow }, self.now);
         self.cluster.report(node, Report::Read { pace: Pace::Fast, exchange, answers: fast }, self.now);
     }
@@ -207,6 +213,7 @@ impl Paper {
                 ("system_identifier", text(says.system)),
                 ("checkpoint_timeline", text(says.control_timeline)),
                 ("min_recovery_end_timeline", says.standby.then(|| says.control_timeline.to_string())),
+                ("min_recovery_end_lsn", None),
                 ("redo_lsn", None),
                 ("checkpoint_time", None),
             ]]),
@@ -238,6 +245,19 @@ impl Paper {
                 ("server_time", text(now)),
                 ("waiting_pid", None),
                 ("busy_since", None),
+            ]]),
+            "replay_wait" => records(vec![vec![
+                ("in_recovery", text(says.standby)),
+                ("allowed", text(true)),
+                ("found", text(says.standby)),
+                ("wait_event_type", text("Activity")),
+                ("wait_event", text(says.wait_event)),
+            ]]),
+            "wal_dir" => records(vec![vec![
+                ("size", text(0)),
+                ("segments", text(1)),
+                ("oldest", text(format!("{:016X}", says.oldest))),
+                ("wal_segment_size", text(1)),
             ]]),
             other => panic!("no rows for {other}"),
         }

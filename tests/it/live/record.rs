@@ -122,7 +122,11 @@ async fn bring_trouble(a: &Server) -> Result<(), LabError> {
 async fn every_statement_gives_the_columns_of_its_fixture() -> Result<(), LabError> {
     let lab = Lab::new()?;
     let wal = lab.server_dir("wal")?;
-    let options = ServerOptions::default()
+    let timed = match lab.binaries().major() {
+        14.. => ServerOptions::default().set("track_wal_io_timing", "on"),
+        _ => ServerOptions::default(),
+    };
+    let options = timed
         .archive(&Archive::Into(wal.clone()))
         .set("wal_level", "logical")
         .set("max_slot_wal_keep_size", "64MB")

@@ -28,7 +28,7 @@ pub async fn serve(settings: Settings, environment: Environment) -> anyhow::Resu
     let mut hubs = Vec::new();
     let mut loops = Vec::new();
     for cluster in &settings.clusters {
-        let layout = layout(&settings, cluster);
+        let layout = layout(&settings, cluster, &environment);
         let hub = Arc::new(Hub::new(layout, keeper.load(&cluster.name)));
         loops.push(observe(&hub, cluster.nodes.iter().map(|node| source(node, &environment)).collect()));
         hubs.push(hub);
@@ -74,11 +74,12 @@ fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
     })
 }
 
-fn layout(settings: &Settings, cluster: &Cluster) -> Layout {
+fn layout(settings: &Settings, cluster: &Cluster, environment: &Environment) -> Layout {
     let member = |node: &Node| Member {
         name: node.name.clone(),
         slot: node.slot.clone(),
         application_name: node.application_name.clone(),
+        address: node.address.clone().or_else(|| Some(config::target(node, environment).ok()?.address)),
         expected: node.expected,
     };
     let timing = Timing {

@@ -8,6 +8,7 @@ use super::layout::Layout;
 use super::loss::{Loss, loss};
 use super::memory::Memory;
 use super::sync::Quorum;
+use super::upstream::Upstream;
 use crate::clock::Moment;
 use crate::collector::walsenders::Walsender;
 use crate::pg::failure::NodeState;
@@ -69,6 +70,8 @@ pub struct NodeAssessment {
     pub diverged: Option<Verdict>,
     /// Whether synchronous commits can go on; `None` for a node that is no primary.
     pub sync: Option<Quorum>,
+    /// Who feeds it; `None` for a node that is no standby.
+    pub upstream: Option<Upstream>,
 }
 
 /// Whether a standby is there.
@@ -128,8 +131,7 @@ impl Evidence<'_> {
     pub fn walsenders(&self, index: usize) -> impl Iterator<Item = (&Walsender, Option<usize>)> {
         let (facts, layout) = (&self.facts[index], self.layout);
         let fresh = self.is_fresh(index) && facts.snapshot.walsenders.as_ref().map(|fact| fact.seen) == facts.read;
-        let walsenders = fresh.then(|| facts.snapshot.physical_walsenders()).into_iter().flatten();
-        walsenders.map(move |walsender| (walsender, layout.member_of(walsender, facts.snapshot.slots())))
+        fresh.then(|| layout.standbys(&facts.snapshot)).into_iter().flatten()
     }
 
     /// Another node of a lower number that is the very same server by another address: their postmasters started in the same
@@ -154,6 +156,12 @@ impl Evidence<'_> {
             .filter(|index| self.is_fresh(*index) && !self.is_foreign(*index) && self.twin_of(*index).is_none())
             .filter(|index| self.written_timeline(*index).is_some())
             .collect()
+    }
+
+    /// Whether it is seen outside recovery, as whatever it counts.
+    fn is_writing(&self, index: usize) -> bool {
+        let recovery = self.facts[index].snapshot.recovery.as_ref().filter(|_| self.is_fresh(index));
+        recovery.is_some_and(|recovery| !recovery.value.in_recovery)
     }
 
     fn written_timeline(&self, index: usize) -> Option<Timeline> {
@@ -204,7 +212,9 @@ impl Evidence<'_> {
             Err(_) => Verdict::Unknown,
         });
         let sync = self.quorum(index, is_primary);
-        NodeAssessment { name, state: state.as_str(), up: self.is_fresh(index), is_primary, lag, diverged, sync }
+        let upstream = (!is_primary && !self.is_writing(index)).then(|| self.upstream(index));
+        let (state, up) = (state.as_str(), self.is_fresh(index));
+        NodeAssessment { name, state, up, is_primary, lag, diverged, sync, upstream }
     }
 
     fn lag(&self, index: usize, primary: Option<usize>, writers: &[usize], yardstick: &Yardstick<'_>) -> StandbyLag {
@@ -267,8 +277,7 @@ impl Evidence<'_> {
         for node in 0..self.facts.len() {
             let mut here: Vec<&str> = Vec::new();
             for (walsender, member) in self.walsenders(node) {
-                let standby =
-                    member.map_or(walsender.application_name.as_str(), |member| &self.layout.members[member].name);
+                let standby = self.layout.standby_name(walsender, member);
                 let conflict = here.contains(&standby);
                 here.push(standby);
                 let connected = matches!(walsender.state.as_str(), "streaming" | "catchup");

@@ -8,9 +8,9 @@ use super::history::Origin;
 use super::lag::{At, SampledLag};
 use super::layout::Layout;
 use super::memory::Memory;
+use super::reconnects::Reconnects;
 use crate::clock::Moment;
 use crate::collector::recovery::Recovery;
-use crate::collector::walsenders::Walsender;
 use crate::metric::histogram::{self, Histogram};
 
 /// The stages of a walsender's own lag, as in the label `stage`.
@@ -26,6 +26,7 @@ pub struct Cluster {
     memory: Memory,
     sampled: Vec<[SampledLag; 2]>,
     walsender_lags: WalsenderLags,
+    reconnects: Reconnects,
     not_before: Moment,
     last_tick: Option<Moment>,
     revision: u64,
@@ -39,6 +40,7 @@ impl Cluster {
             facts: vec![NodeFacts::default(); nodes],
             sampled: vec![Default::default(); nodes],
             walsender_lags: WalsenderLags::new(),
+            reconnects: Reconnects::default(),
             not_before: now,
             last_tick: None,
             revision: 0,
@@ -120,6 +122,11 @@ impl Cluster {
         &self.walsender_lags
     }
 
+    /// How often each standby was seen to connect anew.
+    pub const fn reconnects(&self) -> &Reconnects {
+        &self.reconnects
+    }
+
     /// Rises whenever a node's state may have changed: a page made before is out of date.
     pub const fn revision(&self) -> u64 {
         self.revision
@@ -141,7 +148,25 @@ impl Cluster {
             let origin = Origin { fork: recovery.value.replay_lsn, standby_until };
             self.note_primary(node, name, &recovery.value, origin, read);
         }
+        self.note_connections(node, read);
         self.note_walsenders(node, name, read);
+    }
+
+    /// Counts the standbys that connected anew.
+    fn note_connections(&mut self, node: usize, read: Moment) {
+        let snapshot = &self.facts[node].snapshot;
+        if snapshot.walsenders.as_ref().is_none_or(|fact| fact.seen != read) {
+            return;
+        }
+        if snapshot.recovery.as_ref().is_some_and(|recovery| !recovery.value.in_recovery) {
+            let others = self.layout.members.iter().enumerate().filter(|(other, _)| *other != node);
+            for (_, standby) in others.filter(|(_, member)| member.expected) {
+                self.reconnects.expect(node, &standby.name);
+            }
+        }
+        let standbys = self.layout.standbys(snapshot);
+        let named = standbys.map(|(row, member)| (row, self.layout.standby_name(row, member), member.is_some()));
+        self.reconnects.note(node, named);
     }
 
     /// Adds the primary's position to the history, if it is of this system and alone on its timeline.
@@ -185,8 +210,8 @@ impl Cluster {
             return;
         }
         let timeline = self.memory.nodes.get(name).and_then(|remembered| remembered.timeline);
-        let member_of = |walsender: &Walsender| self.layout.member_of(walsender, snapshot.slots());
-        let members: Vec<_> = snapshot.physical_walsenders().filter_map(|row| Some((row, member_of(row)?))).collect();
+        let standbys = self.layout.standbys(snapshot);
+        let members: Vec<_> = standbys.filter_map(|(walsender, member)| Some((walsender, member?))).collect();
         for (walsender, member) in &members {
             let standby = &self.layout.members[*member].name;
             let lags = [walsender.write_lag, walsender.flush_lag, walsender.replay_lag];
@@ -199,7 +224,9 @@ impl Cluster {
             }
             // Two walsenders of one name cannot be told apart: neither speaks for the standby.
             let alone = members.iter().filter(|(_, other)| other == member).count() == 1;
-            if let (true, Some(timeline), Some(at)) = (alone, timeline, facts.replied(walsender)) {
+            // What never says how far it replayed is no walreceiver, by whatever name.
+            let speaks = alone && walsender.replay_lsn.is_some();
+            if let (true, Some(timeline), Some(at)) = (speaks, timeline, facts.replied(walsender)) {
                 let remembered = self.memory.nodes.entry(standby.clone()).or_default();
                 remembered.note_told(walsender, name, timeline, at);
             }

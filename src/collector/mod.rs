@@ -5,6 +5,7 @@
 pub mod archive_status;
 pub mod archive_verdict;
 pub mod archiver;
+pub mod base_backups;
 pub mod conflicts;
 pub mod control;
 pub mod limits;
@@ -18,6 +19,7 @@ pub mod slots;
 pub mod snapshot;
 pub mod sync;
 pub mod wal_receiver;
+pub mod walsender_kind;
 pub mod walsenders;
 
 use crate::metric::family::Family;
@@ -84,6 +86,7 @@ pub static COLLECTORS: &[&dyn Collector] = &[
     &limits::Collector,
     &conflicts::Collector,
     &replay_wait::Collector,
+    &base_backups::Collector,
 ];
 
 #[cfg(test)]

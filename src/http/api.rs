@@ -97,6 +97,7 @@ fn facts_of(facts: &NodeFacts, now: Moment) -> Value {
             "limits" => value(&snapshot.limits),
             "conflicts" => value(&snapshot.conflicts),
             "replay_wait" => value(&snapshot.replay_wait),
+            "base_backups" => value(&snapshot.base_backups),
             _ => None,
         };
         let outcome = snapshot.outcomes.get(name);

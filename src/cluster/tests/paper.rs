@@ -37,6 +37,10 @@ pub struct Says {
     pub walsenders: Vec<(i32, &'static str, u64, u64, f64)>,
     /// Timeline of the live stream.
     pub streaming: Option<u32>,
+    /// The walreceiver's pid.
+    pub receiver_pid: i32,
+    /// The host that the walreceiver connected to, at port 5432.
+    pub sender_host: Option<&'static str>,
     pub control_timeline: u32,
     pub system: &'static str,
     pub restore_command: bool,
@@ -78,8 +82,13 @@ impl Paper {
     }
 
     pub fn remembering(memory: Memory, seconds: f64) -> Self {
-        let member =
-            |name: &str| Member { name: name.into(), slot: name.into(), application_name: name.into(), expected: true };
+        let member = |name: &str| Member {
+            name: name.into(),
+            slot: name.into(),
+            application_name: name.into(),
+            address: Some(format!("{name}.example:5432")),
+            expected: true,
+        };
         let second = Duration::from_secs(1);
         let timing = Timing {
             sample_interval: second,
@@ -166,7 +175,13 @@ impl Paper {
                 says.streaming
                     .iter()
                     .map(|timeline| {
-                        let mut row = vec![("status", text("streaming")), ("received_tli", text(timeline))];
+                        let mut row = vec![
+                            ("pid", text(says.receiver_pid)),
+                            ("status", text("streaming")),
+                            ("received_tli", text(timeline)),
+                            ("sender_host", says.sender_host.and_then(text)),
+                            ("sender_port", says.sender_host.and_then(|_| text(5432))),
+                        ];
                         for column in WAL_RECEIVER_NULLS {
                             row.push((column, None));
                         }
@@ -190,6 +205,9 @@ impl Paper {
                             ("flush_lag", None),
                             ("replay_lag", None),
                             ("sync_state", text("async")),
+                            ("sync_priority", text(0)),
+                            ("xmin_age", None),
+                            ("in_database", text(false)),
                             ("reply_time", text(reply)),
                             ("backend_start", text(1)),
                         ]
@@ -225,7 +243,7 @@ impl Paper {
     }
 }
 
-const WAL_RECEIVER_NULLS: [&str; 11] = [
+const WAL_RECEIVER_NULLS: [&str; 9] = [
     "receive_start_lsn",
     "receive_start_tli",
     "written_lsn",
@@ -235,8 +253,6 @@ const WAL_RECEIVER_NULLS: [&str; 11] = [
     "latest_end_lsn",
     "latest_end_time",
     "slot_name",
-    "sender_host",
-    "sender_port",
 ];
 
 pub fn moment(seconds: f64) -> Moment {

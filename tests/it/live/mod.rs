@@ -3,6 +3,7 @@
 mod archiving;
 mod bootstrap;
 mod client;
+mod copier;
 mod demo;
 mod disk;
 mod door;

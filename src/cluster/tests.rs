@@ -2,6 +2,7 @@
 
 mod identity;
 mod paper;
+mod senders;
 mod sync;
 
 use super::assess::Verdict;

@@ -33,8 +33,10 @@ pub struct Says {
     pub flush: u64,
     pub receive: Option<u64>,
     pub replay: Option<u64>,
-    /// Rows of `pg_stat_replication`: pid, application name, flushed, replayed, reply time.
+    /// Rows of `pg_stat_replication`: pid, application name, flushed, replayed (0: never), reply time.
     pub walsenders: Vec<(i32, &'static str, u64, u64, f64)>,
+    /// Slots in use: name and the walsender's pid.
+    pub slots: Vec<(&'static str, i32)>,
     /// Timeline of the live stream.
     pub streaming: Option<u32>,
     /// The walreceiver's pid.
@@ -200,7 +202,7 @@ impl Paper {
                             ("sent_lsn", lsn(Some(*flush))),
                             ("write_lsn", lsn(Some(*flush))),
                             ("flush_lsn", lsn(Some(*flush))),
-                            ("replay_lsn", lsn(Some(*replay))),
+                            ("replay_lsn", lsn(Some(*replay).filter(|replay| *replay > 0))),
                             ("write_lag", None),
                             ("flush_lag", None),
                             ("replay_lag", None),
@@ -214,7 +216,24 @@ impl Paper {
                     })
                     .collect(),
             ),
-            "slots" => records(Vec::new()),
+            "slots" => records(
+                says.slots
+                    .iter()
+                    .map(|(name, pid)| {
+                        vec![
+                            ("slot_name", text(name)),
+                            ("slot_type", text("physical")),
+                            ("temporary", text(false)),
+                            ("active", text(true)),
+                            ("active_pid", text(pid)),
+                            ("restart_lsn", None),
+                            ("confirmed_flush_lsn", None),
+                            ("wal_status", None),
+                            ("safe_wal_size", None),
+                        ]
+                    })
+                    .collect(),
+            ),
             "control" => records(vec![vec![
                 ("system_identifier", text(says.system)),
                 ("checkpoint_timeline", text(says.control_timeline)),

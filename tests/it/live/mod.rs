@@ -13,6 +13,7 @@ mod lag;
 mod pages;
 mod record;
 mod replay;
+mod senders;
 mod slots;
 mod state;
 mod sync;

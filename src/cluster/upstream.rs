@@ -54,22 +54,23 @@ impl Evidence<'_> {
         let others = || (0..self.facts.len()).filter(|other| *other != index && self.twin_of(*other).is_none());
         let feeders: Vec<usize> = others().filter(|other| self.feeds(*other, index, receiver.is_some())).collect();
         let node = |index: usize| Upstream::Node(self.layout.members[index].name.clone());
-        match (feeders.as_slice(), receiver) {
-            ([feeder], _) => node(*feeder),
-            ([], None) => Upstream::Unknown,
-            ([], Some(receiver)) => match self.dialled(receiver).filter(|dialled| *dialled != index) {
-                Some(dialled) if self.cannot_feed(dialled, index) => Upstream::Unknown,
-                Some(dialled) => node(dialled),
-                None if others().all(|other| self.cannot_feed(other, index)) => Upstream::Other,
-                None => Upstream::Unknown,
-            },
-            // A walsender outlives its standby's move until its timeout: the address decides, or who was heard from of late.
-            (feeders, receiver) => {
-                let dialled = receiver.and_then(|receiver| self.dialled(receiver));
-                let mut alive = feeders.iter().filter(|feeder| self.hears(**feeder, index));
-                match (dialled.filter(|dialled| feeders.contains(dialled)), alive.next(), alive.next()) {
-                    (Some(dialled), ..) => node(dialled),
-                    (None, Some(alive), None) => node(*alive),
+        let dialled = receiver.and_then(|receiver| self.dialled(receiver)).filter(|dialled| *dialled != index);
+        let possible = dialled.filter(|dialled| !self.cannot_feed(*dialled, index));
+        match (feeders.as_slice(), dialled, possible) {
+            ([], _, Some(possible)) => node(possible),
+            ([], None, None) if receiver.is_some() && others().all(|other| self.cannot_feed(other, index)) => {
+                Upstream::Other
+            }
+            ([], ..) => Upstream::Unknown,
+            (feeders, _, Some(possible)) if feeders.contains(&possible) => node(possible),
+            // A walsender outlives its standby's move until its timeout. One that is still answered is no such walsender, unless
+            // the standby says, and it can be true, that it went elsewhere.
+            (feeders, _, possible) => {
+                let mut answered = feeders.iter().filter(|feeder| self.hears(**feeder, index));
+                let elsewhere = possible.filter(|possible| self.is_fresh(*possible));
+                match (feeders, elsewhere, answered.next(), answered.next()) {
+                    ([feeder], None, ..) | (_, None, Some(feeder), None) => node(*feeder),
+                    (_, Some(elsewhere), None, None) => node(elsewhere),
                     _ => Upstream::Unknown,
                 }
             }
@@ -103,7 +104,7 @@ impl Evidence<'_> {
         let nameless = |(walsender, kind)| {
             kind == WalsenderKind::Standby && self.layout.member_of(walsender, snapshot.slots()).is_none()
         };
-        later && !snapshot.senders().any(nameless)
+        later && !self.feeds(upstream, standby, true) && !snapshot.senders().any(nameless)
     }
 
     /// The one node whose address the walreceiver connected to.

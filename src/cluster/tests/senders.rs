@@ -122,6 +122,25 @@ fn of_two_that_claim_a_standby_the_address_decides_or_who_heard_from_it() {
 }
 
 #[test]
+fn a_walsender_that_was_left_behind_gives_way_to_what_was_dialled() {
+    // b went from a to c, which does not know it by name; a has not noticed.
+    let left = feeding(primary(1, 200), &[(1, "b")], 1000.0);
+    let new = feeding(standby(1, 200, 200), &[(9, "walreceiver")], 1000.0);
+    let mut paper = rounds(&left, &dialled("c.example"), &new);
+    assert_eq!(upstream(&paper, B), Some(Upstream::Unknown), "either may be true");
+    for _ in 0..25 {
+        paper.wait(1.0);
+        for (node, says) in [(A, &left), (B, &dialled("c.example")), (C, &new)] {
+            paper.read(node, says);
+        }
+    }
+    assert_eq!(upstream(&paper, B), node("c"));
+    // What is not seen contradicts nobody.
+    paper.fail(C, Cause::Timeout);
+    assert_eq!(upstream(&paper, B), node("a"));
+}
+
+#[test]
 fn a_standby_that_says_nothing_is_fed_by_who_streams_to_it() {
     let mut paper = rounds(&feeding(primary(1, 200), &[(1, "b")], 5.0), &dialled("a.example"), &standby(1, 200, 200));
     paper.fail(B, Cause::Timeout);

@@ -365,9 +365,13 @@ async fn names_that_two_share_and_a_name_that_changes_keep_the_page_right() -> R
         })
         .await;
 
-    // b calls itself otherwise: its slot says who it is.
-    b.alter(&[("primary_conninfo", &b.value("SHOW primary_conninfo").await?.unwrap().replace("=b", "=renamed"))])
-        .await?;
+    // b calls itself otherwise: its slot says who it is. And a database in its conninfo, as the synchronization of slots wants it,
+    // makes no subscription of it.
+    b.alter(&[(
+        "primary_conninfo",
+        &b.value("SHOW primary_conninfo").await?.unwrap().replace("=b", "=renamed dbname=postgres"),
+    )])
+    .await?;
     a.wait_streaming("renamed", SOON).await?;
     vigil
         .until("b's new walsender", |page| match page.get("walsender_reconnects_total", "node=\"a\",standby=\"b\"") {
@@ -377,7 +381,7 @@ async fn names_that_two_share_and_a_name_that_changes_keep_the_page_right() -> R
         .await;
     let page = vigil.page().await;
     assert_eq!(standbys(&page), [("b".to_owned(), 1.0), ("c".to_owned(), 1.0)], "nobody new");
-    assert_eq!(connected(&page, "b"), Some(1.0));
+    assert_eq!((connected(&page, "b"), kinds(&page)), (Some(1.0), [Some(2.0), Some(0.0), Some(0.0), Some(0.0)]));
     until_upstream(&vigil, "b", "a").await;
     lab.stop().await;
     Ok(())

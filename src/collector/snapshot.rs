@@ -94,7 +94,8 @@ impl Snapshot {
     /// The walsenders with what each of them feeds, by their rows alone; none while they were never read.
     pub fn senders(&self) -> impl Iterator<Item = (&Walsender, WalsenderKind)> {
         let walsenders = self.walsenders.as_ref().map_or(&[][..], |fact| &fact.value);
-        walsenders.iter().map(|walsender| (walsender, WalsenderKind::of(walsender, self.slots())))
+        let server_time = self.recovery.as_ref().map(|fact| fact.value.server_time);
+        walsenders.iter().map(move |walsender| (walsender, WalsenderKind::of(walsender, self.slots(), server_time)))
     }
 }
 

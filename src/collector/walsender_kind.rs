@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::slots::Slot;
 use super::walsenders::Walsender;
+use crate::clock::Wall;
 
 /// What a walsender feeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -23,6 +24,9 @@ pub enum WalsenderKind {
 /// The programs that only copy WAL, by the application name that they give unless told otherwise.
 const COPIERS: [&str; 2] = ["pg_basebackup", "pg_receivewal"];
 
+/// A copier reports as soon as it streams: in seconds, by when it surely has.
+const FIRST_WORD: f64 = 1.0;
+
 impl WalsenderKind {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Standby, Self::WalStream, Self::Backup, Self::Logical];
@@ -37,11 +41,12 @@ impl WalsenderKind {
         }
     }
 
-    /// Judges one row of `pg_stat_replication`.
+    /// Judges one row of `pg_stat_replication`, read when the server's clock said `server_time`.
     ///
     /// A position that was replayed is proof of a standby, and a report without one is proof of a copier. Before the first report,
-    /// which may take a standby `wal_receiver_status_interval`, only a copier's usual name or slot speaks against it.
-    pub fn of(walsender: &Walsender, slots: &[Slot]) -> Self {
+    /// which an older standby (13) may put off for `wal_receiver_status_interval`, only a copier's usual name or slot speaks against
+    /// it, and for a moment its youth: a copier under any other name has reported by then.
+    pub fn of(walsender: &Walsender, slots: &[Slot], server_time: Option<Wall>) -> Self {
         if walsender.state == "backup" {
             return Self::Backup;
         }
@@ -55,7 +60,9 @@ impl WalsenderKind {
         let reported = walsender.reply_time.is_some() || walsender.write_lsn.is_some();
         let passing = format!("pg_basebackup_{}", walsender.pid);
         let by_slot = slots.iter().any(|slot| slot.active_pid == Some(walsender.pid) && slot.name == passing);
-        if reported || by_slot || is_copier(walsender) { Self::WalStream } else { Self::Standby }
+        let age = server_time.zip(walsender.backend_start).map(|(now, start)| now.seconds_since(start));
+        let young = age.is_some_and(|age| age < FIRST_WORD);
+        if reported || by_slot || is_copier(walsender) || young { Self::WalStream } else { Self::Standby }
     }
 }
 
@@ -67,7 +74,6 @@ pub fn is_copier(walsender: &Walsender) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Wall;
     use crate::pg::lsn::Lsn;
 
     fn walsender(application_name: &str, state: &str, replay_lsn: Option<u64>, reported: bool) -> Walsender {
@@ -87,7 +93,7 @@ mod tests {
     }
 
     fn kind(walsender: &Walsender) -> WalsenderKind {
-        WalsenderKind::of(walsender, &[])
+        WalsenderKind::of(walsender, &[], None)
     }
 
     #[test]
@@ -107,10 +113,19 @@ mod tests {
             assert_eq!(kind(&walsender("pg_basebackup", state, None, false)), WalsenderKind::WalStream);
         }
         let nameless = walsender("nightly", "streaming", None, false);
-        let by_slot = |slot: Slot| WalsenderKind::of(&nameless, &[slot]);
+        let by_slot = |slot: Slot| WalsenderKind::of(&nameless, &[slot], None);
         assert_eq!(by_slot(slot("pg_basebackup_41", 41)), WalsenderKind::WalStream);
         assert_eq!(by_slot(slot("pg_basebackup_40", 40)), WalsenderKind::Standby, "another's slot");
         assert_eq!(by_slot(slot("pg_walreceiver_41", 41)), WalsenderKind::Standby, "wal_receiver_create_temp_slot");
+        let at = |seconds: f64| {
+            let started = Walsender { backend_start: Some(Wall::from_seconds(100.0)), ..nameless.clone() };
+            WalsenderKind::of(&started, &[], Some(Wall::from_seconds(100.0 + seconds)))
+        };
+        assert_eq!(
+            (at(0.9), at(1.1)),
+            (WalsenderKind::WalStream, WalsenderKind::Standby),
+            "a copier has its first word"
+        );
         // A standby that somebody called so is one all the same.
         assert_eq!(kind(&walsender("pg_basebackup", "streaming", Some(5), true)), WalsenderKind::Standby);
     }

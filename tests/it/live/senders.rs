@@ -58,7 +58,7 @@ async fn backups_and_receivers_of_wal_are_shown_and_never_counted() -> Result<()
     let never_counted = |page: &Page| {
         assert_eq!(standbys(page), [("b".to_owned(), 1.0), ("c".to_owned(), 1.0)]);
         assert_eq!((connected(page, "b"), connected(page, "c")), (Some(1.0), Some(0.0)));
-        for copier in ["pg_basebackup", "pg_receivewal", "standby=\"c\",state"] {
+        for copier in ["pg_basebackup", "nightly", "standby=\"c\",state"] {
             let told = page.matching(&["pgvigil_walsender", copier]);
             assert!(told.is_empty(), "{told:?}");
         }
@@ -72,7 +72,8 @@ async fn backups_and_receivers_of_wal_are_shown_and_never_counted() -> Result<()
 
     // As fast as they go with the files of a small server, and slow enough to be seen.
     let slow = ["--max-rate=2M", "--checkpoint=fast", "--wal-method=stream", "--progress"];
-    let receiver = lab.spawn(client(&lab, &a, "receiver", "pg_receivewal", &["-D", "."]))?;
+    let receiver = client(&lab, &a, "receiver", "pg_receivewal", &["-D", "."]);
+    let receiver = lab.spawn(receiver.env("PGAPPNAME", "nightly"))?;
     let first = lab.spawn(client(&lab, &a, "first", "pg_basebackup", &[&slow[..], &["-D", "made"]].concat()))?;
     let one = until_kinds(&vigil, [1.0, 2.0, 1.0, 0.0], &never_counted).await;
     assert_eq!(one.matching(&["name_conflict"]).iter().map(|(_, conflict)| conflict).sum::<f64>(), 0.0);

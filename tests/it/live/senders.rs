@@ -368,11 +368,9 @@ async fn names_that_two_share_and_a_name_that_changes_keep_the_page_right() -> R
 
     // b calls itself otherwise: its slot says who it is. And a database in its conninfo, as the synchronization of slots wants it,
     // makes no subscription of it.
-    b.alter(&[(
-        "primary_conninfo",
-        &b.value("SHOW primary_conninfo").await?.unwrap().replace("=b", "=renamed dbname=postgres"),
-    )])
-    .await?;
+    let conninfo = b.value("SHOW primary_conninfo").await?.unwrap();
+    let renamed = conninfo.replace("application_name=b", "application_name=renamed dbname=postgres");
+    b.alter(&[("primary_conninfo", &renamed)]).await?;
     a.wait_streaming("renamed", SOON).await?;
     vigil
         .until("b's new walsender", |page| match page.get("walsender_reconnects_total", "node=\"a\",standby=\"b\"") {

@@ -101,16 +101,19 @@ fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
 /// What is to be watched by these settings.
 fn plans(settings: &Settings, environment: &Arc<Environment>) -> Vec<Plan> {
     let dial = |node: &Node| Dial { dsn: node.dsn.clone(), source: source(node, environment) };
-    let plan =
-        |cluster: &Cluster| Plan { layout: layout(settings, cluster), dials: cluster.nodes.iter().map(dial).collect() };
+    let plan = |cluster: &Cluster| Plan {
+        layout: layout(settings, cluster, environment),
+        dials: cluster.nodes.iter().map(dial).collect(),
+    };
     settings.clusters.iter().map(plan).collect()
 }
 
-fn layout(settings: &Settings, cluster: &Cluster) -> Layout {
+fn layout(settings: &Settings, cluster: &Cluster, environment: &Environment) -> Layout {
     let member = |node: &Node| Member {
         name: node.name.clone(),
         slot: node.slot.clone(),
         application_name: node.application_name.clone(),
+        address: node.address.clone().or_else(|| Some(config::target(node, environment).ok()?.address)),
         expected: node.expected,
     };
     let timing = Timing {

@@ -67,7 +67,7 @@ async fn known(scene: &Scene) -> anyhow::Result<Cluster> {
     let servers = [&scene.a, &scene.b, &scene.c];
     let member = |server: &&Server| {
         let name = server.name().to_owned();
-        Member { slot: name.clone(), application_name: name.clone(), name, expected: true }
+        Member { slot: name.clone(), application_name: name.clone(), name, expected: true, address: None }
     };
     let timing = Timing {
         sample_interval: Duration::from_secs(1),

@@ -10,6 +10,7 @@ use super::memory::Memory;
 use super::settings::Comparison;
 use super::source::RecoverySource;
 use super::sync::Quorum;
+use super::upstream::Upstream;
 use crate::clock::Moment;
 use crate::collector::Collector;
 use crate::collector::snapshot::Fact;
@@ -79,6 +80,8 @@ pub struct NodeAssessment {
     pub source: RecoverySource,
     /// Whether the WAL that it needs is gone; `None` for a node that is a primary.
     pub needs_rebuild: Option<Verdict>,
+    /// Who feeds it; `None` for a node that is no standby.
+    pub upstream: Option<Upstream>,
 }
 
 /// Whether a standby is there.
@@ -155,8 +158,7 @@ impl Evidence<'_> {
     pub fn walsenders(&self, index: usize) -> impl Iterator<Item = (&Walsender, Option<usize>)> {
         let (facts, layout) = (&self.facts[index], self.layout);
         let fresh = self.is_fresh(index) && facts.snapshot.walsenders.as_ref().map(|fact| fact.seen) == facts.read;
-        let walsenders = fresh.then(|| facts.snapshot.physical_walsenders()).into_iter().flatten();
-        walsenders.map(move |walsender| (walsender, layout.member_of(walsender, facts.snapshot.slots())))
+        fresh.then(|| layout.standbys(&facts.snapshot)).into_iter().flatten()
     }
 
     /// Another node of a lower number that is the very same server by another address: their postmasters started in the same
@@ -187,6 +189,12 @@ impl Evidence<'_> {
             .filter(|index| self.is_fresh(*index) && !self.is_foreign(*index) && self.twin_of(*index).is_none())
             .filter(|index| self.written_timeline(*index).is_some())
             .collect()
+    }
+
+    /// Whether it is seen outside recovery, as whatever it counts.
+    fn is_writing(&self, index: usize) -> bool {
+        let recovery = self.facts[index].snapshot.recovery.as_ref().filter(|_| self.is_fresh(index));
+        recovery.is_some_and(|recovery| !recovery.value.in_recovery)
     }
 
     fn written_timeline(&self, index: usize) -> Option<Timeline> {
@@ -238,6 +246,7 @@ impl Evidence<'_> {
         });
         let sync = self.quorum(index, is_primary);
         let settings = (!is_primary).then(|| self.comparison(index, primary.filter(|_| yardstick.primary_fresh)));
+        let upstream = (!is_primary && !self.is_writing(index)).then(|| self.upstream(index));
         NodeAssessment {
             name,
             state: state.as_str(),
@@ -247,6 +256,7 @@ impl Evidence<'_> {
             diverged,
             sync,
             settings,
+            upstream,
             source: self.recovery_source(index),
             needs_rebuild: self.needs_rebuild(index, primary),
         }
@@ -312,8 +322,7 @@ impl Evidence<'_> {
         for node in 0..self.facts.len() {
             let mut here: Vec<&str> = Vec::new();
             for (walsender, member) in self.walsenders(node) {
-                let standby =
-                    member.map_or(walsender.application_name.as_str(), |member| &self.layout.members[member].name);
+                let standby = self.layout.standby_name(walsender, member);
                 let conflict = here.contains(&standby);
                 here.push(standby);
                 let connected = matches!(walsender.state.as_str(), "streaming" | "catchup");

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::reconnects::ReceiverStarts;
 use crate::clock::Moment;
 use crate::collector::snapshot::{Exchange, Fact, Outcome, Snapshot};
 use crate::collector::walsenders::Walsender;
@@ -51,6 +52,8 @@ pub struct NodeFacts {
     pub login: Option<Fact<Result<(), Failure>>>,
     /// When each walsender of this node last had news, by pid.
     replies: BTreeMap<i32, Reply>,
+    /// The node's walreceiver over its restarts.
+    pub receiver: ReceiverStarts,
     /// Durations of readings: those of several collectors together by their pace, others by their collector's name.
     pub durations: BTreeMap<&'static str, Histogram>,
 }
@@ -148,8 +151,20 @@ impl NodeFacts {
             self.snapshot.outcomes.insert(collector.name(), Fact { value: outcome, seen: exchange.received });
         }
         match pace {
-            Pace::Fast => self.note_replies(exchange.received, reply_window),
+            Pace::Fast => {
+                self.note_replies(exchange.received, reply_window);
+                self.note_receiver(exchange.received);
+            }
             Pace::Slow => self.slow_failure = None,
+        }
+    }
+
+    fn note_receiver(&mut self, seen: Moment) {
+        let snapshot = &self.snapshot;
+        let recovery = snapshot.recovery.as_ref().filter(|fact| fact.seen == seen && fact.value.in_recovery);
+        let receiver = snapshot.wal_receiver.as_ref().filter(|fact| fact.seen == seen);
+        if let (Some(_), Some(receiver)) = (recovery, receiver) {
+            self.receiver.note(receiver.value.as_ref().and_then(|receiver| receiver.pid), seen);
         }
     }
 

@@ -135,6 +135,46 @@ pub(crate) static WALSENDER_LAG_SAMPLED: Family = histogram(
     &["cluster", "node", "standby", "stage"],
     "write_lag, flush_lag and replay_lag of pg_stat_replication at each fast reading that was not NULL.",
 );
+pub(crate) static WALSENDER_REPLY_AGE: Family = gauge(
+    "pgvigil_walsender_reply_age_seconds",
+    Unit::Seconds,
+    &["cluster", "node", "standby"],
+    Observers::Min,
+    "Time on the observer's clock since a report of the standby was last seen to be new; absent until one was.",
+);
+pub(crate) static WALSENDER_REPLY_AGE_RATIO: Family = gauge(
+    "pgvigil_walsender_reply_age_ratio",
+    Unit::None,
+    &["cluster", "node", "standby"],
+    Observers::Min,
+    "walsender_reply_age_seconds as a part of this node's wal_sender_timeout: 1 is where it gives the standby up. Absent without a \
+     timeout.",
+);
+pub(crate) static WALSENDER_RECONNECTS: Family = Family {
+    name: "pgvigil_walsender_reconnects_total",
+    help: "New connections of a standby to this node after its first one, as far as readings saw them; 0 for one that is expected and \
+           was not seen yet.",
+    kind: Kind::Counter,
+    unit: Unit::None,
+    labels: &["cluster", "node", "standby"],
+    observers: Observers::Max,
+};
+pub(crate) static WAL_RECEIVER_STARTS: Family = Family {
+    name: "pgvigil_wal_receiver_starts_total",
+    help: "Walreceivers that were seen to be new on a standby; the one that was there when the observer came does not count.",
+    kind: Kind::Counter,
+    unit: Unit::None,
+    labels: NODE,
+    observers: Observers::Max,
+};
+pub(crate) static STANDBY_UPSTREAM: Family = gauge(
+    "pgvigil_standby_upstream",
+    Unit::None,
+    &["cluster", "node", "upstream"],
+    Observers::Max,
+    "Who feeds a standby, 1 for exactly one: another node, other for a server that is no node of the cluster, none for nobody, or \
+     unknown.",
+);
 pub(crate) static SYNC_QUORUM: Family = gauge(
     "pgvigil_sync_quorum",
     Unit::None,
@@ -270,6 +310,11 @@ pub static FAMILIES: &[&Family] = &[
     &STANDBY_NEEDS_REBUILD,
     &RECOVERY_SOURCE,
     &WALSENDER_LAG_SAMPLED,
+    &WALSENDER_REPLY_AGE,
+    &WALSENDER_REPLY_AGE_RATIO,
+    &WALSENDER_RECONNECTS,
+    &WAL_RECEIVER_STARTS,
+    &STANDBY_UPSTREAM,
     &SYNC_QUORUM,
     &SYNC_STANDBYS_SPARE,
     &STANDBY_SETTING_TOO_LOW,

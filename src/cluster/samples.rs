@@ -7,6 +7,7 @@ use super::cluster::{Cluster, WALSENDER_STAGES};
 use super::facts::NodeFacts;
 use super::families as family;
 use super::lag::{At, STAGES};
+use super::senders::{reconnect_samples, sender_samples, upstream_samples};
 use super::settings::setting_samples;
 use super::slots::slot_samples;
 use super::source::RecoverySource;
@@ -30,6 +31,8 @@ pub fn cluster_samples(cluster: &Cluster, now: Moment, samples: &mut Samples) {
         recovery_samples(name, node, samples);
         sync_samples(name, node, samples);
         setting_samples(name, node, samples);
+        sender_samples(index, &evidence, samples);
+        upstream_samples(name, node, &evidence, samples);
         if node.is_primary {
             slot_samples(index, &evidence, samples);
         }
@@ -51,6 +54,7 @@ pub fn cluster_samples(cluster: &Cluster, now: Moment, samples: &mut Samples) {
             samples.histogram(&family::WALSENDER_LAG_SAMPLED, &labels, histogram);
         }
     }
+    reconnect_samples(cluster, samples);
     summary_samples(cluster, &assessment, samples);
 }
 
@@ -86,10 +90,7 @@ fn collector_samples(index: usize, evidence: &Evidence<'_>, samples: &mut Sample
     let (layout, facts) = (evidence.layout, &evidence.facts[index]);
     let standby_names: BTreeMap<i32, String> = evidence
         .walsenders(index)
-        .map(|(walsender, member)| {
-            let name = member.map_or(&walsender.application_name, |member| &layout.members[member].name);
-            (walsender.pid, name.clone())
-        })
+        .map(|(walsender, member)| (walsender.pid, layout.standby_name(walsender, member).to_owned()))
         .collect();
     let view = NodeView {
         cluster: &layout.name,

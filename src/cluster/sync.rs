@@ -124,19 +124,10 @@ mod tests {
     #[test]
     fn a_walsender_counts_while_it_streams_or_stops_and_its_standby_told_what_it_flushed() {
         let walsender = |state: &str, flush_lsn, replied: bool| Walsender {
-            pid: 1,
-            application_name: "b".to_owned(),
             state: state.to_owned(),
-            sent_lsn: flush_lsn,
-            write_lsn: flush_lsn,
             flush_lsn,
-            replay_lsn: None,
-            write_lag: None,
-            flush_lag: None,
-            replay_lag: None,
-            sync_state: None,
             reply_time: replied.then(|| Wall::from_seconds(1.0)),
-            backend_start: None,
+            ..Walsender::named(1, "b")
         };
         let some = Some(Lsn(1));
         for (state, flush_lsn, spare) in [

@@ -4,6 +4,7 @@ mod identity;
 mod paper;
 mod recovery;
 mod relayout;
+mod senders;
 mod settings;
 mod sync;
 

@@ -5,6 +5,7 @@
 pub mod archive_status;
 pub mod archive_verdict;
 pub mod archiver;
+pub mod base_backups;
 pub mod checkpoints;
 pub mod checksums;
 pub mod conflicts;
@@ -24,6 +25,7 @@ pub mod sync;
 pub mod wal_dir;
 pub mod wal_receiver;
 pub mod wal_stats;
+pub mod walsender_kind;
 pub mod walsenders;
 
 use crate::metric::family::Family;
@@ -105,6 +107,7 @@ pub static COLLECTORS: &[&dyn Collector] = &[
     &checkpoints::Collector,
     &prefetch::Collector,
     &checksums::Collector,
+    &base_backups::Collector,
 ];
 
 #[cfg(test)]

@@ -45,6 +45,24 @@ impl Slot {
     }
 }
 
+#[cfg(test)]
+impl Slot {
+    /// One that nobody uses.
+    pub(crate) fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind: "physical".to_owned(),
+            temporary: false,
+            active: false,
+            active_pid: None,
+            restart_lsn: None,
+            confirmed_flush_lsn: None,
+            wal_status: None,
+            safe_wal_size: None,
+        }
+    }
+}
+
 static SQL: VersionedSql =
     VersionedSql(&[(10, include_str!("sql/slots.10.sql")), (13, include_str!("sql/slots.13.sql"))]);
 

@@ -115,6 +115,7 @@ fn facts_of(facts: &NodeFacts, now: Moment) -> Value {
             "checkpoints" => value(&snapshot.checkpoints),
             "prefetch" => value(&snapshot.prefetch),
             "checksums" => value(&snapshot.checksums),
+            "base_backups" => value(&snapshot.base_backups),
             _ => None,
         };
         let outcome = snapshot.outcomes.get(name);

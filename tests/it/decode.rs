@@ -8,6 +8,7 @@ use pgvigil::collector::limits::Usage;
 use pgvigil::collector::recovery::ReplayPause;
 use pgvigil::collector::settings::Value;
 use pgvigil::collector::snapshot::{Exchange, Snapshot};
+use pgvigil::collector::walsender_kind::WalsenderKind;
 use pgvigil::pg::lsn::Timeline;
 
 use crate::fixture::{self, Answer};
@@ -321,4 +322,43 @@ fn settings_that_an_old_server_hides_are_taken_at_their_worst() {
     let settings = settings.settings.unwrap().value;
     assert!(settings.restore_command_set);
     assert_eq!(settings.recovery_min_apply_delay, 0.0);
+}
+
+#[test]
+fn a_cascade_under_a_backup() {
+    each("cascade", |major, snapshot| {
+        let kind_of = |name: &str| -> Vec<_> {
+            snapshot
+                .senders()
+                .filter(|(walsender, _)| walsender.application_name == name)
+                .map(|(_, kind)| kind)
+                .collect()
+        };
+        assert_eq!(kind_of("d"), [WalsenderKind::Standby], "{major}");
+        assert_eq!(kind_of("nightly"), [WalsenderKind::WalStream], "{major}");
+        assert_eq!(kind_of("pg_basebackup"), [WalsenderKind::Backup, WalsenderKind::WalStream], "{major}");
+        let walsenders = &snapshot.walsenders.as_ref().unwrap().value;
+        let d = walsenders.iter().find(|walsender| walsender.application_name == "d").unwrap();
+        assert_eq!((d.sync_priority, d.xmin_age.is_some(), d.in_database), (Some(0), true, false), "{major}");
+
+        let receiver = snapshot.wal_receiver.as_ref().unwrap().value.as_ref().unwrap();
+        assert!(receiver.pid.is_some_and(|pid| pid > 1), "{major}");
+        let json = serde_json::to_value(receiver).unwrap();
+        assert!(json.get("pid").is_none() && json.get("status").is_some(), "{major}: {json}");
+
+        let backups = &snapshot.base_backups.as_ref().unwrap().value;
+        assert_eq!(backups.len(), 1, "{major}");
+        assert_eq!(backups[0].phase, "streaming database files", "{major}");
+        assert!(
+            backups[0].backup_total > Some(1 << 20) && backups[0].backup_streamed < backups[0].backup_total,
+            "{major}"
+        );
+        assert_eq!((backups[0].tablespaces_total, backups[0].tablespaces_streamed), (Some(1), Some(0)), "{major}");
+    });
+    each("primary", |major, snapshot| {
+        let kinds: Vec<_> = snapshot.senders().map(|(walsender, kind)| (walsender.sync_priority, kind)).collect();
+        assert!(kinds.contains(&(Some(1), WalsenderKind::Standby)), "{major}: {kinds:?}");
+        assert!(kinds.contains(&(Some(0), WalsenderKind::Logical)), "{major}: {kinds:?}");
+        assert_eq!(snapshot.base_backups.unwrap().value, [], "{major}");
+    });
 }

@@ -20,12 +20,13 @@ use crate::fixture::{self, Answer, ROOT};
 
 /// The supported major versions, all of which have fixtures.
 pub const MAJORS: std::ops::RangeInclusive<u32> = 13..=18;
-const ROLES: [&str; 8] = [
+const ROLES: [&str; 9] = [
     "primary",
     "primary-troubled",
     "primary-plain",
     "standby",
     "standby-paused",
+    "cascade",
     "standby-plain",
     "archive-only",
     "promoted",

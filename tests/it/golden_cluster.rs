@@ -21,17 +21,27 @@ use crate::fixture::{self, Answer};
 use crate::golden::{MAJORS, compare, promtool, reading};
 
 /// The recorded nodes, in one cluster.
-const NODES: [&str; 4] = ["primary", "standby", "standby-paused", "archive-only"];
-/// A node that refuses connections.
+const NODES: [&str; 5] = ["primary", "standby", "standby-paused", "archive-only", "cascade"];
+/// A node that refuses connections, and yet streams from the cascade.
 const GONE: &str = "gone";
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn layout() -> Layout {
     let member = |name: &str| {
-        // The recorded standby called itself b.
-        let called = if name == "standby" { "b" } else { name };
-        Member { name: name.into(), slot: called.into(), application_name: called.into(), expected: true }
+        // What the recorded standbys called themselves.
+        let called = match name {
+            "standby" => "b",
+            GONE => "d",
+            other => other,
+        };
+        Member {
+            name: name.into(),
+            slot: called.into(),
+            application_name: called.into(),
+            address: None,
+            expected: true,
+        }
     };
     let timing = Timing {
         sample_interval: SECOND,

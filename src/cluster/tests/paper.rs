@@ -34,10 +34,16 @@ pub struct Says {
     pub flush: u64,
     pub receive: Option<u64>,
     pub replay: Option<u64>,
-    /// Rows of `pg_stat_replication`: pid, application name, flushed, replayed, reply time.
+    /// Rows of `pg_stat_replication`: pid, application name, flushed, replayed (0: never), reply time.
     pub walsenders: Vec<(i32, &'static str, u64, u64, f64)>,
+    /// Slots in use: name and the walsender's pid.
+    pub slots: Vec<(&'static str, i32)>,
     /// Timeline of the live stream.
     pub streaming: Option<u32>,
+    /// The walreceiver's pid.
+    pub receiver_pid: i32,
+    /// The host that the walreceiver connected to, at port 5432.
+    pub sender_host: Option<&'static str>,
     pub control_timeline: u32,
     pub system: &'static str,
     pub restore_command: bool,
@@ -89,8 +95,13 @@ impl Paper {
     }
 
     pub fn remembering(memory: Memory, seconds: f64) -> Self {
-        let member =
-            |name: &str| Member { name: name.into(), slot: name.into(), application_name: name.into(), expected: true };
+        let member = |name: &str| Member {
+            name: name.into(),
+            slot: name.into(),
+            application_name: name.into(),
+            address: Some(format!("{name}.example:5432")),
+            expected: true,
+        };
         let second = Duration::from_secs(1);
         let timing = Timing {
             sample_interval: second,
@@ -178,7 +189,13 @@ impl Paper {
                 says.streaming
                     .iter()
                     .map(|timeline| {
-                        let mut row = vec![("status", text("streaming")), ("received_tli", text(timeline))];
+                        let mut row = vec![
+                            ("pid", text(says.receiver_pid)),
+                            ("status", text("streaming")),
+                            ("received_tli", text(timeline)),
+                            ("sender_host", says.sender_host.and_then(text)),
+                            ("sender_port", says.sender_host.and_then(|_| text(5432))),
+                        ];
                         for column in WAL_RECEIVER_NULLS {
                             row.push((column, None));
                         }
@@ -197,18 +214,38 @@ impl Paper {
                             ("sent_lsn", lsn(Some(*flush))),
                             ("write_lsn", lsn(Some(*flush))),
                             ("flush_lsn", lsn(Some(*flush))),
-                            ("replay_lsn", lsn(Some(*replay))),
+                            ("replay_lsn", lsn(Some(*replay).filter(|replay| *replay > 0))),
                             ("write_lag", None),
                             ("flush_lag", None),
                             ("replay_lag", None),
                             ("sync_state", text("async")),
+                            ("sync_priority", text(0)),
+                            ("xmin_age", None),
+                            ("in_database", text(false)),
                             ("reply_time", text(reply)),
                             ("backend_start", text(1)),
                         ]
                     })
                     .collect(),
             ),
-            "slots" => records(Vec::new()),
+            "slots" => records(
+                says.slots
+                    .iter()
+                    .map(|(name, pid)| {
+                        vec![
+                            ("slot_name", text(name)),
+                            ("slot_type", text("physical")),
+                            ("temporary", text(false)),
+                            ("active", text(true)),
+                            ("active_pid", text(pid)),
+                            ("restart_lsn", None),
+                            ("confirmed_flush_lsn", None),
+                            ("wal_status", None),
+                            ("safe_wal_size", None),
+                        ]
+                    })
+                    .collect(),
+            ),
             "control" => records(vec![vec![
                 ("system_identifier", text(says.system)),
                 ("checkpoint_timeline", text(says.control_timeline)),
@@ -264,7 +301,7 @@ impl Paper {
     }
 }
 
-const WAL_RECEIVER_NULLS: [&str; 11] = [
+const WAL_RECEIVER_NULLS: [&str; 9] = [
     "receive_start_lsn",
     "receive_start_tli",
     "written_lsn",
@@ -274,8 +311,6 @@ const WAL_RECEIVER_NULLS: [&str; 11] = [
     "latest_end_lsn",
     "latest_end_time",
     "slot_name",
-    "sender_host",
-    "sender_port",
 ];
 
 pub fn moment(seconds: f64) -> Moment {

@@ -9,6 +9,7 @@ mod door;
 mod failures;
 mod lab;
 mod lag;
+mod old;
 mod pages;
 mod record;
 mod replay;

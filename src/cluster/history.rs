@@ -84,7 +84,8 @@ impl History {
             Some(current) if timeline < current => return,
             // Over two promotions at once the first fork stays unknown.
             Some(current) if timeline > current => self.switch(current, timeline, origin, seen),
-            _ => {}
+            Some(_) => {}
+            None => self.begin(timeline, origin),
         }
         self.timeline = Some(timeline);
         if self.points.last().is_none_or(|newest| lsn > newest.lsn) {
@@ -111,6 +112,20 @@ impl History {
     /// Where the line of descent left `timeline`; `None` for the present one and where it is not known.
     pub fn fork_of(&self, timeline: Timeline) -> Option<Lsn> {
         self.forks.get(&timeline).copied()
+    }
+
+    /// Where the present timeline left the one before it.
+    pub fn newest_fork(&self) -> Option<Lsn> {
+        self.fork_of(Timeline(self.timeline?.0.checked_sub(1)?))
+    }
+
+    /// Whether `lsn` on `timeline` lies beyond where the line of descent left that timeline; `None` where that is not known.
+    pub fn is_beyond_fork(&self, timeline: Timeline, lsn: Lsn) -> Option<bool> {
+        match self.timeline {
+            Some(current) if timeline == current => Some(false),
+            Some(current) if timeline < current => self.fork_of(timeline).map(|fork| lsn > fork),
+            _ => None,
+        }
     }
 
     /// Where `lsn` on `timeline` stands at `now`. A gap in the history wider than `tolerance` (or 1 % of its age) makes it unknown.
@@ -177,8 +192,7 @@ impl History {
     fn switch(&mut self, old: Timeline, new: Timeline, origin: Origin, seen: Mono) {
         let Some(fork) = origin.fork.filter(|_| new.0 == old.0 + 1) else {
             self.points.clear();
-            self.forks.clear();
-            return;
+            return self.begin(new, origin);
         };
         self.points.retain(|point| point.lsn <= fork);
         self.forks.retain(|_, end| *end <= fork);
@@ -188,6 +202,12 @@ impl History {
             self.points.push(Point { seen, prior: self.last_seen, lsn: fork });
         }
         self.last_seen = self.last_seen.max(origin.standby_until);
+    }
+
+    /// Begins with a timeline of which nothing older was seen. A server that still tells of its promotion tells where it was.
+    fn begin(&mut self, timeline: Timeline, origin: Origin) {
+        let before = Timeline(timeline.0.saturating_sub(1));
+        self.forks = origin.fork.filter(|_| before.0 > 0).map(|fork| (before, fork)).into_iter().collect();
     }
 
     /// Merges points whose crossing stays known to max(`interval`, 1 % of its age), and forgets the oldest beyond the bound.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::history::History;
 use super::position::Remembered;
+use crate::pg::lsn::{Lsn, Timeline};
 
 /// The history of the primary and the last word of each node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -16,6 +17,15 @@ pub struct Memory {
     pub primary: Option<String>,
     /// The primary's positions.
     pub history: History,
+    /// The newest timeline that any node of the system was on.
+    #[serde(default)]
+    pub timeline: Option<Timeline>,
+    /// How often it rose while we looked.
+    #[serde(default)]
+    pub timeline_switches: u64,
+    /// The highest position that a standby heard of its primary, with the timeline of its stream.
+    #[serde(default)]
+    pub reported: Option<(Timeline, Lsn)>,
     /// What is remembered of each node, by name.
     pub nodes: BTreeMap<String, Remembered>,
 }
@@ -24,5 +34,18 @@ impl Memory {
     /// The memory of node `name`.
     pub fn node(&self, name: &str) -> Remembered {
         self.nodes.get(name).cloned().unwrap_or_default()
+    }
+
+    /// Takes in that a node of the system is on `timeline`. What is found at first is no switch.
+    pub fn note_timeline(&mut self, timeline: Timeline, at_first: bool) {
+        let before = self.timeline.replace(self.timeline.map_or(timeline, |newest| newest.max(timeline)));
+        if let Some(before) = before.filter(|_| !at_first) {
+            self.timeline_switches += u64::from(timeline.0.saturating_sub(before.0));
+        }
+    }
+
+    /// Takes in that a standby that receives `timeline` heard of `lsn`.
+    pub fn note_reported(&mut self, timeline: Timeline, lsn: Lsn) {
+        self.reported = self.reported.max(Some((timeline, lsn)));
     }
 }

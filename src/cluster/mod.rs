@@ -1,7 +1,8 @@
 //! What a cluster's nodes add up to: pure functions of their facts and `now`.
 //!
 //! [`Cluster`] takes in reports; [`history`] says when the primary was where; [`position`] says where a standby stands; [`lag`] is
-//! the one held against the other; [`sync`] says whether commits can go on; [`assess`] makes the verdicts.
+//! the one held against the other; [`sync`] says whether commits can go on; [`timelines`] and [`promotable`] say
+//! who may follow and who may take over, [`loss`] what that would lose; [`assess`] makes the verdicts.
 
 pub mod assess;
 #[expect(clippy::module_inception, reason = "the cluster itself")]
@@ -14,11 +15,13 @@ pub mod layout;
 pub mod loss;
 pub mod memory;
 pub mod position;
+pub mod promotable;
 mod samples;
 mod slots;
 pub mod sync;
 pub mod sync_names;
 mod sync_tokens;
+pub mod timelines;
 
 #[cfg(test)]
 mod tests;

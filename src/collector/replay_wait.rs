@@ -22,6 +22,13 @@ pub struct ReplayWait {
     pub wait_event: Option<String>,
 }
 
+impl ReplayWait {
+    /// Whether a query of the standby is in the way of replay.
+    pub fn is_conflict(&self) -> bool {
+        state(self, true) == "conflict"
+    }
+}
+
 /// Older servers give the events other names, and none to a conflict nor to a pause.
 static SQL: VersionedSql = VersionedSql(&[(13, include_str!("sql/replay_wait.13.sql"))]);
 
@@ -160,5 +167,6 @@ mod tests {
         assert_eq!(state(&wait(Some(("Lock", "relation"))), false), "conflict");
         assert_eq!(state(&wait(Some(("BufferPin", "BufferPin"))), false), "conflict");
         assert_eq!(state(&wait(Some(("Timeout", "OfTomorrow"))), false), "unknown");
+        assert!(wait(Some(("BufferPin", "BufferPin"))).is_conflict() && !wait(None).is_conflict());
     }
 }

@@ -44,6 +44,18 @@ pub struct Says {
     pub twin_of: Option<usize>,
     /// `synchronous_standby_names`.
     pub sync_names: &'static str,
+    /// `sync_state` of all walsenders; async unless set.
+    pub sync_state: Option<&'static str>,
+    /// The word for the pause of replay; not paused unless set.
+    pub pause: Option<&'static str>,
+    /// `recovery_min_apply_delay` in seconds.
+    pub apply_delay: u32,
+    /// Whether a query is in the way of replay.
+    pub conflict: bool,
+    /// A slot that is lost.
+    pub lost_slot: Option<&'static str>,
+    /// What the walreceiver heard of the primary's position.
+    pub heard: Option<u64>,
 }
 
 pub fn primary(timeline: u32, flush: u64) -> Says {
@@ -118,7 +130,7 @@ impl Paper {
         };
         let answers = |names: &[&str]| names.iter().filter(|name| **name != missing).map(answer).collect();
         let fast = answers(&["recovery", "wal_receiver", "walsenders", "slots"]);
-        let slow = answers(&["control", "settings", "sync"]);
+        let slow = answers(&["control", "settings", "sync", "replay_wait"]);
         self.cluster.report(node, Report::Read { pace: Pace::Slow, exchange, answers: slow }, self.now);
         self.cluster.report(node, Report::Read { pace: Pace::Fast, exchange, answers: fast }, self.now);
     }
@@ -158,7 +170,7 @@ impl Paper {
                 ("flush_lsn", lsn(primary(says.flush))),
                 ("insert_lsn", lsn(primary(says.flush))),
                 ("timeline", primary(1).map(|_| format!("{:08X}", says.timeline))),
-                ("pause", says.standby.then(|| "not paused".to_owned())),
+                ("pause", says.standby.then(|| says.pause.unwrap_or("not paused").to_owned())),
                 ("last_xact_replay", None),
                 ("started_at", text(1 + says.twin_of.unwrap_or(node))),
             ]]),
@@ -167,6 +179,7 @@ impl Paper {
                     .iter()
                     .map(|timeline| {
                         let mut row = vec![("status", text("streaming")), ("received_tli", text(timeline))];
+                        row.push(("latest_end_lsn", lsn(says.heard)));
                         for column in WAL_RECEIVER_NULLS {
                             row.push((column, None));
                         }
@@ -189,14 +202,38 @@ impl Paper {
                             ("write_lag", None),
                             ("flush_lag", None),
                             ("replay_lag", None),
-                            ("sync_state", text("async")),
+                            ("sync_state", text(says.sync_state.unwrap_or("async"))),
                             ("reply_time", text(reply)),
                             ("backend_start", text(1)),
                         ]
                     })
                     .collect(),
             ),
-            "slots" => records(Vec::new()),
+            "slots" => records(
+                says.lost_slot
+                    .iter()
+                    .map(|slot| {
+                        let mut row = vec![
+                            ("slot_name", text(slot)),
+                            ("slot_type", text("physical")),
+                            ("temporary", text(false)),
+                            ("active", text(false)),
+                            ("wal_status", text("lost")),
+                        ];
+                        for column in ["active_pid", "restart_lsn", "confirmed_flush_lsn", "safe_wal_size"] {
+                            row.push((column, None));
+                        }
+                        row
+                    })
+                    .collect(),
+            ),
+            "replay_wait" => records(vec![vec![
+                ("in_recovery", text(says.standby)),
+                ("allowed", text(true)),
+                ("found", text(says.standby)),
+                ("wait_event_type", text(if says.conflict { "BufferPin" } else { "Activity" })),
+                ("wait_event", text(if says.conflict { "BufferPin" } else { "RecoveryWalStream" })),
+            ]]),
             "control" => records(vec![vec![
                 ("system_identifier", text(says.system)),
                 ("checkpoint_timeline", text(says.control_timeline)),
@@ -208,7 +245,7 @@ impl Paper {
                 ("wal_receiver_status_interval", text(10)),
                 ("wal_sender_timeout", text(60)),
                 ("wal_receiver_timeout", text(60)),
-                ("recovery_min_apply_delay", text(0)),
+                ("recovery_min_apply_delay", text(says.apply_delay)),
                 ("restore_command_set", text(says.restore_command)),
                 ("wal_segment_size", text(1 << 24)),
             ]]),
@@ -225,14 +262,13 @@ impl Paper {
     }
 }
 
-const WAL_RECEIVER_NULLS: [&str; 11] = [
+const WAL_RECEIVER_NULLS: [&str; 10] = [
     "receive_start_lsn",
     "receive_start_tli",
     "written_lsn",
     "flushed_lsn",
     "last_msg_send_time",
     "last_msg_receipt_time",
-    "latest_end_lsn",
     "latest_end_time",
     "slot_name",
     "sender_host",

@@ -48,6 +48,8 @@ pub struct History {
     last_seen: Option<Mono>,
     /// Where the line of descent left each older timeline.
     forks: BTreeMap<Timeline, Lsn>,
+    /// The present timeline began later than this; `None`: not known.
+    begun_after: Option<Mono>,
     #[serde(skip)]
     since_thinned: usize,
 }
@@ -117,6 +119,13 @@ impl History {
     /// Where the present timeline left the one before it.
     pub fn newest_fork(&self) -> Option<Lsn> {
         self.fork_of(Timeline(self.timeline?.0.checked_sub(1)?))
+    }
+
+    /// Whether WAL that a node had at `since`, and that was not older than `timeline`, is of that timeline for certain: the present
+    /// one is the next, and began later.
+    pub fn proves(&self, timeline: Timeline, since: Mono) -> bool {
+        let next = self.timeline.is_some_and(|current| timeline.0.checked_add(1) == Some(current.0));
+        next && self.begun_after.is_some_and(|after| since <= after)
     }
 
     /// Whether `lsn` on `timeline` lies beyond where the line of descent left that timeline; `None` where that is not known.
@@ -190,6 +199,7 @@ impl History {
     /// Leaves the timeline `old` for `new`. Without the fork nothing older can be trusted; over two promotions at once the first
     /// fork stays unknown.
     fn switch(&mut self, old: Timeline, new: Timeline, origin: Origin, seen: Mono) {
+        self.begun_after = origin.standby_until;
         let Some(fork) = origin.fork.filter(|_| new.0 == old.0 + 1) else {
             self.points.clear();
             return self.begin(new, origin);

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::facts::NodeFacts;
-use crate::clock::Moment;
+use super::history::History;
+use crate::clock::{Moment, Mono};
 use crate::collector::settings::Settings;
 use crate::collector::snapshot::Snapshot;
 use crate::collector::walsenders::Walsender;
@@ -45,6 +46,8 @@ pub struct Remembered {
     pub system: Option<String>,
     /// The timeline of its last live stream, and how far it had received then.
     pub streamed: Option<(Timeline, Lsn)>,
+    /// How far it has received by its own word, and since when it has no more.
+    pub still: Option<(Lsn, Mono)>,
     /// The newest timeline that it was certainly on.
     pub timeline: Option<Timeline>,
     /// How far it wrote WAL itself as a primary.
@@ -59,6 +62,14 @@ impl Remembered {
     /// The newest known position, however old.
     pub fn latest(&self) -> Option<Position> {
         [self.own, self.told].into_iter().flatten().max_by_key(|position| position.valid_at.mono)
+    }
+
+    /// Whether the timeline of a position is known, and not only the lowest that it can be.
+    pub fn is_certain(&self, position: &Position, history: &History) -> bool {
+        position.timeline_certain
+            || self
+                .still
+                .is_some_and(|(lsn, since)| lsn == position.received && history.proves(position.timeline, since))
     }
 
     /// The newest position that still counts.
@@ -99,7 +110,7 @@ impl Remembered {
         if let (false, Some(timeline)) = (recovery.value.in_recovery, recovery.value.timeline) {
             self.timeline = Some(timeline);
             self.written = recovery.value.flush_lsn.map(|lsn| (timeline, lsn));
-            (self.own, self.told, self.upstream, self.streamed) = (None, None, None, None);
+            (self.own, self.told, self.upstream, self.streamed, self.still) = (None, None, None, None, None);
             return;
         }
         let streaming = streaming_timeline(snapshot);
@@ -108,6 +119,9 @@ impl Remembered {
         let received = recovery.value.receive_lsn.max(recovery.value.replay_lsn);
         if streaming.is_some() {
             self.streamed = streaming.zip(received);
+        }
+        if self.still.map(|(lsn, _)| lsn) != received {
+            self.still = received.map(|lsn| (lsn, recovery.seen.mono));
         }
         let stands_still = self.streamed.is_some() && self.streamed == self.timeline.zip(received);
         self.own = self.timeline.zip(received).map(|(timeline, received)| Position {

@@ -247,11 +247,15 @@ impl Evidence<'_> {
         if never_streamed && archive == Some(true) {
             reasons.push(Reason::ArchiveOnly);
         }
-        let upstream =
-            remembered.upstream.and_then(|name| self.layout.members.iter().position(|node| node.name == name));
+        let fed_by = |node: usize| {
+            let (snapshot, slots) = (&self.facts[node].snapshot, self.facts[node].snapshot.slots());
+            snapshot.physical_walsenders().any(|walsender| self.layout.member_of(walsender, slots) == Some(index))
+        };
         let stands =
             |node: usize| self.facts[node].snapshot.recovery.as_ref().is_some_and(|fact| fact.value.in_recovery);
-        if upstream.is_some_and(|node| Some(node) != primary && stands(node)) {
+        let by_primary = primary.is_some_and(|primary| self.is_fresh(primary) && fed_by(primary));
+        // What a standby told last counts, also where it is gone.
+        if !by_primary && (0..self.facts.len()).any(|node| node != index && stands(node) && fed_by(node)) {
             reasons.push(Reason::Cascading);
         }
         reasons

@@ -58,16 +58,19 @@ impl Evidence<'_> {
         self.is_fresh(index) && self.foreign_system(index) == Verdict::No && self.twin_of(index).is_none()
     }
 
-    /// On an older timeline and receiving no other: a standby whose stream says so, or that stands still since it did. Control data
-    /// alone prove that a timeline was reached, and not that none was since.
+    /// On an older timeline and receiving no other: a standby whose stream says so, that stands still since it did, or that has nothing
+    /// beyond the fork. Control data alone prove that a timeline was reached, and not that none was since.
     fn is_behind(&self, index: usize, diverged: Option<Verdict>) -> Verdict {
         let Some(newest) = self.newest_timeline().filter(|_| self.is_placed(index)) else { return Verdict::Unknown };
         let remembered = self.memory.node(&self.layout.members[index].name);
-        let certain = remembered.own.is_none_or(|own| own.timeline_certain);
+        let history = &self.memory.history;
+        let proven = remembered.own.is_none_or(|own| {
+            remembered.is_certain(&own, history) || history.is_beyond_fork(own.timeline, own.received) == Some(false)
+        });
         match remembered.timeline {
             None => Verdict::Unknown,
             Some(timeline) if timeline >= newest => Verdict::No,
-            Some(_) if certain || diverged == Some(Verdict::Yes) => Verdict::Yes,
+            Some(_) if proven || diverged == Some(Verdict::Yes) => Verdict::Yes,
             Some(_) => Verdict::Unknown,
         }
     }
@@ -95,8 +98,8 @@ impl Evidence<'_> {
                 _ => Verdict::Unknown,
             };
         };
-        let certain =
-            own.timeline_certain || wrote.is_some_and(|(timeline, beyond)| timeline == own.timeline && beyond);
+        let certain = remembered.is_certain(&own, &self.memory.history)
+            || wrote.is_some_and(|(timeline, beyond)| timeline == own.timeline && beyond);
         match (beyond(own.timeline, own.received), own.replayed.and_then(|lsn| beyond(own.timeline, lsn))) {
             (Some(false), _) => Verdict::Yes,
             (_, Some(true)) if certain => Verdict::No,

@@ -95,6 +95,23 @@ fn one_that_moved_without_a_stream_may_have_changed_its_timeline() {
 }
 
 #[test]
+fn one_that_had_it_before_the_promotion_has_it_of_the_old_timeline() {
+    let mut paper = healthy();
+    paper.fail(A, Cause::Refused);
+    // The primary's last words reached c alone, after its last reading as one that streams.
+    for _ in 0..3 {
+        paper.wait(1.0);
+        paper.read(C, &cut_off(240));
+        paper.read(B, &Says { streaming: None, ..standby(1, 200, 200) });
+    }
+    paper.wait(1.0);
+    paper.read(B, &promoted_at(200));
+    paper.read(C, &cut_off(240));
+    assert_eq!((behind(&paper, C), can_follow(&paper, C)), (Verdict::Yes, Some(Verdict::No)));
+    assert_eq!(paper.assess().nodes[C].lineage.diverged, Some(Verdict::Yes));
+}
+
+#[test]
 fn one_that_follows_the_old_primary_is_behind_and_beyond_the_fork_it_cannot_follow() {
     let paper = promoted(200, &standby(1, 200, 200));
     assert_eq!((behind(&paper, C), can_follow(&paper, C)), (Verdict::Yes, Some(Verdict::Yes)));

@@ -16,5 +16,6 @@ mod replay;
 mod slots;
 mod state;
 mod sync;
+mod timelines;
 mod truth;
 mod watch;

@@ -11,6 +11,7 @@ mod lab;
 mod lag;
 mod old;
 mod pages;
+mod promotable;
 mod record;
 mod replay;
 mod slots;

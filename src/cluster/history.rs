@@ -101,9 +101,19 @@ impl History {
         self.last_seen = Some(seen);
     }
 
+    /// What of it holds after a boot of our machine: the line of descent.
+    pub fn timeless(self) -> Self {
+        Self { timeline: self.timeline, forks: self.forks, ..Self::default() }
+    }
+
     /// The newest position with its timeline.
     pub fn newest(&self) -> Option<(Timeline, Lsn)> {
         Some((self.timeline?, self.points.last()?.lsn))
+    }
+
+    /// The present timeline.
+    pub const fn timeline(&self) -> Option<Timeline> {
+        self.timeline
     }
 
     /// When the primary was last seen.
@@ -150,6 +160,7 @@ impl History {
         }
         let beyond = self.points.partition_point(|point| point.lsn <= lsn);
         match self.points.get(beyond) {
+            None if self.points.is_empty() => Standing::Unknown,
             None => Standing::CaughtUp,
             Some(point) => match point.width() {
                 Some(width) if width <= tolerance.max(now.since(point.seen) / 100) => Standing::BehindSince(point.seen),

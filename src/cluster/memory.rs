@@ -36,6 +36,15 @@ impl Memory {
         self.nodes.get(name).cloned().unwrap_or_default()
     }
 
+    /// What of it holds after a boot of our machine, whose clock all moments are of: who was the primary, and the timelines.
+    pub fn timeless(mut self) -> Self {
+        self.history = self.history.timeless();
+        for node in self.nodes.values_mut() {
+            *node = std::mem::take(node).timeless();
+        }
+        self
+    }
+
     /// Takes in that a node of the system is on `timeline`. What is found at first is no switch.
     pub fn note_timeline(&mut self, timeline: Timeline, at_first: bool) {
         let before = self.timeline.replace(self.timeline.map_or(timeline, |newest| newest.max(timeline)));

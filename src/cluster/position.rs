@@ -92,6 +92,11 @@ impl Remembered {
         Duration::from_secs_f64(2.0 * interval)
     }
 
+    /// What of it holds after a boot of our machine.
+    pub fn timeless(self) -> Self {
+        Self { own: None, told: None, still: None, ..self }
+    }
+
     /// Takes in the node's settings.
     pub fn note_settings(&mut self, settings: &Settings) {
         self.restore_command_set = Some(settings.restore_command_set);

@@ -82,7 +82,7 @@ impl Evidence<'_> {
             return Verdict::Unknown;
         }
         let remembered = self.memory.node(&self.layout.members[index].name);
-        let descent = self.memory.history.newest().map(|(timeline, _)| timeline);
+        let descent = self.memory.history.timeline();
         if descent.is_none() || descent < self.newest_timeline() {
             // The node that began the newest timeline was never seen to write it: where it forked is not known.
             let on_newest = remembered.timeline.is_some() && remembered.timeline == self.newest_timeline();

@@ -155,6 +155,29 @@ fn a_fork_from_before_our_time_is_told_by_a_server_that_streamed_and_not_by_one_
 }
 
 #[test]
+fn after_a_boot_of_our_machine_the_line_of_descent_is_still_known() {
+    let kept = promoted(200, &cut_off(200)).cluster.memory().clone().timeless();
+    // The clock began anew.
+    let mut paper = Paper::remembering(kept, 10.0);
+    paper.wait(1.0);
+    paper.read(C, &standby(1, 230, 230));
+    paper.read(A, &primary(1, 250));
+    paper.fail(B, Cause::Refused);
+    let assessment = paper.assess();
+    assert_eq!((assessment.timeline_fork, assessment.timeline_switches), (Some(Lsn(200)), 1));
+    assert_eq!(can_follow(&paper, C), Some(Verdict::No));
+    assert_eq!((behind(&paper, A), behind(&paper, C)), (Verdict::Yes, Verdict::Yes));
+    // b crashed since, and tells of its promotion no more.
+    paper.wait(1.0);
+    paper.read(B, &Says { replay: Some(300), receive: None, ..primary(2, 310) });
+    paper.read(C, &standby(1, 230, 230));
+    assert_eq!(
+        (paper.assess().timeline_fork, paper.assess().nodes[C].lineage.diverged),
+        (Some(Lsn(200)), Some(Verdict::Yes))
+    );
+}
+
+#[test]
 fn without_a_fresh_reading_nothing_is_said() {
     let mut paper = promoted(200, &standby(1, 230, 230));
     paper.fail(C, Cause::Refused);

@@ -16,7 +16,8 @@ use crate::{golden, golden_cluster};
 fn every_family_has_a_sample_in_some_golden_page() {
     let nodes = golden::nodes().flat_map(|(major, role)| golden::samples(major, role));
     let clusters = golden::MAJORS.flat_map(golden_cluster::samples);
-    let seen: BTreeSet<_> = nodes.chain(clusters).map(|sample| sample.family.name).collect();
+    let promotions = golden::MAJORS.flat_map(golden_cluster::after_promotion);
+    let seen: BTreeSet<_> = nodes.chain(clusters).chain(promotions).map(|sample| sample.family.name).collect();
     for family in catalog::families() {
         assert!(seen.contains(family.name), "{}", family.name);
     }

@@ -9,6 +9,7 @@ use super::history::Origin;
 use super::lag::{At, SampledLag};
 use super::layout::Layout;
 use super::memory::Memory;
+use super::promotable::Promised;
 use crate::clock::Moment;
 use crate::collector::recovery::Recovery;
 use crate::collector::walsenders::Walsender;
@@ -155,6 +156,10 @@ impl Cluster {
         }
         self.note_lineage(node, name);
         self.note_walsenders(node, name, read);
+        if self.memory.primary.as_deref() == Some(name) && !recovery.value.in_recovery {
+            self.memory.promised =
+                Promised::by(name, &self.facts[node].snapshot, &self.layout).or(self.memory.promised.take());
+        }
     }
 
     /// Takes in what a node of this system tells of the cluster's timelines.

@@ -20,12 +20,12 @@ const ORPHANS: Duration = Duration::from_secs(2);
 pub struct Loss {
     /// WAL that was seen on the primary, or reported by it, and that the candidate does not have.
     pub seen_bytes: u64,
-    /// The time in which that WAL was written, in seconds.
-    pub seen_seconds: f64,
+    /// The time in which that WAL was written, in seconds; `None` where the history has a gap.
+    pub seen_seconds: Option<f64>,
     /// `seen_bytes` and what the primary may have written since it was last seen, at its recent peak rate.
     pub estimated_bytes: u64,
     /// `seen_seconds` and the time since the primary was last seen.
-    pub estimated_seconds: f64,
+    pub estimated_seconds: Option<f64>,
 }
 
 /// The loss if the standby at `best` became the primary. `reported` is the highest position that the primary told its standbys;
@@ -38,12 +38,13 @@ pub fn loss(
     reported: Option<Lsn>,
     ended: Option<Mono>,
 ) -> Option<Loss> {
-    let (_, newest) = yardstick.history.newest()?;
+    let (timeline, newest) = yardstick.history.newest()?;
     let last_seen = yardstick.history.last_seen()?;
     let highest = reported.map_or(newest, |reported| reported.max(newest));
     let seen_seconds = match yardstick.standing(best, best.received, remembered) {
-        Standing::CaughtUp => Duration::ZERO,
-        Standing::BehindSince(since) => last_seen.since(since),
+        Standing::CaughtUp => Some(0.0),
+        Standing::BehindSince(since) => Some(last_seen.since(since).as_secs_f64()),
+        Standing::Unknown if best.timeline == timeline => None,
         Standing::Diverged | Standing::Unknown => return None,
     };
     let blind = ended.map_or(yardstick.now.mono, |ended| ended.min(yardstick.now.mono)).since(last_seen).as_secs_f64();
@@ -51,9 +52,9 @@ pub fn loss(
     let seen_bytes = highest.bytes_since(best.received);
     Some(Loss {
         seen_bytes,
-        seen_seconds: seen_seconds.as_secs_f64(),
+        seen_seconds,
         estimated_bytes: seen_bytes.saturating_add((peak * blind).ceil() as u64),
-        estimated_seconds: seen_seconds.as_secs_f64() + blind,
+        estimated_seconds: seen_seconds.map(|seconds| seconds + blind),
     })
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::history::History;
 use super::position::Remembered;
+use super::promotable::Promised;
 use crate::pg::lsn::{Lsn, Timeline};
 
 /// The history of the primary and the last word of each node.
@@ -26,6 +27,9 @@ pub struct Memory {
     /// The highest position that a standby heard of its primary, with the timeline of its stream.
     #[serde(default)]
     pub reported: Option<(Timeline, Lsn)>,
+    /// Whom the primary's commits waited for.
+    #[serde(default)]
+    pub promised: Option<Promised>,
     /// What is remembered of each node, by name.
     pub nodes: BTreeMap<String, Remembered>,
 }

@@ -2,15 +2,17 @@
 
 mod reason;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::assess::{Evidence, Verdict};
 use super::lag::{StandbyLag, Unknown};
+use super::layout::Layout;
 use super::sync_names::{Method, SyncNames};
 use super::timelines::Lineage;
 use crate::collector::Collector;
 use crate::collector::recovery::{Recovery, ReplayPause};
-use crate::collector::snapshot::Fact;
+use crate::collector::snapshot::Snapshot;
+use crate::collector::walsenders::Walsender;
 use crate::collector::{control, replay_wait, settings};
 use crate::pg::failure::{Cause, NodeState};
 
@@ -38,6 +40,46 @@ impl Promotable {
             (false, false) => Verdict::Yes,
         };
         Self { verdict, reasons }
+    }
+}
+
+/// Whom a primary's commits waited for when it was last read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promised {
+    /// The primary's name.
+    primary: String,
+    /// Its `synchronous_standby_names`.
+    standby_names: String,
+    /// Those that it fed.
+    standbys: Vec<PromisedTo>,
+}
+
+/// One that a primary fed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct PromisedTo {
+    /// The member that it is, if it is one.
+    member: Option<String>,
+    /// Its `application_name`.
+    application_name: String,
+    /// Whether its `sync_state` was sync.
+    sync: bool,
+}
+
+impl Promised {
+    /// What the newest reading of the primary tells; `None` if that leaves open whom commits wait for.
+    pub fn by(primary: &str, snapshot: &Snapshot, layout: &Layout) -> Option<Self> {
+        let standby_names = snapshot.sync.as_ref()?.value.standby_names.clone();
+        let standby = |walsender: &Walsender| PromisedTo {
+            member: layout.member_of(walsender, snapshot.slots()).map(|member| layout.members[member].name.clone()),
+            application_name: walsender.application_name.clone(),
+            sync: walsender.sync_state.as_deref() == Some("sync"),
+        };
+        let standbys = snapshot.walsenders.as_ref()?.value.iter().map(standby).collect();
+        Some(Self { primary: primary.to_owned(), standby_names, standbys })
+    }
+
+    fn of(&self, member: &str) -> Option<&PromisedTo> {
+        self.standbys.iter().find(|standby| standby.member.as_deref() == Some(member))
     }
 }
 
@@ -92,6 +134,8 @@ impl Evidence<'_> {
             Err(Unknown::Diverged) => reasons.push(Reason::Diverged),
             // It has all that is known; that the primary is gone is why somebody asks.
             Ok(_) | Err(Unknown::PrimaryUnseen) => {}
+            // Since when it is behind is not known, but by how much.
+            Err(Unknown::History) if self.is_on_line(index) => {}
             Err(_) => reasons.push(Reason::LagUnknown),
         }
         match lineage.behind {
@@ -103,6 +147,12 @@ impl Evidence<'_> {
             reasons.push(Reason::BehindOtherStandby);
         }
         reasons
+    }
+
+    /// Whether it is on the timeline of the history, so that its position and the primary's compare.
+    fn is_on_line(&self, index: usize) -> bool {
+        let own = self.fresh_own(index).map(|own| own.timeline);
+        own.is_some() && own == self.memory.history.newest().map(|(timeline, _)| timeline)
     }
 
     /// What its replay forbids. A promotion replays what was received first, paused or delayed alike.
@@ -195,36 +245,32 @@ impl Evidence<'_> {
         })
     }
 
-    /// What commits were promised, and forbids. The last that is known of a primary counts, however old.
+    /// What commits were promised, and forbids. The last that is known of the primary counts, however old.
     fn of_synchrony(&self, index: usize, primary: Option<usize>) -> Option<Reason> {
-        let Some((primary, sync)) = primary.and_then(|node| Some((node, self.facts[node].snapshot.sync.as_ref()?)))
-        else {
-            return Some(Reason::SyncUnknown);
-        };
-        let names = match SyncNames::parse(&sync.value.standby_names) {
+        let name = |node: usize| self.layout.members[node].name.as_str();
+        let promised =
+            self.memory.promised.as_ref().filter(|promised| primary.map(name) == Some(promised.primary.as_str()));
+        let Some(promised) = promised else { return Some(Reason::SynchronyUnknown) };
+        let names = match SyncNames::parse(&promised.standby_names) {
             Ok(Some(names)) => names,
             Ok(None) => return None,
-            Err(_) => return Some(Reason::SyncUnknown),
+            Err(_) => return Some(Reason::SynchronyUnknown),
         };
-        let snapshot = &self.facts[primary].snapshot;
-        let Some(Fact { value: walsenders, .. }) = &snapshot.walsenders else { return Some(Reason::SyncUnknown) };
-        let member_of = |walsender| self.layout.member_of(walsender, snapshot.slots());
-        let own = walsenders.iter().find(|walsender| member_of(walsender) == Some(index));
         let confirms = match names.method {
-            Method::First => own.is_some_and(|walsender| walsender.sync_state.as_deref() == Some("sync")),
+            Method::First => promised.of(name(index)).is_some_and(|standby| standby.sync),
             // Any of them may have confirmed a commit: so many must be seen that one of those is among them.
             Method::Any => {
-                let called = |node: &usize| {
-                    let row = walsenders.iter().find(|walsender| member_of(walsender) == Some(*node));
-                    row.map_or(self.layout.members[*node].application_name.as_str(), |row| &row.application_name)
+                let listed = |node: usize| {
+                    let standby = promised.of(name(node)).map(|standby| standby.application_name.as_str());
+                    names.place(standby.unwrap_or(&self.layout.members[node].application_name)).is_some()
                 };
-                let listed = |node: &usize| names.place(called(node)).is_some();
                 let of_all = names.names.iter().any(|name| name == "*");
-                let matching = walsenders.iter().filter(|row| names.place(&row.application_name).is_some()).count();
+                let matching =
+                    promised.standbys.iter().filter(|row| names.place(&row.application_name).is_some()).count();
                 let total = if of_all { matching } else { names.names.len().max(matching) };
-                let seen = (0..self.facts.len()).filter(|node| *node != primary && listed(node));
+                let seen = (0..self.facts.len()).filter(|node| Some(*node) != primary && listed(*node));
                 let seen = seen.filter(|node| self.fresh_own(*node).is_some()).count();
-                listed(&index) && seen.saturating_add(names.required as usize) > total
+                listed(index) && seen.saturating_add(names.required as usize) > total
             }
         };
         (!confirms).then_some(Reason::NotSynchronous)

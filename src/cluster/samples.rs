@@ -188,7 +188,7 @@ fn summary_samples(cluster: &Cluster, assessment: &Assessment, samples: &mut Sam
             [("seen", loss.seen_bytes, loss.seen_seconds), ("estimated", loss.estimated_bytes, loss.estimated_seconds)]
         {
             samples.number(&family::CLUSTER_FAILOVER_LOSS_BYTES, &[name, bound], bytes as f64);
-            samples.number(&family::CLUSTER_FAILOVER_LOSS_SECONDS, &[name, bound], seconds);
+            samples.known(&family::CLUSTER_FAILOVER_LOSS_SECONDS, &[name, bound], seconds);
         }
     }
     samples.number(&family::LAG_HISTORY_POINTS, &[name], cluster.memory().history.len() as f64);

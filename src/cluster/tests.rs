@@ -103,7 +103,7 @@ fn with_the_primary_gone_a_standby_that_has_all_we_know_is_unknown_and_one_behin
     let assessment = paper.assess();
     assert_eq!(assessment.primary.as_deref(), Some("a"));
     let loss = assessment.failover_loss.unwrap();
-    assert_eq!((loss.seen_bytes, loss.seen_seconds), (0, 0.0));
+    assert_eq!((loss.seen_bytes, loss.seen_seconds), (0, Some(0.0)));
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub enum Reason {
     SystemUnknown,
     TimelineUnknown,
     LagUnknown,
-    SyncUnknown,
+    SynchronyUnknown,
     FactsMissing,
 }
 
@@ -58,7 +58,7 @@ const ROWS: [Row; 22] = [
     Row(Reason::SystemUnknown, "system_unknown", Verdict::Unknown, "it is not known whether it belongs to the cluster"),
     Row(Reason::TimelineUnknown, "timeline_unknown", Verdict::Unknown, "it is not known which timeline it is on"),
     Row(Reason::LagUnknown, "lag_unknown", Verdict::Unknown, "it is not known how far it is behind"),
-    Row(Reason::SyncUnknown, "sync_unknown", Verdict::Unknown, "it is not known whom commits waited for"),
+    Row(Reason::SynchronyUnknown, "synchrony_unknown", Verdict::Unknown, "it is not known whom commits waited for"),
     Row(Reason::FactsMissing, "facts_missing", Verdict::Unknown, "a fact that decides was not read of late; see collector_success"),
 ];
 

@@ -84,6 +84,21 @@ fn what_a_standby_heard_counts_even_after_it_forgot() {
 }
 
 #[test]
+fn a_gap_in_the_history_hides_the_seconds_and_not_the_bytes() {
+    let mut paper = healthy();
+    paper.fail(A, Cause::Timeout);
+    paper.wait(10.0);
+    paper.read(A, &primary(1, 300));
+    paper.fail(A, Cause::Refused);
+    for node in [B, C] {
+        paper.read(node, &standby(1, 250, 250));
+    }
+    assert_eq!(paper.lag(B).0, Err(Unknown::History));
+    assert_eq!(candidate(&paper).as_deref(), Some("b"));
+    assert_eq!((told(&paper).seen_bytes, told(&paper).seen_seconds), (50, None));
+}
+
+#[test]
 fn the_estimated_loss_grows_until_the_last_backend_must_be_gone() {
     let mut paper = healthy();
     let read = |paper: &mut Paper| {
@@ -94,7 +109,7 @@ fn the_estimated_loss_grows_until_the_last_backend_must_be_gone() {
     paper.fail(A, Cause::Timeout);
     paper.wait(5.0);
     let silent = read(&mut paper);
-    assert_eq!((silent.seen_bytes, silent.estimated_bytes, silent.estimated_seconds), (0, 500, 5.0));
+    assert_eq!((silent.seen_bytes, silent.estimated_bytes, silent.estimated_seconds), (0, 500, Some(5.0)));
     // Refused: nobody listens there any more; orphans of a killed postmaster may commit for two seconds.
     paper.fail(A, Cause::Refused);
     assert_eq!(read(&mut paper).estimated_bytes, 500);

@@ -172,6 +172,7 @@ fn with_synchronous_replication_only_one_that_confirmed_counts() {
     let rows = || vec![(1, "b", 200, 200, 1003.0), (2, "c", 200, 200, 1003.0)];
     let says = |names, state| {
         let mut paper = with_b(&well());
+        paper.wait(0.1);
         paper.read(A, &Says { sync_names: names, sync_state: Some(state), walsenders: rows(), ..primary(1, 200) });
         paper
     };
@@ -196,12 +197,17 @@ fn with_synchronous_replication_only_one_that_confirmed_counts() {
     let mut paper = says("ANY 1 (b, c)", "quorum");
     paper.fail(C, Cause::Timeout);
     assert_eq!(verdict(&paper, B), (Verdict::No, vec!["not_synchronous"]));
-    // A primary that was never read told nothing.
-    let kept = serde_json::to_string(says("b", "sync").cluster.memory()).unwrap();
-    let mut paper = Paper::remembering(serde_json::from_str(&kept).unwrap(), paper.now.wall.as_seconds() + 1.0);
-    paper.wait(1.0);
-    paper.fail(A, Cause::Refused);
-    paper.read(B, &well());
-    paper.read(C, &well());
-    assert_eq!(verdict(&paper, B), (Verdict::Unknown, vec!["sync_unknown"]));
+    // A restart of ours forgets nothing of it; who never read it knows nothing.
+    for (forgets, expected) in [(false, (Verdict::Yes, vec![])), (true, (Verdict::Unknown, vec!["synchrony_unknown"]))]
+    {
+        let mut kept = says("b", "sync").cluster.memory().clone();
+        kept.promised = kept.promised.filter(|_| !forgets);
+        let kept = serde_json::to_string(&kept).unwrap();
+        let mut paper = Paper::remembering(serde_json::from_str(&kept).unwrap(), paper.now.wall.as_seconds() + 1.0);
+        paper.wait(1.0);
+        paper.fail(A, Cause::Refused);
+        paper.read(B, &well());
+        paper.read(C, &well());
+        assert_eq!(verdict(&paper, B), expected);
+    }
 }

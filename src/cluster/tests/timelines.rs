@@ -57,9 +57,9 @@ fn a_promotion_is_counted_once_and_its_fork_is_told() {
 fn what_is_found_at_the_start_is_no_switch() {
     let mut paper = Paper::new();
     paper.wait(1.0);
-    paper.read(B, &standby(1, 200, 200));
+    // The old primary of a split brain, and then the new one.
+    paper.read(B, &primary(1, 200));
     paper.read(A, &primary(3, 300));
-    paper.read(B, &standby(3, 300, 300));
     paper.read(C, &standby(3, 300, 300));
     assert_eq!((paper.assess().timeline, paper.assess().timeline_switches), (Some(Timeline(3)), 0));
 }
@@ -159,6 +159,12 @@ fn after_a_boot_of_our_machine_the_line_of_descent_is_still_known() {
     let kept = promoted(200, &cut_off(200)).cluster.memory().clone().timeless();
     // The clock began anew.
     let mut paper = Paper::remembering(kept, 10.0);
+    paper.wait(1.0);
+    for node in [A, B] {
+        paper.fail(node, Cause::Refused);
+    }
+    paper.read(C, &standby(2, 230, 230));
+    assert_eq!(paper.lag(C).0, Err(Unknown::History), "nothing was seen of the primary since");
     paper.wait(1.0);
     paper.read(C, &standby(1, 230, 230));
     paper.read(A, &primary(1, 250));

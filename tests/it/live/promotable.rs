@@ -48,6 +48,8 @@ async fn each_thing_in_the_way_is_named_and_gone_when_it_is_gone() -> Outcome {
     b.pause_replay().await?;
     until_promotable(&vigil, "b", "no", &["replay_paused"]).await;
     until_candidate(&vigil, None).await;
+    let told = vigil.get("/api/v1/clusters/lab", "").await.expect("the facts");
+    assert!(told.contains("its replay is paused, or a pause is requested"), "{told}");
     b.resume_replay().await?;
     b.apply_delay(Duration::from_secs(60)).await?;
     until_promotable(&vigil, "b", "no", &["apply_delay"]).await;

@@ -48,11 +48,6 @@ impl Truth {
         looks.iter().find(|(_, seen)| *seen > lsn).map_or(0.0, |(seen, _)| seen.elapsed().as_secs_f64())
     }
 
-    /// The newest position.
-    pub fn newest(&self) -> Lsn {
-        self.looks.lock().unwrap().last().map_or(Lsn(0), |(_, lsn)| *lsn)
-    }
-
     /// The position so long before the newest was seen.
     pub fn before_the_end(&self, span: Duration) -> Lsn {
         let looks = self.looks.lock().unwrap();

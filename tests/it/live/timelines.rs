@@ -31,10 +31,19 @@ pub fn candidate(page: &Page) -> Option<String> {
     first
 }
 
+/// A node that is the primary still has no verdict as a standby.
+fn told(page: &Page, node: &str) -> Result<(), String> {
+    match page.matching(&["standby_promotable{", &format!("node=\"{node}\"")]).is_empty() {
+        true => Err(format!("no verdict on {node}")),
+        false => Ok(()),
+    }
+}
+
 /// Waits until the node is promotable or not as said, for exactly these reasons.
 pub async fn until_promotable(vigil: &Vigil, node: &str, state: &str, reasons: &[&str]) {
     vigil
         .until(&format!("{node} promotable: {state} {reasons:?}"), |page| {
+            told(page, node)?;
             let mut seen = blocks(page, node);
             seen.sort();
             let state_seen = says(page, "standby_promotable", node);
@@ -47,6 +56,7 @@ pub async fn until_promotable(vigil: &Vigil, node: &str, state: &str, reasons: &
 async fn until_lineage(vigil: &Vigil, node: &str, behind: &str, can_follow: &str, diverged: &str) {
     vigil
         .until(&format!("{node} behind: {behind}, can follow: {can_follow}, diverged: {diverged}"), |page| {
+            told(page, node)?;
             let of = |family| says(page, family, node);
             let seen = [of("node_timeline_behind"), of("standby_can_follow"), of("standby_diverged")];
             if seen == [behind, can_follow, diverged] { Ok(()) } else { Err(format!("{seen:?}")) }

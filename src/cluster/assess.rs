@@ -5,11 +5,14 @@ use serde::Serialize;
 use super::facts::NodeFacts;
 use super::lag::{At, StandbyLag, Unknown, Yardstick};
 use super::layout::Layout;
-use super::loss::{Loss, loss};
+use super::loss::Loss;
 use super::memory::Memory;
+use super::position::Position;
+use super::promotable::Promotable;
 use super::settings::Comparison;
 use super::source::RecoverySource;
 use super::sync::Quorum;
+use super::timelines::Lineage;
 use super::upstream::Upstream;
 use crate::clock::Moment;
 use crate::collector::Collector;
@@ -51,7 +54,15 @@ pub struct Assessment {
     pub primaries: usize,
     /// Whether more than one node of this system writes. Unknown while any node is not seen.
     pub split_brain: Verdict,
-    /// What a failover now would lose; `None` where it is not known.
+    /// The newest timeline that any node was seen on.
+    pub timeline: Option<Timeline>,
+    /// How often that rose while we looked.
+    pub timeline_switches: u64,
+    /// Where the primary's timeline left the one before it; `None` for the first and where it is not known.
+    pub timeline_fork: Option<Lsn>,
+    /// The standby that a failover now would choose; `None` where there is none.
+    pub failover_candidate: Option<String>,
+    /// What a failover to the candidate now would lose; `None` where it is not known, and without a candidate.
     pub failover_loss: Option<Loss>,
     /// Each expected standby and each connected one.
     pub standbys: Vec<Connection>,
@@ -70,8 +81,10 @@ pub struct NodeAssessment {
     pub is_primary: bool,
     /// The lag of a standby; `None` for the primary.
     pub lag: Option<StandbyLag>,
-    /// Whether it has WAL that the primary's timeline does not have.
-    pub diverged: Option<Verdict>,
+    /// Where it stands in the cluster's line of descent.
+    pub lineage: Lineage,
+    /// Whether it could take over now; `None` for the primary.
+    pub promotable: Option<Promotable>,
     /// Whether synchronous commits can go on; `None` for a node that is no primary.
     pub sync: Option<Quorum>,
     /// What its settings amount to beside the primary's; `None` for the primary.
@@ -121,13 +134,19 @@ impl Evidence<'_> {
         let primary_fresh = primary.is_some_and(|primary| writers.contains(&primary));
         let yardstick =
             Yardstick { history: &self.memory.history, primary_fresh, timing: self.layout.timing, now: self.now, at };
-        let node = |index: usize| self.node(index, primary, &writers, &yardstick);
+        let nodes: Vec<_> =
+            (0..self.facts.len()).map(|index| self.node(index, primary, &writers, &yardstick)).collect();
+        let candidate = self.candidate(primary, &writers, &nodes);
         Assessment {
-            nodes: (0..self.facts.len()).map(node).collect(),
+            nodes,
             primary: primary.map(|index| self.layout.members[index].name.clone()),
             primaries: writers.len(),
             split_brain: self.split_brain(&writers),
-            failover_loss: primary.and_then(|primary| self.failover_loss(primary, &yardstick)),
+            timeline: self.memory.timeline,
+            timeline_switches: self.memory.timeline_switches,
+            timeline_fork: self.memory.history.newest_fork(),
+            failover_candidate: candidate.map(|index| self.layout.members[index].name.clone()),
+            failover_loss: primary.zip(candidate).and_then(|(lost, best)| self.failover_loss(lost, best, &yardstick)),
             standbys: self.connections(primary),
         }
     }
@@ -135,6 +154,12 @@ impl Evidence<'_> {
     /// Whether the node was read freshly.
     pub fn is_fresh(&self, index: usize) -> bool {
         !self.blind && self.facts[index].is_fresh(self.now, self.layout.timing.fast_window(), self.not_before)
+    }
+
+    /// What the node last said of its own WAL as a standby, if that is fresh.
+    pub fn fresh_own(&self, index: usize) -> Option<Position> {
+        let own = self.memory.node(&self.layout.members[index].name).own?;
+        (self.is_fresh(index) && self.facts[index].read == Some(own.valid_at)).then_some(own)
     }
 
     /// A fact of the slow reading of a fresh node, if that still stands.
@@ -214,7 +239,9 @@ impl Evidence<'_> {
             let name = self.memory.primary.as_ref()?;
             self.layout.members.iter().position(|member| member.name == *name)
         };
-        newest.or_else(remembered)
+        // One that came back as a standby is none any more, though its successor was not seen yet.
+        let stands = |index: &usize| self.fresh_own(*index).is_some();
+        newest.or_else(|| remembered().filter(|index| !stands(index)))
     }
 
     fn split_brain(&self, writers: &[usize]) -> Verdict {
@@ -239,11 +266,8 @@ impl Evidence<'_> {
         };
         let is_primary = primary == Some(index);
         let lag = (!is_primary).then(|| self.lag(index, primary, writers, yardstick));
-        let diverged = lag.map(|lag| match lag.received.seconds {
-            Err(Unknown::Diverged) => Verdict::Yes,
-            Ok(_) => Verdict::No,
-            Err(_) => Verdict::Unknown,
-        });
+        let lineage = self.lineage(index, is_primary, lag.as_ref());
+        let promotable = lag.as_ref().map(|lag| self.promotable(index, primary, lag, &lineage));
         let sync = self.quorum(index, is_primary);
         let settings = (!is_primary).then(|| self.comparison(index, primary.filter(|_| yardstick.primary_fresh)));
         let upstream = (!is_primary && !self.is_writing(index)).then(|| self.upstream(index));
@@ -253,7 +277,8 @@ impl Evidence<'_> {
             up: self.is_fresh(index),
             is_primary,
             lag,
-            diverged,
+            lineage,
+            promotable,
             sync,
             settings,
             upstream,
@@ -279,8 +304,7 @@ impl Evidence<'_> {
         let remembered = self.memory.node(&self.layout.members[index].name);
         if writers.contains(&index) {
             // A second primary: what it wrote itself beyond the fork is its divergence.
-            let beyond =
-                remembered.written.and_then(|(timeline, lsn)| Some(lsn > yardstick.history.fork_of(timeline)?));
+            let beyond = remembered.written.and_then(|(timeline, lsn)| yardstick.history.is_beyond_fork(timeline, lsn));
             let diverged = beyond == Some(true);
             return StandbyLag::unknown(if diverged { Unknown::Diverged } else { Unknown::Position });
         }
@@ -349,38 +373,5 @@ impl Evidence<'_> {
         let receiver = receiver.filter(|fact| Some(fact.seen) == self.facts[index].read);
         self.is_fresh(index)
             && receiver.and_then(|fact| fact.value.as_ref()).is_some_and(|row| row.status == "streaming")
-    }
-
-    /// The loss if the standby that has received most became the primary.
-    fn failover_loss(&self, primary: usize, yardstick: &Yardstick<'_>) -> Option<Loss> {
-        if self.blind {
-            return None;
-        }
-        let own_window = self.layout.timing.fast_window();
-        let standbys = (0..self.facts.len()).filter(|index| *index != primary && !self.is_foreign(*index));
-        let standbys = standbys.filter(|index| self.is_fresh(*index) && self.twin_of(*index).is_none());
-        let candidates = standbys.filter_map(|index| {
-            let remembered = self.memory.node(&self.layout.members[index].name);
-            let position = remembered.fresh(self.now, own_window, self.not_before)?;
-            Some((position, remembered))
-        });
-        let facts = &self.facts[primary];
-        let ended = facts.failure.as_ref().filter(|failure| failure.value.state == NodeState::Unreachable);
-        let reported = self.reported(primary);
-        let losses = candidates.filter_map(|(position, remembered)| {
-            loss(yardstick, &position, &remembered, reported, ended.map(|failure| failure.since.mono))
-        });
-        losses.min_by_key(|loss| loss.seen_bytes)
-    }
-
-    /// The highest position that the primary told any of its standbys.
-    fn reported(&self, primary: usize) -> Option<Lsn> {
-        let timeline = self.memory.history.newest()?.0;
-        let standbys = (0..self.facts.len()).filter(|index| *index != primary);
-        standbys
-            .filter_map(|index| self.facts[index].snapshot.wal_receiver.as_ref()?.value.as_ref())
-            .filter(|receiver| receiver.received_tli == Some(timeline))
-            .filter_map(|receiver| receiver.latest_end_lsn)
-            .max()
     }
 }

@@ -1,6 +1,7 @@
 //! One cluster as its observer knows it: reports go in, assessments and samples come out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::assess::{Assessment, Evidence, Verdict};
 use super::facts::{NodeFacts, Report};
@@ -8,6 +9,7 @@ use super::history::Origin;
 use super::lag::{At, SampledLag};
 use super::layout::Layout;
 use super::memory::Memory;
+use super::promotable::Promised;
 use super::reconnects::Reconnects;
 use crate::clock::Moment;
 use crate::collector::recovery::{Recovery, ReplayPause};
@@ -15,6 +17,10 @@ use crate::metric::histogram::{self, Histogram};
 
 /// The stages of a walsender's own lag, as in the label `stage`.
 pub const WALSENDER_STAGES: [&str; 3] = ["write", "flush", "replay"];
+
+/// Up to which time after its last sight as a standby the end of a primary's replay is taken for its promotion, where it never
+/// streamed: a crash after the promotion would have to fit in.
+const PROMOTION_WATCHED: Duration = Duration::from_secs(60);
 
 /// The server's own lags of one standby, by the node that reported them and the standby's name.
 pub type WalsenderLags = BTreeMap<(usize, String), [Histogram; 3]>;
@@ -31,6 +37,8 @@ pub struct Cluster {
     /// Which nodes must be heard again before anything is known: those that were watched when our clock was late.
     awaited: Vec<bool>,
     last_tick: Option<Moment>,
+    /// Whether every node was heard once.
+    settled: bool,
     revision: u64,
 }
 
@@ -46,6 +54,7 @@ impl Cluster {
             not_before: now,
             awaited: vec![true; nodes],
             last_tick: None,
+            settled: false,
             revision: 0,
             layout,
             memory,
@@ -101,6 +110,7 @@ impl Cluster {
         if facts.read != before.0 {
             self.note_reading(node, &name);
         }
+        self.settled |= self.facts.iter().all(|facts| facts.heard().is_some());
     }
 
     /// Counts one tick of our clock: every standby's lag is sampled, known or not. Tells whether the tick was late.
@@ -183,11 +193,19 @@ impl Cluster {
         let standby_until = remembered.own.map(|own| own.valid_at.mono);
         remembered.note_own(facts);
         if !recovery.value.in_recovery {
-            let origin = Origin { fork: recovery.value.replay_lsn, standby_until };
+            // Recovery from a crash leaves its end there too, but no position that was streamed.
+            let watched = standby_until.is_some_and(|until| read.mono.since(until) <= PROMOTION_WATCHED);
+            let fork = recovery.value.replay_lsn.filter(|_| watched || recovery.value.receive_lsn.is_some());
+            let origin = Origin { fork, standby_until };
             self.note_primary(node, name, &recovery.value, origin, read);
         }
         self.note_connections(node, read);
+        self.note_lineage(node, name);
         self.note_walsenders(node, name, read);
+        if self.memory.primary.as_deref() == Some(name) && !recovery.value.in_recovery {
+            self.memory.promised =
+                Promised::by(name, &self.facts[node].snapshot, &self.layout).or(self.memory.promised.take());
+        }
         self.note_blocked(node, name, &recovery.value, read);
     }
 
@@ -219,15 +237,33 @@ impl Cluster {
         self.reconnects.note(node, named);
     }
 
+    /// Takes in what a node of this system tells of the cluster's timelines.
+    fn note_lineage(&mut self, node: usize, name: &str) {
+        let remembered = self.memory.node(name);
+        if self.memory.system_identifier.is_none() || remembered.system != self.memory.system_identifier {
+            return;
+        }
+        if let Some(timeline) = remembered.timeline {
+            self.memory.note_timeline(timeline, !self.settled);
+        }
+        let receiver = self.facts[node].snapshot.wal_receiver.as_ref().and_then(|fact| fact.value.as_ref());
+        let told = receiver.and_then(|receiver| receiver.received_tli.zip(receiver.latest_end_lsn));
+        if let Some((timeline, lsn)) = told.max(remembered.streamed) {
+            self.memory.note_reported(timeline, lsn);
+        }
+    }
+
     /// Adds the primary's position to the history, if it is of this system and alone on its timeline.
     fn note_primary(&mut self, node: usize, name: &str, recovery: &Recovery, origin: Origin, read: Moment) {
-        let identifier_of =
-            |facts: &NodeFacts| facts.snapshot.control.as_ref().map(|control| control.value.system_identifier.clone());
         let (Some(timeline), Some(lsn)) = (recovery.timeline, recovery.flush_lsn) else { return };
-        let Some(identifier) = identifier_of(&self.facts[node]) else { return };
+        let Some(identifier) = self.memory.node(name).system else { return };
         if self.memory.system_identifier.as_ref() != Some(&identifier) {
-            let remembered = self.memory.system_identifier.as_ref();
-            if remembered.is_some() && self.facts.iter().any(|facts| identifier_of(facts).as_ref() == remembered) {
+            let remembered = &self.memory.system_identifier;
+            // What a node was when it was last read counts, also before a restart of ours: one that is down is no stranger.
+            let members = self.layout.members.iter();
+            if remembered.is_some()
+                && members.map(|member| self.memory.node(&member.name)).any(|node| node.system == *remembered)
+            {
                 return;
             }
             // Nobody is of the remembered system any more: it was made anew.

@@ -129,6 +129,49 @@ pub(crate) static RECOVERY_SOURCE: Family = gauge(
     "Where a standby gets its WAL from, 1 for the present state; archive: it does not stream and turns to restore_command, whether that \
      brings any or not; none: it does neither, as while a walreceiver cannot connect.",
 );
+pub(crate) static NODE_FOREIGN_SYSTEM: Family = gauge(
+    "pgvigil_node_foreign_system",
+    Unit::None,
+    NODE_STATE,
+    Observers::Max,
+    "Whether the node's system identifier is another one than the cluster's: its address leads to a server made anew or to a stranger.",
+);
+pub(crate) static NODE_TIMELINE_BEHIND: Family = gauge(
+    "pgvigil_node_timeline_behind",
+    Unit::None,
+    NODE_STATE,
+    Observers::Max,
+    "Whether the node writes or receives an older timeline than cluster_timeline, or stands still on one; no proof is unknown.",
+);
+pub(crate) static STANDBY_CAN_FOLLOW: Family = gauge(
+    "pgvigil_standby_can_follow",
+    Unit::None,
+    NODE_STATE,
+    Observers::Min,
+    "Whether the node can follow the newest timeline as it is; no: it replayed or wrote WAL beyond the fork and must be rewound or \
+     made anew; unknown too while it has only received such WAL.",
+);
+pub(crate) static STANDBY_PROMOTABLE: Family = gauge(
+    "pgvigil_standby_promotable",
+    Unit::None,
+    NODE_STATE,
+    Observers::Min,
+    "Whether the standby could take over now; standby_promotable_block says what stands in the way. Rules ask for state yes.",
+);
+pub(crate) static STANDBY_PROMOTABLE_BLOCK: Family = gauge(
+    "pgvigil_standby_promotable_block",
+    Unit::None,
+    &["cluster", "node", "reason"],
+    Observers::Max,
+    "1 for each reason that stands in the way of a promotion of the standby, else 0; the API says what each means.",
+);
+pub(crate) static FAILOVER_CANDIDATE: Family = gauge(
+    "pgvigil_failover_candidate",
+    Unit::None,
+    NODE,
+    Observers::Min,
+    "1 for the standby that a failover now would choose, else 0: none while no standby is promotable or several nodes write.",
+);
 pub(crate) static WALSENDER_LAG_SAMPLED: Family = histogram(
     "pgvigil_walsender_lag_sampled_seconds",
     Unit::Seconds,
@@ -256,12 +299,35 @@ pub(crate) static CLUSTER_SPLIT_BRAIN: Family = gauge(
     Observers::Max,
     "Whether several nodes of one system identifier write; unknown while any node is not seen.",
 );
+pub(crate) static CLUSTER_TIMELINE: Family = gauge(
+    "pgvigil_cluster_timeline",
+    Unit::None,
+    CLUSTER,
+    Observers::Max,
+    "The newest timeline that any node of the cluster was seen on.",
+);
+pub(crate) static TIMELINE_SWITCHES: Family = Family {
+    name: "pgvigil_timeline_switches_total",
+    help: "How many new timelines the cluster began while the observer looked; kept over its restarts.",
+    kind: Kind::Counter,
+    unit: Unit::None,
+    labels: CLUSTER,
+    observers: Observers::Max,
+};
+pub(crate) static TIMELINE_FORK: Family = gauge(
+    "pgvigil_timeline_fork_position_bytes",
+    Unit::Bytes,
+    CLUSTER,
+    Observers::Max,
+    "WAL position at which the primary's timeline left the one before it; absent on the first timeline and where it is not known.",
+);
 pub(crate) static CLUSTER_FAILOVER_LOSS_BYTES: Family = gauge(
     "pgvigil_cluster_failover_loss_bytes",
     Unit::Bytes,
     &["cluster", "bound"],
     Observers::Min,
-    "WAL that a failover now would lose: seen on the primary, or estimated by its peak rate since it was last seen.",
+    "WAL that a failover to failover_candidate now would lose: seen on the primary, or estimated by its peak rate since it was last \
+     seen; absent without a candidate.",
 );
 pub(crate) static CLUSTER_FAILOVER_LOSS_SECONDS: Family = gauge(
     "pgvigil_cluster_failover_loss_seconds",
@@ -309,6 +375,12 @@ pub static FAMILIES: &[&Family] = &[
     &STANDBY_DIVERGED,
     &STANDBY_NEEDS_REBUILD,
     &RECOVERY_SOURCE,
+    &NODE_FOREIGN_SYSTEM,
+    &NODE_TIMELINE_BEHIND,
+    &STANDBY_CAN_FOLLOW,
+    &STANDBY_PROMOTABLE,
+    &STANDBY_PROMOTABLE_BLOCK,
+    &FAILOVER_CANDIDATE,
     &WALSENDER_LAG_SAMPLED,
     &WALSENDER_REPLY_AGE,
     &WALSENDER_REPLY_AGE_RATIO,
@@ -326,6 +398,9 @@ pub static FAMILIES: &[&Family] = &[
     &STANDBY_NAME_CONFLICT,
     &CLUSTER_PRIMARIES,
     &CLUSTER_SPLIT_BRAIN,
+    &CLUSTER_TIMELINE,
+    &TIMELINE_SWITCHES,
+    &TIMELINE_FORK,
     &CLUSTER_FAILOVER_LOSS_BYTES,
     &CLUSTER_FAILOVER_LOSS_SECONDS,
     &LAG_HISTORY_POINTS,

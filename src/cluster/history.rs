@@ -48,6 +48,8 @@ pub struct History {
     last_seen: Option<Mono>,
     /// Where the line of descent left each older timeline.
     forks: BTreeMap<Timeline, Lsn>,
+    /// The present timeline began later than this; `None`: not known.
+    begun_after: Option<Mono>,
     #[serde(skip)]
     since_thinned: usize,
 }
@@ -84,7 +86,8 @@ impl History {
             Some(current) if timeline < current => return,
             // Over two promotions at once the first fork stays unknown.
             Some(current) if timeline > current => self.switch(current, timeline, origin, seen),
-            _ => {}
+            Some(_) => {}
+            None => self.begin(timeline, origin),
         }
         self.timeline = Some(timeline);
         if self.points.last().is_none_or(|newest| lsn > newest.lsn) {
@@ -98,9 +101,19 @@ impl History {
         self.last_seen = Some(seen);
     }
 
+    /// What of it holds after a boot of our machine: the line of descent.
+    pub fn timeless(self) -> Self {
+        Self { timeline: self.timeline, forks: self.forks, ..Self::default() }
+    }
+
     /// The newest position with its timeline.
     pub fn newest(&self) -> Option<(Timeline, Lsn)> {
         Some((self.timeline?, self.points.last()?.lsn))
+    }
+
+    /// The present timeline.
+    pub const fn timeline(&self) -> Option<Timeline> {
+        self.timeline
     }
 
     /// When the primary was last seen.
@@ -111,6 +124,27 @@ impl History {
     /// Where the line of descent left `timeline`; `None` for the present one and where it is not known.
     pub fn fork_of(&self, timeline: Timeline) -> Option<Lsn> {
         self.forks.get(&timeline).copied()
+    }
+
+    /// Where the present timeline left the one before it.
+    pub fn newest_fork(&self) -> Option<Lsn> {
+        self.fork_of(Timeline(self.timeline?.0.checked_sub(1)?))
+    }
+
+    /// Whether WAL that a node had at `since`, and that was not older than `timeline`, is of that timeline for certain: the present
+    /// one is the next, and began later.
+    pub fn proves(&self, timeline: Timeline, since: Mono) -> bool {
+        let next = self.timeline.is_some_and(|current| timeline.0.checked_add(1) == Some(current.0));
+        next && self.begun_after.is_some_and(|after| since <= after)
+    }
+
+    /// Whether `lsn` on `timeline` lies beyond where the line of descent left that timeline; `None` where that is not known.
+    pub fn is_beyond_fork(&self, timeline: Timeline, lsn: Lsn) -> Option<bool> {
+        match self.timeline {
+            Some(current) if timeline == current => Some(false),
+            Some(current) if timeline < current => self.fork_of(timeline).map(|fork| lsn > fork),
+            _ => None,
+        }
     }
 
     /// Where `lsn` on `timeline` stands at `now`. A gap in the history wider than `tolerance` (or 1 % of its age) makes it unknown.
@@ -126,6 +160,7 @@ impl History {
         }
         let beyond = self.points.partition_point(|point| point.lsn <= lsn);
         match self.points.get(beyond) {
+            None if self.points.is_empty() => Standing::Unknown,
             None => Standing::CaughtUp,
             Some(point) => match point.width() {
                 Some(width) if width <= tolerance.max(now.since(point.seen) / 100) => Standing::BehindSince(point.seen),
@@ -175,10 +210,10 @@ impl History {
     /// Leaves the timeline `old` for `new`. Without the fork nothing older can be trusted; over two promotions at once the first
     /// fork stays unknown.
     fn switch(&mut self, old: Timeline, new: Timeline, origin: Origin, seen: Mono) {
+        self.begun_after = origin.standby_until;
         let Some(fork) = origin.fork.filter(|_| new.0 == old.0 + 1) else {
             self.points.clear();
-            self.forks.clear();
-            return;
+            return self.begin(new, origin);
         };
         self.points.retain(|point| point.lsn <= fork);
         self.forks.retain(|_, end| *end <= fork);
@@ -188,6 +223,12 @@ impl History {
             self.points.push(Point { seen, prior: self.last_seen, lsn: fork });
         }
         self.last_seen = self.last_seen.max(origin.standby_until);
+    }
+
+    /// Begins with a timeline of which nothing older was seen. A server that still tells of its promotion tells where it was.
+    fn begin(&mut self, timeline: Timeline, origin: Origin) {
+        let before = Timeline(timeline.0.saturating_sub(1));
+        self.forks = origin.fork.filter(|_| before.0 > 0).map(|fork| (before, fork)).into_iter().collect();
     }
 
     /// Merges points whose crossing stays known to max(`interval`, 1 % of its age), and forgets the oldest beyond the bound.

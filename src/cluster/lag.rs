@@ -141,7 +141,11 @@ impl Yardstick<'_> {
             self.history.fork_of(timeline).is_some_and(|fork| written > fork && lsn > fork)
         };
         match standing {
-            Standing::Diverged if position.timeline_certain || remembered.written.is_some_and(wrote_beyond) => standing,
+            Standing::Diverged
+                if remembered.is_certain(position, self.history) || remembered.written.is_some_and(wrote_beyond) =>
+            {
+                standing
+            }
             Standing::Diverged => Standing::Unknown,
             _ => standing,
         }

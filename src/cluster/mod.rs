@@ -2,7 +2,8 @@
 //!
 //! [`Cluster`] takes in reports; [`history`] says when the primary was where; [`position`] says where a standby stands; [`lag`] is
 //! the one held against the other; [`upstream`] says who feeds it; [`sync`] says whether commits can go on; [`settings`] holds a
-//! standby's against its primary's; [`assess`] makes the verdicts.
+//! standby's against its primary's; [`timelines`] and [`promotable`] say who may follow and who may take over, [`loss`] what that would
+//! lose; [`assess`] makes the verdicts.
 
 pub mod assess;
 #[expect(clippy::module_inception, reason = "the cluster itself")]
@@ -15,6 +16,7 @@ pub mod layout;
 pub mod loss;
 pub mod memory;
 pub mod position;
+pub mod promotable;
 mod rebuild;
 pub mod reconnects;
 mod samples;
@@ -25,6 +27,7 @@ pub mod source;
 pub mod sync;
 pub mod sync_names;
 mod sync_tokens;
+pub mod timelines;
 pub mod upstream;
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::facts::NodeFacts;
-use crate::clock::{Moment, Wall};
+use super::history::History;
+use crate::clock::{Moment, Mono, Wall};
 use crate::collector::settings::Settings;
 use crate::collector::snapshot::Snapshot;
 use crate::collector::walsenders::Walsender;
@@ -21,7 +22,8 @@ const WITHOUT_STATUS_INTERVAL: f64 = 30.0;
 pub struct Position {
     /// The timeline that it follows.
     pub timeline: Timeline,
-    /// Whether the timeline was read from its live stream. If not it is the lowest that it can be: control data lag behind.
+    /// Whether the timeline was read from its live stream, now or when it stood at this very position. If not it is the lowest that
+    /// it can be: control data lag behind.
     pub timeline_certain: bool,
     /// Received and flushed up to here.
     pub received: Lsn,
@@ -40,6 +42,12 @@ pub struct Remembered {
     pub told: Option<Position>,
     /// The name of the node whose walsender told it last.
     pub upstream: Option<String>,
+    /// Its system identifier.
+    pub system: Option<String>,
+    /// The timeline of its last live stream, and how far it had received then.
+    pub streamed: Option<(Timeline, Lsn)>,
+    /// How far it has received by its own word, and since when it has no more.
+    pub still: Option<(Lsn, Mono)>,
     /// The newest timeline that it was certainly on.
     pub timeline: Option<Timeline>,
     /// How far it wrote WAL itself as a primary.
@@ -56,6 +64,14 @@ impl Remembered {
     /// The newest known position, however old.
     pub fn latest(&self) -> Option<Position> {
         [self.own, self.told].into_iter().flatten().max_by_key(|position| position.valid_at.mono)
+    }
+
+    /// Whether the timeline of a position is known, and not only the lowest that it can be.
+    pub fn is_certain(&self, position: &Position, history: &History) -> bool {
+        position.timeline_certain
+            || self
+                .still
+                .is_some_and(|(lsn, since)| lsn == position.received && history.proves(position.timeline, since))
     }
 
     /// The newest position that still counts.
@@ -78,6 +94,11 @@ impl Remembered {
         Duration::from_secs_f64(2.0 * interval)
     }
 
+    /// What of it holds after a boot of our machine.
+    pub fn timeless(self) -> Self {
+        Self { own: None, told: None, still: None, ..self }
+    }
+
     /// Takes in the node's settings.
     pub fn note_settings(&mut self, settings: &Settings) {
         self.restore_command_set = Some(settings.restore_command_set);
@@ -87,26 +108,47 @@ impl Remembered {
     /// Takes in a reading of the node itself.
     pub fn note_own(&mut self, facts: &NodeFacts) {
         let snapshot = &facts.snapshot;
+        if let Some(control) = &snapshot.control {
+            self.note_system(&control.value.system_identifier);
+        }
         let Some(recovery) = snapshot.recovery.as_ref().filter(|recovery| Some(recovery.seen) == facts.read) else {
             return;
         };
         if let (false, Some(timeline)) = (recovery.value.in_recovery, recovery.value.timeline) {
             self.timeline = Some(timeline);
             self.written = recovery.value.flush_lsn.map(|lsn| (timeline, lsn));
-            (self.own, self.told, self.upstream) = (None, None, None);
+            (self.own, self.told, self.upstream, self.streamed, self.still) = (None, None, None, None, None);
             return;
         }
         let streaming = streaming_timeline(snapshot);
         self.timeline = streaming.or_else(|| lowest_timeline(snapshot).max(self.timeline));
         // A restarted standby receives from its segment's start again: what it replayed it has also received.
         let received = recovery.value.receive_lsn.max(recovery.value.replay_lsn);
+        if streaming.is_some() {
+            self.streamed = streaming.zip(received);
+        }
+        if self.still.map(|(lsn, _)| lsn) != received {
+            self.still = received.map(|lsn| (lsn, recovery.seen.mono));
+        }
+        let stands_still = self.streamed.is_some() && self.streamed == self.timeline.zip(received);
         self.own = self.timeline.zip(received).map(|(timeline, received)| Position {
             timeline,
-            timeline_certain: streaming.is_some(),
+            timeline_certain: streaming.is_some() || stands_still,
             received,
             replayed: recovery.value.replay_lsn,
             valid_at: recovery.seen,
         });
+    }
+
+    /// Takes in whose WAL it has. Nothing else holds of a node that was made anew, but its settings.
+    fn note_system(&mut self, system: &str) {
+        if self.system.as_deref().is_some_and(|before| before != system) {
+            let (restore_command_set, status_interval) = (self.restore_command_set, self.status_interval);
+            *self = Self { restore_command_set, status_interval, ..Self::default() };
+        }
+        if self.system.is_none() {
+            self.system = Some(system.to_owned());
+        }
     }
 
     /// Takes in news of this standby from the node `upstream`, whose WAL is on `timeline`.

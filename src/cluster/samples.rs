@@ -7,6 +7,7 @@ use super::cluster::{Cluster, WALSENDER_STAGES};
 use super::facts::NodeFacts;
 use super::families as family;
 use super::lag::{At, STAGES};
+use super::promotable::Reason;
 use super::senders::{reconnect_samples, sender_samples, upstream_samples};
 use super::settings::setting_samples;
 use super::slots::slot_samples;
@@ -17,6 +18,7 @@ use crate::collector::snapshot::NodeView;
 use crate::collector::{COLLECTORS, Pace};
 use crate::metric::sample::Samples;
 use crate::pg::failure::{Cause, NodeState};
+use crate::pg::lsn::Lsn;
 
 /// Adds every sample of `cluster` at `now`.
 pub fn cluster_samples(cluster: &Cluster, now: Moment, samples: &mut Samples) {
@@ -28,6 +30,7 @@ pub fn cluster_samples(cluster: &Cluster, now: Moment, samples: &mut Samples) {
         node_samples(name, node, facts, &evidence, samples);
         collector_samples(index, &evidence, samples);
         lag_samples(name, node, facts, samples);
+        lineage_samples(name, node, samples);
         recovery_samples(name, node, samples);
         sync_samples(name, node, samples);
         setting_samples(name, node, samples);
@@ -137,8 +140,27 @@ fn lag_samples(cluster: &str, node: &NodeAssessment, facts: &NodeFacts, samples:
         &labels,
         settings.map(|settings| settings.value.recovery_min_apply_delay),
     );
-    if let Some(diverged) = node.diverged {
-        samples.states(&family::STANDBY_DIVERGED, &labels, &Verdict::ALL, diverged.as_str());
+}
+
+fn lineage_samples(cluster: &str, node: &NodeAssessment, samples: &mut Samples) {
+    let labels = [cluster, node.name.as_str()];
+    let lineage = &node.lineage;
+    for (family, verdict) in [
+        (&family::NODE_FOREIGN_SYSTEM, Some(lineage.foreign_system)),
+        (&family::NODE_TIMELINE_BEHIND, Some(lineage.behind)),
+        (&family::STANDBY_DIVERGED, lineage.diverged),
+        (&family::STANDBY_CAN_FOLLOW, lineage.can_follow),
+        (&family::STANDBY_PROMOTABLE, node.promotable.as_ref().map(|promotable| promotable.verdict)),
+    ] {
+        if let Some(verdict) = verdict {
+            samples.states(family, &labels, &Verdict::ALL, verdict.as_str());
+        }
+    }
+    if let Some(promotable) = &node.promotable {
+        for reason in Reason::all() {
+            let stands = promotable.reasons.contains(&reason);
+            samples.flag(&family::STANDBY_PROMOTABLE_BLOCK, &[cluster, &node.name, reason.as_str()], stands);
+        }
     }
 }
 
@@ -167,12 +189,19 @@ fn summary_samples(cluster: &Cluster, assessment: &Assessment, samples: &mut Sam
     }
     samples.number(&family::CLUSTER_PRIMARIES, &[name], assessment.primaries as f64);
     samples.states(&family::CLUSTER_SPLIT_BRAIN, &[name], &Verdict::ALL, assessment.split_brain.as_str());
+    samples.known(&family::CLUSTER_TIMELINE, &[name], assessment.timeline.map(|timeline| f64::from(timeline.0)));
+    samples.number(&family::TIMELINE_SWITCHES, &[name], assessment.timeline_switches as f64);
+    samples.known(&family::TIMELINE_FORK, &[name], assessment.timeline_fork.map(Lsn::as_f64));
+    for node in &assessment.nodes {
+        let chosen = assessment.failover_candidate.as_ref() == Some(&node.name);
+        samples.flag(&family::FAILOVER_CANDIDATE, &[name, &node.name], chosen);
+    }
     if let Some(loss) = assessment.failover_loss {
         for (bound, bytes, seconds) in
             [("seen", loss.seen_bytes, loss.seen_seconds), ("estimated", loss.estimated_bytes, loss.estimated_seconds)]
         {
             samples.number(&family::CLUSTER_FAILOVER_LOSS_BYTES, &[name, bound], bytes as f64);
-            samples.number(&family::CLUSTER_FAILOVER_LOSS_SECONDS, &[name, bound], seconds);
+            samples.known(&family::CLUSTER_FAILOVER_LOSS_SECONDS, &[name, bound], seconds);
         }
     }
     samples.number(&family::LAG_HISTORY_POINTS, &[name], cluster.memory().history.len() as f64);

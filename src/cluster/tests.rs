@@ -1,12 +1,15 @@
 //! Whole clusters on paper: what the verdicts are when facts come, age and contradict each other.
 
 mod identity;
+mod loss;
 mod paper;
+mod promotable;
 mod recovery;
 mod relayout;
 mod senders;
 mod settings;
 mod sync;
+mod timelines;
 
 use super::assess::Verdict;
 use super::lag::Unknown;
@@ -104,25 +107,7 @@ fn with_the_primary_gone_a_standby_that_has_all_we_know_is_unknown_and_one_behin
     let assessment = paper.assess();
     assert_eq!(assessment.primary.as_deref(), Some("a"));
     let loss = assessment.failover_loss.unwrap();
-    assert_eq!((loss.seen_bytes, loss.seen_seconds), (0, 0.0));
-}
-
-#[test]
-fn the_estimated_loss_grows_while_a_primary_is_silent_and_stops_when_it_is_dead() {
-    let mut paper = healthy();
-    let standbys = |paper: &mut Paper| {
-        paper.read(B, &standby(1, 200, 200));
-        paper.read(C, &standby(1, 200, 200));
-    };
-    paper.fail(A, Cause::Timeout);
-    paper.wait(5.0);
-    standbys(&mut paper);
-    let silent = paper.assess().failover_loss.unwrap();
-    assert_eq!((silent.seen_bytes, silent.estimated_bytes, silent.estimated_seconds), (0, 500, 5.0));
-    paper.fail(A, Cause::Refused);
-    paper.wait(5.0);
-    standbys(&mut paper);
-    assert_eq!(paper.assess().failover_loss.unwrap().estimated_bytes, 500);
+    assert_eq!((loss.seen_bytes, loss.seen_seconds), (0, Some(0.0)));
 }
 
 #[test]
@@ -204,7 +189,7 @@ fn after_a_promotion_the_new_primary_is_the_measure_and_the_old_one_has_diverged
     let assessment = paper.assess();
     assert_eq!((assessment.primaries, assessment.split_brain), (2, Verdict::Yes));
     assert_eq!(assessment.primary.as_deref(), Some("b"));
-    assert_eq!(assessment.nodes[A].diverged, Some(Verdict::Yes));
+    assert_eq!(assessment.nodes[A].lineage.diverged, Some(Verdict::Yes));
     assert_eq!(paper.lag(C).0, Err(Unknown::Diverged));
     // c is repointed before it went beyond the fork, a comes back as a standby that is not rewound.
     paper.wait(1.0);
@@ -212,7 +197,7 @@ fn after_a_promotion_the_new_primary_is_the_measure_and_the_old_one_has_diverged
     paper.read(C, &standby(2, 270, 270));
     paper.read(A, &Says { streaming: None, ..standby(1, 320, 320) });
     assert_eq!(paper.lag(C), (Ok(0.0), Ok(0.0)));
-    assert_eq!(paper.assess().nodes[A].diverged, Some(Verdict::Yes));
+    assert_eq!(paper.assess().nodes[A].lineage.diverged, Some(Verdict::Yes));
     assert_eq!(paper.assess().split_brain, Verdict::No);
 }
 
@@ -224,7 +209,7 @@ fn a_standby_whose_timeline_is_in_doubt_is_not_called_diverged() {
     paper.read(B, &Says { streaming: None, ..standby(1, 280, 280) });
     paper.read(C, &standby(2, 300, 300));
     assert_eq!(paper.lag(B).0, Err(Unknown::History));
-    assert_eq!(paper.assess().nodes[B].diverged, Some(Verdict::Unknown));
+    assert_eq!(paper.assess().nodes[B].lineage.diverged, Some(Verdict::Unknown));
 }
 
 #[test]

@@ -23,6 +23,11 @@ pub struct ReplayWait {
 }
 
 impl ReplayWait {
+    /// Whether a query of the standby is in the way of replay.
+    pub fn is_conflict(&self) -> bool {
+        state(self, true) == "conflict"
+    }
+
     /// Whether all WAL that there is was replayed, and more is to come by a stream.
     pub fn awaits_stream(&self) -> bool {
         self.in_recovery && self.wait_event.as_deref() == Some("RecoveryWalStream")
@@ -172,5 +177,6 @@ mod tests {
         assert_eq!(state(&wait(Some(("Lock", "relation"))), false), "conflict");
         assert_eq!(state(&wait(Some(("BufferPin", "BufferPin"))), false), "conflict");
         assert_eq!(state(&wait(Some(("Timeout", "OfTomorrow"))), false), "unknown");
+        assert!(wait(Some(("BufferPin", "BufferPin"))).is_conflict() && !wait(None).is_conflict());
     }
 }

@@ -32,6 +32,8 @@ pub enum WireMode {
     BlackHoleRequests,
     /// Forwards after this time, in each direction.
     Delay(Duration),
+    /// Forwards, and lets the server report this version at each new login.
+    Version(&'static str),
 }
 
 #[derive(Clone, Copy)]
@@ -164,7 +166,10 @@ async fn pump(
                 WireMode::Delay(delay) => delay,
                 _ => Duration::ZERO,
             };
-            let chunk = buffer.get(..length).unwrap_or_default().to_vec();
+            let mut chunk = buffer.get(..length).unwrap_or_default().to_vec();
+            if let (WireMode::Version(version), Direction::Reply) = (*modes.borrow(), direction) {
+                pretend(&mut chunk, version);
+            }
             if send.send((Instant::now() + delay, chunk)).await.is_err() {
                 return;
             }
@@ -185,5 +190,16 @@ async fn pump(
     tokio::select! {
         () = write => {}
         () = async { read.await; std::future::pending().await } => {}
+    }
+}
+
+/// Writes `version` over the one that the server reports in what it says after a login, with blanks for what is left of it, so that
+/// every length stays true.
+fn pretend(chunk: &mut [u8], version: &str) {
+    const NAME: &[u8] = b"server_version\0";
+    let Some(at) = chunk.windows(NAME.len()).position(|window| window == NAME) else { return };
+    let value = chunk.iter_mut().skip(at + NAME.len()).take_while(|byte| **byte != 0);
+    for (byte, new) in value.zip(version.bytes().chain(std::iter::repeat(b' '))) {
+        *byte = new;
     }
 }

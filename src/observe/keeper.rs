@@ -49,12 +49,15 @@ impl Keeper {
     /// What is remembered of `cluster`. Why it is nothing, if it should not be, is said.
     pub fn load(&self, cluster: &str) -> Memory {
         let Some(dir) = &self.state_dir else { return Memory::default() };
-        state_file::load(dir, cluster).unwrap_or_else(|error| {
-            match &error {
-                StateFileError::OtherBoot { .. } => tracing::info!(cluster, "{error}"),
-                _ => tracing::warn!(cluster, "{error}"),
+        state_file::load(dir, cluster).unwrap_or_else(|error| match error {
+            StateFileError::OtherBoot { ref timeless, .. } => {
+                tracing::info!(cluster, "{error}");
+                Memory::clone(timeless)
             }
-            Memory::default()
+            error => {
+                tracing::warn!(cluster, "{error}");
+                Memory::default()
+            }
         })
     }
 

@@ -43,10 +43,12 @@ pub enum StateFileError {
         kept: PathBuf,
     },
     /// This machine was booted since.
-    #[error("{path}: of an earlier boot of this machine, whose clock is gone; the history starts empty: lag that began before now is unknown until the standbys have caught up", path = path.display())]
+    #[error("{path}: of an earlier boot of this machine, whose clock is gone; the history starts empty, though timelines and forks are still known: lag that began before now is unknown until the standbys have caught up", path = path.display())]
     OtherBoot {
         /// The file.
         path: PathBuf,
+        /// What holds without the clock.
+        timeless: Box<Memory>,
     },
 }
 
@@ -102,7 +104,7 @@ pub fn load(state_dir: &Path, cluster: &str) -> Result<Memory, StateFileError> {
     let read: Written = serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))?;
     match (read.format, boot_id()) {
         (FORMAT, Some(boot_id)) if boot_id == read.boot_id => Ok(read.memory),
-        (FORMAT, _) => Err(StateFileError::OtherBoot { path }),
+        (FORMAT, _) => Err(StateFileError::OtherBoot { path, timeless: Box::new(read.memory.timeless()) }),
         (format, _) => Err(unreadable(format!("format {format}"))),
     }
 }
@@ -184,7 +186,8 @@ mod tests {
         save(&dir.0, "orders", &memory()).unwrap();
         let path = path(&dir.0, "orders");
         fs::write(&path, fs::read_to_string(&path).unwrap().replace(&boot_id().unwrap(), "earlier")).unwrap();
-        assert!(matches!(load(&dir.0, "orders"), Err(StateFileError::OtherBoot { .. })));
+        let Err(StateFileError::OtherBoot { timeless, .. }) = load(&dir.0, "orders") else { panic!("the same boot") };
+        assert_eq!(*timeless, memory(), "who was the primary hangs on no clock");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::pg::dsn::Target;
 use crate::pg::failure::{Cause, Failure};
 use crate::pg::lookup;
 use crate::pg::records::Records;
-use crate::pg::version::ServerVersion;
+use crate::pg::version::{SUPPORTED, ServerVersion};
 
 /// Kernel probes on an idle connection, so that a dead host is noticed even where no query is under way.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
@@ -29,6 +29,9 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_RETRIES: u32 = 3;
 /// How long sent bytes may stay unacknowledged by the other host's kernel.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
+
+/// Compiling is for long queries, and the first major version that has it.
+const FIRST_WITH_JIT: u32 = 11;
 
 /// One connection.
 pub struct Session {
@@ -94,6 +97,9 @@ impl Session {
         let Some(version) = version else {
             return Err(Failure::new(Cause::NotPostgres, "the server reported no version that can be read"));
         };
+        if !version.is_supported() {
+            return Err(Failure::new(Cause::Unsupported, &format!("it is PostgreSQL {version}; {SUPPORTED}")));
+        }
         Ok(Self { client, driver, end: None, version, tls, statements: Vec::new(), together: None })
     }
 
@@ -105,6 +111,12 @@ impl Session {
     /// Prepares the statements of `collectors`: planned once a connection, since planning is most of an unprepared reading's cost.
     /// A statement that the server refuses is remembered as such and costs the others nothing.
     pub async fn prepare(&mut self, collectors: &[&'static dyn Collector]) -> Result<(), Failure> {
+        // Not among the options of the login: a server that does not know one of those refuses it.
+        if self.version.major() >= FIRST_WITH_JIT
+            && let Err(error) = self.client.batch_execute("SET jit = off").await
+        {
+            self.refusal(&error).await?;
+        }
         for collector in collectors {
             let statement = match collector.sql().pick(self.version) {
                 None => Err(too_old(self.version)),
@@ -245,7 +257,7 @@ fn bounded(mut config: Config, query_timeout: Duration) -> Config {
     config
         .options(format!(
             "{options} -c default_transaction_read_only=on -c statement_timeout={millis} -c lock_timeout={millis} \
-             -c search_path=pg_catalog -c jit=off -c client_min_messages=error"
+             -c search_path=pg_catalog -c client_min_messages=error"
         ))
         .keepalives_idle(KEEPALIVE_IDLE)
         .keepalives_interval(KEEPALIVE_INTERVAL)
@@ -314,6 +326,16 @@ fn parse_version(text: &str) -> Option<ServerVersion> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_login_names_no_option_that_the_oldest_server_does_not_know() {
+        let config = bounded(Config::new(), Duration::from_secs(2));
+        let options = config.get_options().unwrap();
+        let named: Vec<_> = options.split(" -c ").skip(1).filter_map(|option| option.split('=').next()).collect();
+        // All of these are older than 9.6.
+        let known = ["default_transaction_read_only", "statement_timeout", "lock_timeout", "search_path"];
+        assert!(named.iter().all(|name| known.contains(name) || *name == "client_min_messages"), "{options}");
+    }
 
     #[test]
     fn reads_the_versions_that_servers_report() {

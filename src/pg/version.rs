@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// What is said to somebody whose server is too old.
+pub const SUPPORTED: &str = "pgvigil reads 13 to 18, and 10 to 12 as far as their views go";
+
 /// `server_version_num`, for example 160014 for 16.14.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServerVersion(pub u32);
@@ -10,6 +13,11 @@ impl ServerVersion {
     /// The major version, for example 16.
     pub const fn major(self) -> u32 {
         self.0 / 10_000
+    }
+
+    /// Whether there is anything to read: the functions of WAL positions got their present names in 10.
+    pub const fn is_supported(self) -> bool {
+        self.major() >= 10
     }
 }
 
@@ -43,5 +51,6 @@ mod tests {
         assert_eq!(sql.pick(ServerVersion(140_000)), Some("fourteen"));
         assert_eq!(sql.pick(ServerVersion(180_004)), Some("seventeen"));
         assert_eq!(ServerVersion(160_014).to_string(), "16.14");
+        assert_eq!((ServerVersion(90_006).to_string(), ServerVersion(90_006).is_supported()), ("9.6".into(), false));
     }
 }

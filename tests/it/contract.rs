@@ -17,8 +17,9 @@ use crate::{golden, golden_cluster};
 fn every_family_has_a_sample_in_some_golden_page() {
     let nodes = golden::nodes().map(|(major, role)| golden::samples(major, role));
     let clusters = golden::MAJORS.map(golden_cluster::samples);
+    let promotions = golden::MAJORS.map(golden_cluster::after_promotion);
     let names = |samples: Samples| samples.iter().map(|sample| sample.family.name).collect::<BTreeSet<_>>();
-    let seen: BTreeSet<_> = nodes.chain(clusters).flat_map(names).collect();
+    let seen: BTreeSet<_> = nodes.chain(clusters).chain(promotions).flat_map(names).collect();
     for family in catalog::families() {
         assert!(seen.contains(family.name), "{}", family.name);
     }

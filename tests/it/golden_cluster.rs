@@ -12,7 +12,7 @@ use pgvigil::collector::{COLLECTORS, Pace};
 use pgvigil::metric::catalog;
 use pgvigil::metric::exposition::{Format, render};
 use pgvigil::metric::own::{ConfigReload, Own, own_samples};
-use pgvigil::metric::sample::Samples;
+use pgvigil::metric::sample::{Samples, Value};
 use pgvigil::pg::failure::{Cause, Failure};
 use pgvigil::pg::lsn::Lsn;
 use pgvigil::pg::version::ServerVersion;
@@ -27,7 +27,7 @@ const GONE: &str = "gone";
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn layout() -> Layout {
+fn layout(nodes: &[&str]) -> Layout {
     let member = |name: &str| {
         // What the recorded standbys called themselves.
         let called = match name {
@@ -51,15 +51,22 @@ fn layout() -> Layout {
         query_timeout: 2 * SECOND,
         archive_hung_after: 60 * SECOND,
     };
-    let members = NODES.iter().copied().chain([GONE]).map(member).collect();
+    let members = nodes.iter().copied().map(member).collect();
     Layout { name: "orders".into(), members, timing }
 }
 
-/// One reading of a recorded node. `written_since`: how much less WAL it had flushed than when it was recorded.
-fn read(cluster: &mut Cluster, major: u32, node: usize, pace: Pace, now: Moment, written_since: u64) {
+/// One reading of a node as it was `recorded`. `written_since`: how much less WAL it had flushed than then.
+fn read(
+    cluster: &mut Cluster,
+    major: u32,
+    (node, recorded): (usize, &str),
+    pace: Pace,
+    now: Moment,
+    written_since: u64,
+) {
     let mut answers = Vec::new();
     for collector in COLLECTORS.iter().filter(|collector| collector.pace() == pace) {
-        let mut answer = Answer::read(&fixture::path(major, NODES[node], collector.name())).unwrap();
+        let mut answer = Answer::read(&fixture::path(major, recorded, collector.name())).unwrap();
         if collector.name() == "recovery" {
             let flushed = answer.columns.iter().position(|column| column == "flush_lsn").unwrap();
             if let Some(lsn) = &mut answer.rows[0][flushed] {
@@ -90,14 +97,15 @@ pub fn samples(major: u32) -> Samples {
     let (_, recorded) = reading(major, "primary");
     let start = Moment { mono: Mono::from_nanos(3_600_000_000_000), ..recorded };
     let before = Moment { mono: start.mono.minus(10 * SECOND), ..start };
-    let mut cluster = Cluster::new(layout(), Memory::default(), before);
-    read(&mut cluster, major, 0, Pace::Slow, before, 0);
-    read(&mut cluster, major, 0, Pace::Fast, before, 40_960);
+    let members: Vec<_> = NODES.into_iter().chain([GONE]).collect();
+    let mut cluster = Cluster::new(layout(&members), Memory::default(), before);
+    read(&mut cluster, major, (0, NODES[0]), Pace::Slow, before, 0);
+    read(&mut cluster, major, (0, NODES[0]), Pace::Fast, before, 40_960);
     for second in 0..3 {
         let now = start.plus(second * SECOND);
-        for node in 0..NODES.len() {
-            read(&mut cluster, major, node, Pace::Slow, now, 0);
-            read(&mut cluster, major, node, Pace::Fast, now, 0);
+        for (node, recorded) in NODES.into_iter().enumerate() {
+            read(&mut cluster, major, (node, recorded), Pace::Slow, now, 0);
+            read(&mut cluster, major, (node, recorded), Pace::Fast, now, 0);
             cluster.report(node, Report::Login(Ok(())), now);
         }
         cluster.report(NODES.len(), Report::Failed(Failure::new(Cause::Refused, "ECONNREFUSED")), now);
@@ -115,6 +123,50 @@ pub fn samples(major: u32) -> Samples {
     };
     own_samples(&own, &mut samples);
     samples
+}
+
+/// What a pgvigil shows that watched the standby take over from a primary that refuses connections now.
+pub fn after_promotion(major: u32) -> Samples {
+    let (_, recorded) = reading(major, "promoted");
+    let start = Moment { mono: Mono::from_nanos(3_600_000_000_000), ..recorded };
+    let mut cluster = Cluster::new(layout(&["primary", "standby"]), Memory::default(), start);
+    for (second, second_node) in ["standby", "standby", "promoted", "promoted"].into_iter().enumerate() {
+        let now = start.plus(SECOND.mul_f64(second as f64));
+        let nodes = [(0, "primary"), (1, second_node)];
+        for node in nodes.into_iter().filter(|(node, _)| *node > 0 || second < 1) {
+            read(&mut cluster, major, node, Pace::Slow, now, 0);
+            read(&mut cluster, major, node, Pace::Fast, now, 0);
+        }
+        if second >= 1 {
+            cluster.report(0, Report::Failed(Failure::new(Cause::Refused, "ECONNREFUSED")), now);
+        }
+        cluster.tick(now.plus(SECOND / 2));
+    }
+    let mut samples = Samples::default();
+    cluster_samples(&cluster, start.plus(4 * SECOND - SECOND / 4), &mut samples);
+    // What differs from any other page; the rest is on those.
+    let told = ["_timeline", "_promotable", "_failover_", "_diverged", "_can_follow", "_foreign_", "_split_brain"];
+    let mut kept = Samples::default();
+    for sample in samples.iter().filter(|sample| told.iter().any(|part| sample.family.name.contains(part))) {
+        if let Value::Number(number) = sample.value {
+            kept.number(sample.family, &sample.labels().collect::<Vec<_>>(), *number);
+        }
+    }
+    kept
+}
+
+#[test]
+fn the_page_after_a_promotion_is_as_committed_and_accepted() {
+    for major in MAJORS {
+        let samples = after_promotion(major);
+        let families: Vec<_> = catalog::families()
+            .into_iter()
+            .filter(|family| samples.iter().any(|sample| sample.family == *family))
+            .collect();
+        let page = render(&families, samples, Format::PrometheusText).unwrap();
+        compare(&format!("pg{major}-promotion.prom"), &page);
+        assert_eq!(promtool(&page), [""; 0], "pg{major}");
+    }
 }
 
 #[test]

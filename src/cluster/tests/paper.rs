@@ -51,8 +51,6 @@ pub struct Says {
     pub twin_of: Option<usize>,
     /// `synchronous_standby_names`.
     pub sync_names: &'static str,
-    /// Whether replay is paused.
-    pub paused: bool,
     /// Settings without a unit, beside those that are always told.
     pub settings: Vec<(&'static str, &'static str)>,
     /// How often the server was started before.
@@ -61,6 +59,18 @@ pub struct Says {
     pub wait_event: &'static str,
     /// Where the oldest segment begins; a segment has one byte.
     pub oldest: u64,
+    /// `sync_state` of all walsenders; async unless set.
+    pub sync_state: Option<&'static str>,
+    /// The word for the pause of replay; not paused unless set.
+    pub pause: Option<&'static str>,
+    /// `recovery_min_apply_delay` in seconds.
+    pub apply_delay: u32,
+    /// Whether a query is in the way of replay.
+    pub conflict: bool,
+    /// A slot that is lost.
+    pub lost_slot: Option<&'static str>,
+    /// What the walreceiver heard of the primary's position.
+    pub heard: Option<u64>,
 }
 
 pub fn primary(timeline: u32, flush: u64) -> Says {
@@ -181,7 +191,7 @@ impl Paper {
                 ("flush_lsn", lsn(primary(says.flush))),
                 ("insert_lsn", lsn(primary(says.flush))),
                 ("timeline", primary(1).map(|_| format!("{:08X}", says.timeline))),
-                ("pause", says.standby.then(|| if says.paused { "paused" } else { "not paused" }.to_owned())),
+                ("pause", says.standby.then(|| says.pause.unwrap_or("not paused").to_owned())),
                 ("last_xact_replay", None),
                 ("started_at", text(1 + says.twin_of.unwrap_or(node) + 10 * says.restarts as usize)),
             ]]),
@@ -195,6 +205,7 @@ impl Paper {
                             ("received_tli", text(timeline)),
                             ("sender_host", says.sender_host.and_then(text)),
                             ("sender_port", says.sender_host.and_then(|_| text(5432))),
+                            ("latest_end_lsn", lsn(says.heard)),
                         ];
                         for column in WAL_RECEIVER_NULLS {
                             row.push((column, None));
@@ -218,7 +229,7 @@ impl Paper {
                             ("write_lag", None),
                             ("flush_lag", None),
                             ("replay_lag", None),
-                            ("sync_state", text("async")),
+                            ("sync_state", text(says.sync_state.unwrap_or("async"))),
                             ("sync_priority", text(0)),
                             ("xmin_age", None),
                             ("in_database", text(false)),
@@ -231,16 +242,18 @@ impl Paper {
             "slots" => records(
                 says.slots
                     .iter()
-                    .map(|(name, pid)| {
+                    .map(|(name, pid)| (*name, Some(*pid), None))
+                    .chain(says.lost_slot.map(|name| (name, None, Some("lost"))))
+                    .map(|(name, pid, wal_status)| {
                         vec![
                             ("slot_name", text(name)),
                             ("slot_type", text("physical")),
                             ("temporary", text(false)),
-                            ("active", text(true)),
-                            ("active_pid", text(pid)),
+                            ("active", text(pid.is_some())),
+                            ("active_pid", pid.and_then(text)),
                             ("restart_lsn", None),
                             ("confirmed_flush_lsn", None),
-                            ("wal_status", None),
+                            ("wal_status", wal_status.and_then(text)),
                             ("safe_wal_size", None),
                         ]
                     })
@@ -255,11 +268,12 @@ impl Paper {
                 ("checkpoint_time", None),
             ]]),
             "settings" => {
+                let delay = says.apply_delay.to_string();
                 let always = [
                     ("wal_receiver_status_interval", "10", Some("s")),
                     ("wal_sender_timeout", "60", Some("s")),
                     ("wal_receiver_timeout", "60", Some("s")),
-                    ("recovery_min_apply_delay", "0", Some("s")),
+                    ("recovery_min_apply_delay", delay.as_str(), Some("s")),
                     ("wal_segment_size", "16", Some("MB")),
                 ];
                 let more = says.settings.iter().map(|(name, setting)| (*name, *setting, None));
@@ -287,8 +301,8 @@ impl Paper {
                 ("in_recovery", text(says.standby)),
                 ("allowed", text(true)),
                 ("found", text(says.standby)),
-                ("wait_event_type", text("Activity")),
-                ("wait_event", text(says.wait_event)),
+                ("wait_event_type", text(if says.conflict { "BufferPin" } else { "Activity" })),
+                ("wait_event", text(if says.conflict { "BufferPin" } else { says.wait_event })),
             ]]),
             "wal_dir" => records(vec![vec![
                 ("size", text(0)),
@@ -301,14 +315,13 @@ impl Paper {
     }
 }
 
-const WAL_RECEIVER_NULLS: [&str; 9] = [
+const WAL_RECEIVER_NULLS: [&str; 8] = [
     "receive_start_lsn",
     "receive_start_tli",
     "written_lsn",
     "flushed_lsn",
     "last_msg_send_time",
     "last_msg_receipt_time",
-    "latest_end_lsn",
     "latest_end_time",
     "slot_name",
 ];

@@ -35,7 +35,7 @@ fn b(settings: Told) -> Says {
 }
 
 fn paused(settings: Told) -> Says {
-    Says { paused: true, ..b(settings) }
+    Says { pause: Some("paused"), ..b(settings) }
 }
 
 fn comparison(paper: &Paper) -> Comparison {

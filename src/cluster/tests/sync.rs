@@ -53,7 +53,7 @@ fn a_node_that_became_a_standby_has_none_any_more() {
     let (mut paper, a) = paper("b", &["b"]);
     paper.wait(1.0);
     paper.read(A, &Says { sync_names: "b", walsenders: a.walsenders, ..standby(1, 100, 100) });
-    assert!(paper.assess().nodes[A].is_primary && paper.assess().nodes[A].sync.is_none());
+    assert!(!paper.assess().nodes[A].is_primary && paper.assess().nodes[A].sync.is_none());
 }
 
 #[test]

@@ -104,7 +104,7 @@ static ROWS: [Row; 44] = [
     row(Cause::NoDatabase, "no_database", NodeState::Rejecting, "there is no such database: correct dbname"),
     row(Cause::DatabaseClosed, "database_closed", NodeState::Rejecting, "the database does not allow connections: name another dbname, such as postgres"),
     row(Cause::BadOptions, "bad_options", NodeState::Rejecting, "the server does not accept a parameter of our connection: check options in the dsn"),
-    row(Cause::Unsupported, "unsupported", NodeState::Rejecting, "the server does not support what we ask of it: is it older than 13?"),
+    row(Cause::Unsupported, "unsupported", NodeState::Rejecting, "the server does not support what we ask of it: it is too old"),
     row(Cause::SessionEnded, "session_ended", NodeState::Rejecting, "the server ended our session by a rule of its own (a timeout, or a recovery conflict)"),
     row(Cause::Pooler, "pooler", NodeState::Rejecting, "a pooler answered in the server's place: let pgvigil connect to the server itself"),
     row(Cause::ServerTrouble, "server_trouble", NodeState::Rejecting, "the server reports trouble of its own (disk, memory or damaged data): read its log"),

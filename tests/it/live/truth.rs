@@ -48,6 +48,13 @@ impl Truth {
         looks.iter().find(|(_, seen)| *seen > lsn).map_or(0.0, |(seen, _)| seen.elapsed().as_secs_f64())
     }
 
+    /// The position so long before the newest was seen.
+    pub fn before_the_end(&self, span: Duration) -> Lsn {
+        let looks = self.looks.lock().unwrap();
+        let end = looks.last().expect("a look").0;
+        looks.iter().rev().find(|(seen, _)| end.duration_since(*seen) >= span).map_or(Lsn(0), |(_, lsn)| *lsn)
+    }
+
     /// Waits until the lag at `lsn` is at least `seconds`.
     pub async fn grown_to(&self, lsn: Lsn, seconds: f64) {
         let grown =

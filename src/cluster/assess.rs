@@ -9,6 +9,7 @@ use super::loss::{Loss, loss};
 use super::memory::Memory;
 use super::sync::Quorum;
 use crate::clock::Moment;
+use crate::collector::Pace;
 use crate::collector::walsenders::Walsender;
 use crate::pg::failure::NodeState;
 use crate::pg::lsn::{Lsn, Timeline};
@@ -124,6 +125,15 @@ impl Evidence<'_> {
         !self.blind && self.facts[index].is_fresh(self.now, self.layout.timing.fast_window(), self.not_before)
     }
 
+    /// Whether readings of this pace succeed on the node.
+    pub fn is_read(&self, index: usize, pace: Pace) -> bool {
+        let facts = &self.facts[index];
+        match pace {
+            Pace::Fast => self.is_fresh(index),
+            Pace::Slow => !self.blind && facts.failure.is_none() && facts.slow_failure.is_none(),
+        }
+    }
+
     /// The walsenders of a fresh node that serve standbys, each with the member that it serves if it is one of ours.
     pub fn walsenders(&self, index: usize) -> impl Iterator<Item = (&Walsender, Option<usize>)> {
         let (facts, layout) = (&self.facts[index], self.layout);
@@ -161,7 +171,8 @@ impl Evidence<'_> {
         recovery.timeline.filter(|_| !recovery.in_recovery)
     }
 
-    fn is_foreign(&self, index: usize) -> bool {
+    /// Whether the node belongs to another system than the one that is remembered.
+    pub(super) fn is_foreign(&self, index: usize) -> bool {
         let control = self.facts[index].snapshot.control.as_ref();
         let own = control.map(|control| &control.value.system_identifier);
         own.zip(self.memory.system_identifier.as_ref()).is_some_and(|(own, cluster)| own != cluster)

@@ -3,6 +3,7 @@
 //! [`Cluster`] takes in reports; [`history`] says when the primary was where; [`position`] says where a standby stands; [`lag`] is
 //! the one held against the other; [`sync`] says whether commits can go on; [`assess`] makes the verdicts.
 
+mod archive;
 pub mod assess;
 #[expect(clippy::module_inception, reason = "the cluster itself")]
 mod cluster;

@@ -107,8 +107,8 @@ impl Evidence<'_> {
         }
         let outcome = facts.snapshot.outcomes.get(SyncCollector.name());
         let stands = facts.slow_failure.is_none() && outcome.is_some_and(|outcome| outcome.value.error.is_none());
-        let window = self.layout.timing.slow_window();
         let sync = facts.snapshot.sync.as_ref().filter(|fact| {
+            let window = self.layout.timing.slow_window() + facts.snapshot.rest_after(fact.seen);
             stands && self.now.mono.since(fact.seen.mono) <= window && fact.seen.mono >= self.not_before.mono
         });
         let Some(sync) = sync else {

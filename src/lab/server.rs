@@ -19,6 +19,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(30);
 pub struct ServerOptions {
     settings: BTreeMap<String, String>,
     fresh_identity: bool,
+    segment_megabytes: Option<u32>,
 }
 
 impl ServerOptions {
@@ -36,6 +37,12 @@ impl ServerOptions {
     /// Runs an own `initdb`: servers that come from the shared template have one system identifier.
     pub fn fresh_identity(mut self) -> Self {
         self.fresh_identity = true;
+        self
+    }
+
+    /// Runs an own `initdb` with WAL segments of this size: a power of two from 1 to 1024. Otherwise they are of 1 MB.
+    pub fn segments_of(mut self, megabytes: u32) -> Self {
+        self.segment_megabytes = Some(megabytes);
         self
     }
 
@@ -76,9 +83,10 @@ impl Lab {
     /// Makes and starts a primary and waits until it answers.
     pub async fn primary(&self, name: &str, options: ServerOptions) -> Result<Server, LabError> {
         let data = self.server_dir(name)?.join("data");
-        let template = if options.fresh_identity {
+        let template = if options.fresh_identity || options.segment_megabytes.is_some() {
             self.root().create_dir(&format!("{name}/data"), true)?;
-            template::initialise(self.binaries(), self.root(), &data).await?;
+            let megabytes = options.segment_megabytes.unwrap_or(template::SEGMENT_MEGABYTES);
+            template::initialise(self.binaries(), self.root(), &data, megabytes).await?;
             None
         } else {
             let template = template::shared(self.binaries()).await?;

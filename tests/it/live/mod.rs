@@ -1,5 +1,7 @@
 //! Tests against real servers on this machine.
 
+mod archive_cost;
+mod archive_lag;
 mod archiving;
 mod bootstrap;
 mod client;

@@ -23,7 +23,8 @@ GRANT CONNECT ON DATABASE postgres TO pgvigil;
 --                                pgvigil_walsender_start_time_seconds
 --   pg_stat_wal_receiver         pgvigil_wal_receiver_up, pgvigil_wal_receiver_state,
 --                                pgvigil_wal_receiver_last_message_age_seconds, pgvigil_node_timeline of a standby
---   pg_ls_archive_statusdir()    pgvigil_archive_ready_segments, pgvigil_archive_oldest_ready_age_seconds, and
+--   pg_ls_archive_statusdir()    pgvigil_archive_ready_segments, pgvigil_archive_oldest_ready_age_seconds,
+--                                pgvigil_archive_lag_bytes, pgvigil_archive_lag_seconds, and
 --                                pgvigil_archive_state cannot tell ok or hung from unknown
 --   pg_stat_activity             pgvigil_sync_waiting_backends, pgvigil_sync_longest_wait_seconds, pgvigil_replay_wait, and
 --                                pgvigil_sync_quorum of a primary stays unknown

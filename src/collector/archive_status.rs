@@ -125,3 +125,96 @@ fn oldest_age(view: &NodeView<'_>, status: &ArchiveStatus, archiver: Option<&Arc
         _ => status.oldest_ready_age.map(|age| age.max(0.0) + since.as_secs_f64()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::{Moment, Mono};
+    use crate::collector::Collector as _;
+    use crate::collector::archiver::ArchiveCommand;
+    use crate::metric::sample::Value;
+
+    const NOW: f64 = 10_000.0;
+
+    fn moment(ago: f64) -> Moment {
+        Moment { mono: Mono::from_nanos(((NOW - ago) * 1e9) as u64), wall: Wall::from_seconds(NOW - ago) }
+    }
+
+    /// `ready` files waited `ago` seconds ago, the oldest for 100 seconds; something was last archived `archived` seconds ago. The
+    /// collector rests for `rest` seconds. What the page has of it: the count and the age.
+    fn shown(mode: &str, ready: u64, ago: f64, archived: f64, rest: u64) -> [Option<f64>; 2] {
+        let archiver = Archiver {
+            archived_count: 1,
+            last_archived_wal: None,
+            last_archived_time: Some(Wall::from_seconds(NOW - archived)),
+            failed_count: 0,
+            last_failed_wal: None,
+            last_failed_time: None,
+            stats_reset: None,
+            mode: mode.to_owned(),
+            command: ArchiveCommand::Set,
+            server_time: Wall::from_seconds(NOW),
+        };
+        let status = ArchiveStatus {
+            ready,
+            oldest_ready_age: (ready > 0).then_some(100.0),
+            oldest_segments: Vec::new(),
+            position: None,
+            server_time: Wall::from_seconds(NOW - ago),
+        };
+        let seen = moment(ago);
+        let snapshot = Snapshot {
+            archiver: Some(Fact { value: archiver, seen: moment(0.0) }),
+            archive_status: Some(Fact { value: status, seen }),
+            rests: BTreeMap::from([("archive_status", Fact { value: Duration::from_secs(rest), seen })]),
+            ..Snapshot::default()
+        };
+        let view = NodeView {
+            cluster: "c",
+            node: "n",
+            snapshot: &snapshot,
+            now: moment(0.0),
+            fast_window: Duration::from_secs(3),
+            slow_window: Duration::from_secs(30),
+            not_before: Moment::default(),
+            archive_hung_after: Duration::from_secs(60),
+            standby_names: BTreeMap::new(),
+        };
+        let mut samples = Samples::default();
+        Collector.samples(&view, &mut samples);
+        let samples = samples.into_vec();
+        [&READY, &OLDEST_AGE].map(|family| {
+            let sample = samples.iter().find(|sample| sample.family == family)?;
+            if let Value::Number(value) = sample.value { Some(value.round()) } else { None }
+        })
+    }
+
+    #[test]
+    fn the_oldest_grows_older_between_two_looks() {
+        assert_eq!(shown("always", 3, 0.0, 500.0, 0), [Some(3.0), Some(100.0)]);
+        assert_eq!(shown("always", 3, 20.0, 500.0, 0), [Some(3.0), Some(120.0)]);
+        assert_eq!(shown("always", 3, 140.0, 500.0, 120), [Some(3.0), Some(240.0)], "while it rests");
+    }
+
+    #[test]
+    fn what_nothing_confirms_is_absent() {
+        assert_eq!(shown("always", 3, 40.0, 500.0, 0), [None, None], "too old");
+        assert_eq!(shown("always", 3, 151.0, 500.0, 120), [None, None], "too old for one that rests");
+        assert_eq!(shown("always", 3, 20.0, 5.0, 0), [Some(3.0), None], "the oldest may be archived");
+    }
+
+    #[test]
+    fn that_none_waits_is_said_as_long_as_any_other_figure() {
+        assert_eq!(shown("always", 0, 20.0, 500.0, 0), [Some(0.0), Some(0.0)]);
+        assert_eq!(shown("always", 0, 40.0, 500.0, 120), [Some(0.0), None], "one may have come since");
+    }
+
+    #[test]
+    fn where_no_archiver_runs_nothing_is_told() {
+        assert_eq!(shown("off", 3, 0.0, 500.0, 0), [None, None]);
+        assert_eq!(shown("on", 3, 0.0, 500.0, 0), [None, None], "whether it is a standby is not known");
+    }
+}

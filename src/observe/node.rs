@@ -159,7 +159,7 @@ impl Reader {
                 tokio::select! {
                     late = &mut reading => return match late {
                         Ok((_, costs)) => {
-                            self.charge(sent, &costs, names);
+                            self.charge(sent, &costs);
                             Exchanged::Late
                         }
                         Err(failure) => Exchanged::Stop(Stop::Ended(failure)),
@@ -171,7 +171,7 @@ impl Reader {
         match answered {
             Ok((answers, costs)) => {
                 let exchange = Exchange { sent, received: Moment::now() };
-                self.charge(sent, &costs, names);
+                self.charge(sent, &costs);
                 self.publish(exchange, answers);
                 self.tell_rests(exchange, names);
                 Exchanged::InTime
@@ -186,9 +186,9 @@ impl Reader {
         if self.pace == Pace::Slow && names.len() == 1 { 2 * deadline } else { deadline }
     }
 
-    fn charge(&mut self, sent: Moment, costs: &Costs, names: &[&'static str]) {
+    fn charge(&mut self, sent: Moment, costs: &Costs) {
         for (name, took) in costs {
-            self.pacing.took(name, *took, sent.mono, names.len() == 1);
+            self.pacing.took(name, *took, sent.mono);
         }
     }
 

@@ -188,13 +188,14 @@ async fn what_a_demoted_node_counted_is_not_told() -> Result<(), LabError> {
     until_state(&vigil, "b", "off").await;
     assert_eq!(of_an_archiver(&vigil.page().await, "b"), [""; 0], "archive_mode=on means nothing on a standby");
 
-    // The roles change; the old primary keeps its statistics.
+    // The roles change.
     b.wait_caught_up(&a, SOON).await?;
     a.stop(StopMode::Fast).await?;
     b.promote().await?;
     a.rejoin(&b, None).await?;
-    let kept = a.query("SELECT archived_count > 0, failed_count > 0 FROM pg_stat_archiver").await?;
-    assert_eq!(kept, [[Some("t".to_owned()), Some("t".to_owned())]], "what there is to be ignored");
+    // Before 15 a server forgets its statistics when it begins to recover.
+    let kept = a.value("SELECT archived_count > 0 AND failed_count > 0 FROM pg_stat_archiver").await?;
+    assert_eq!(kept.as_deref(), Some(if a.major() >= 15 { "t" } else { "f" }), "what there is to be ignored");
     vigil.until_state("a", "up").await;
     until_state(&vigil, "a", "off").await;
     assert_eq!(of_an_archiver(&vigil.page().await, "a"), [""; 0]);

@@ -26,6 +26,8 @@ const NODES: [&str; 4] = ["primary", "standby", "standby-paused", "archive-only"
 const GONE: &str = "gone";
 
 const SECOND: Duration = Duration::from_secs(1);
+/// Bytes.
+const EACH_SECOND: u64 = 131_072;
 
 fn layout() -> Layout {
     let member = |name: &str| {
@@ -75,14 +77,17 @@ fn started_apart(mut answer: Answer, node: usize) -> Answer {
     answer
 }
 
-/// What a pgvigil shows that watched these nodes for three seconds, and the primary, which wrote 4 KiB a second, for ten before.
+/// What a pgvigil shows that watched these nodes for three seconds, and the primary, which wrote 128 KiB a second, for ten before:
+/// more than a segment, so that it knows the age of what is not archived.
 pub fn samples(major: u32) -> Vec<Sample> {
     let (_, recorded) = reading(major, "primary");
     let start = Moment { mono: Mono::from_nanos(3_600_000_000_000), ..recorded };
     let before = Moment { mono: start.mono.minus(10 * SECOND), ..start };
     let mut cluster = Cluster::new(layout(), Memory::default(), before);
     read(&mut cluster, major, 0, Pace::Slow, before, 0);
-    read(&mut cluster, major, 0, Pace::Fast, before, 40_960);
+    for second in 0..10 {
+        read(&mut cluster, major, 0, Pace::Fast, before.plus(second * SECOND), u64::from(10 - second) * EACH_SECOND);
+    }
     for second in 0..3 {
         let now = start.plus(second * SECOND);
         for node in 0..NODES.len() {

@@ -98,8 +98,8 @@ async fn thirty_thousand_waiting_files_are_counted_at_a_price_that_is_bounded() 
         let page = vigil.page().await;
         let read = page.of_node("node_last_observation_timestamp_seconds", "a").unwrap();
         let age = Wall::now().as_seconds() - read;
-        // The page may be as old as an interval, and so may the reading be on it.
-        assert!(age < 2.0 * INTERVAL.as_secs_f64() + 0.5, "a fast reading is late: {age:.2} s");
+        // As long as a fast reading counts.
+        assert!(age < INTERVAL.as_secs_f64() + 2.0, "a fast reading is late: {age:.2} s");
         ready(&page).unwrap();
         state(&page).unwrap();
         let waits = page.of_node("archive_oldest_ready_age_seconds", "a").unwrap();
@@ -116,8 +116,8 @@ async fn thirty_thousand_waiting_files_are_counted_at_a_price_that_is_bounded() 
          so {share:.1} ms for each 10 s; the other slow collectors and two fast readings cost {others:.1} ms",
         a.major()
     );
-    // The share is a thousandth of a processor whatever the machine, for a look takes longer than its CPU.
-    assert!(share <= 12.0, "{share}");
+    // The share is a thousandth of a processor, for a look takes longer than its CPU; more where that is above 120 ms.
+    assert!(share <= 15.0, "{share}");
     lab.stop().await;
     Ok(())
 }

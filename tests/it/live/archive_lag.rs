@@ -130,7 +130,11 @@ async fn lag_follows_the_archive(megabytes: u32) -> Result<(), LabError> {
     }
     until_state(&vigil, "a", "hung").await;
     assert_eq!(until_lag(&vigil, &a, &shelf).await?, end, "the oldest that waits");
-    assert_eq!(vigil.page().await.of_node("archive_ready_segments", "a"), Some(3.0));
+    let three = |page: &Page| match page.of_node("archive_ready_segments", "a") {
+        Some(3.0) => Ok(()),
+        other => Err(format!("{other:?}")),
+    };
+    vigil.until("three segments to wait", three).await;
     check_seconds(&vigil, &truth, "a", end).await;
     truth.grown_to(end, 6.0).await;
     check_seconds(&vigil, &truth, "a", end).await;

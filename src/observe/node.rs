@@ -20,6 +20,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A node that refuses is tried again at least this often, so that its return is seen within a second.
 const LONGEST_RETRY: Duration = Duration::from_millis(500);
 
+/// So many deadlines of a query are waited for a dear reading: a server that lists a directory heeds its own deadline only at the end.
+const DEAR_PATIENCE: u32 = 5;
+
 /// Whose WAL it is, and what may feed the node.
 const FIRST: [&dyn Collector; 2] = [&control::Collector, &settings::Collector];
 
@@ -158,6 +161,10 @@ impl Reader {
                 };
                 tokio::select! {
                     late = &mut reading => return match late {
+                        Ok((answers, costs)) if self.is_alone(names) => {
+                            self.take(sent, names, answers, &costs);
+                            Exchanged::InTime
+                        }
                         Ok((_, costs)) => {
                             self.charge(sent, &costs);
                             Exchanged::Late
@@ -170,20 +177,28 @@ impl Reader {
         };
         match answered {
             Ok((answers, costs)) => {
-                let exchange = Exchange { sent, received: Moment::now() };
-                self.charge(sent, &costs);
-                self.publish(exchange, answers);
-                self.tell_rests(exchange, names);
+                self.take(sent, names, answers, &costs);
                 Exchanged::InTime
             }
             Err(failure) => Exchanged::Stop(Stop::Ended(failure)),
         }
     }
 
-    /// One slow statement is stopped by the server itself and takes nobody along; only when that too fails is it silence.
+    /// A dear reading is stopped by the server itself, if late: it takes no other along, and to ask again at once would make it worse.
     fn patience(&self, names: &[&'static str]) -> Duration {
         let deadline = self.watch.timing.query_timeout;
-        if self.pace == Pace::Slow && names.len() == 1 { 2 * deadline } else { deadline }
+        if self.is_alone(names) { DEAR_PATIENCE * deadline } else { deadline }
+    }
+
+    fn is_alone(&self, names: &[&'static str]) -> bool {
+        self.pace == Pace::Slow && names.len() == 1
+    }
+
+    fn take(&mut self, sent: Moment, names: &[&'static str], answers: Answers, costs: &Costs) {
+        let exchange = Exchange { sent, received: Moment::now() };
+        self.charge(sent, costs);
+        self.publish(exchange, answers);
+        self.tell_rests(exchange, names);
     }
 
     fn charge(&mut self, sent: Moment, costs: &Costs) {

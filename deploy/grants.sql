@@ -35,7 +35,8 @@ GRANT CONNECT ON DATABASE postgres TO pgvigil;
 --   pg_stat_progress_basebackup  pgvigil_base_backup_phase, pgvigil_base_backup_streamed_bytes,
 --                                pgvigil_base_backup_estimated_bytes, pgvigil_base_backup_tablespaces, and pgvigil_base_backups
 --                                but for 0
---   pg_ls_archive_statusdir()    pgvigil_archive_ready_segments, pgvigil_archive_oldest_ready_age_seconds, and
+--   pg_ls_archive_statusdir()    pgvigil_archive_ready_segments, pgvigil_archive_oldest_ready_age_seconds,
+--                                pgvigil_archive_lag_bytes, pgvigil_archive_lag_seconds, and
 --                                pgvigil_archive_state cannot tell ok or hung from unknown
 --   pg_ls_waldir()               pgvigil_wal_dir_bytes, pgvigil_wal_dir_segments, pgvigil_wal_oldest_position_bytes, and
 --                                pgvigil_standby_needs_rebuild stays unknown unless the standby streams

@@ -15,9 +15,9 @@ use super::sync::Quorum;
 use super::timelines::Lineage;
 use super::upstream::Upstream;
 use crate::clock::Moment;
-use crate::collector::Collector;
 use crate::collector::snapshot::Fact;
 use crate::collector::walsenders::Walsender;
+use crate::collector::{Collector, Pace};
 use crate::pg::failure::NodeState;
 use crate::pg::lsn::{Lsn, Timeline};
 
@@ -172,11 +172,20 @@ impl Evidence<'_> {
         let facts = &self.facts[index];
         let outcome = facts.snapshot.outcomes.get(collector.name());
         let stands = facts.slow_failure.is_none() && outcome.is_some_and(|outcome| outcome.value.error.is_none());
-        let window = self.layout.timing.slow_window();
         let fact = fact.as_ref().filter(|fact| {
+            let window = self.layout.timing.slow_window() + facts.snapshot.rest_after(fact.seen);
             stands && self.now.mono.since(fact.seen.mono) <= window && fact.seen.mono >= self.not_before.mono
         })?;
         self.is_fresh(index).then_some(&fact.value)
+    }
+
+    /// Whether readings of this pace succeed on the node.
+    pub fn is_read(&self, index: usize, pace: Pace) -> bool {
+        let facts = &self.facts[index];
+        match pace {
+            Pace::Fast => self.is_fresh(index),
+            Pace::Slow => !self.blind && facts.failure.is_none() && facts.slow_failure.is_none(),
+        }
     }
 
     /// The walsenders of a fresh node that serve standbys, each with the member that it serves if it is one of ours.
@@ -227,6 +236,7 @@ impl Evidence<'_> {
         recovery.timeline.filter(|_| !recovery.in_recovery)
     }
 
+    /// Whether the node belongs to another system than the one that is remembered.
     pub(super) fn is_foreign(&self, index: usize) -> bool {
         let control = self.facts[index].snapshot.control.as_ref();
         let own = control.map(|control| &control.value.system_identifier);

@@ -29,6 +29,15 @@ pub enum Report {
         /// Each collector's records, or a sentence that says why there are none.
         answers: Vec<(&'static dyn Collector, Result<Records, String>)>,
     },
+    /// After the reading that was complete at `since`, a slow collector is not read again before `rest` has passed.
+    Resting {
+        /// The collector's name.
+        collector: &'static str,
+        /// Zero if it is read at each interval.
+        rest: Duration,
+        /// When its last reading was complete.
+        since: Moment,
+    },
     /// There is no fast reading, and why.
     Failed(Failure),
     /// There is no slow reading, and why; the node itself may be up.
@@ -83,6 +92,9 @@ impl NodeFacts {
         match report {
             Report::Connected { version } => self.snapshot.version = Some(version),
             Report::Read { pace, exchange, answers } => self.read(pace, exchange, answers, reply_window),
+            Report::Resting { collector, rest, since } => {
+                self.snapshot.rests.insert(collector, Fact { value: rest, seen: since });
+            }
             Report::Failed(failure) => self.fail(failure, now),
             Report::SlowFailed(failure) => self.slow_failure = Some(Fact { value: failure, seen: now }),
             Report::Login(result) => self.login = Some(Fact { value: result, seen: now }),

@@ -264,6 +264,22 @@ pub(crate) static SLOT_TIME_TO_LOST: Family = gauge(
     "Time until a slot of the primary is in danger of being lost if its consumer stands still: slot_safe_bytes over the mean rate of \
      WAL in the last two minutes; 0 when it is. Absent without max_slot_wal_keep_size and while nothing is written.",
 );
+pub(crate) static ARCHIVE_LAG_BYTES: Family = gauge(
+    "pgvigil_archive_lag_bytes",
+    Unit::Bytes,
+    NODE,
+    Observers::Min,
+    "WAL of the node that is not in its archive, as the server tells it: from the oldest segment that waits to what a primary has \
+     flushed, or a standby received. Absent where no archiver runs, the command keeps nothing, or nothing was archived yet.",
+);
+pub(crate) static ARCHIVE_LAG_SECONDS: Family = gauge(
+    "pgvigil_archive_lag_seconds",
+    Unit::Seconds,
+    NODE,
+    Observers::Min,
+    "Age of the oldest WAL of the node that is not in its archive, the segment that is being filled included: what is lost if the \
+     host burns. It grows on an idle primary until the segment is switched, and is 0 if nothing was written since.",
+);
 pub(crate) static STANDBY_EXPECTED: Family = gauge(
     "pgvigil_standby_expected",
     Unit::None,
@@ -357,6 +373,14 @@ pub(crate) static COLLECTOR_DURATION: Family = histogram(
     "Time from sending a reading to its last row; collector is fast or slow where all collectors of that pace are read together, \
      the collector's name where it is read alone.",
 );
+pub(crate) static COLLECTOR_REST: Family = gauge(
+    "pgvigil_collector_rest_seconds",
+    Unit::Seconds,
+    &["cluster", "node", "collector"],
+    Observers::Own,
+    "How long a slow collector rests after a reading that cost the server much: so old may its figures be, beside collect_interval; \
+     0 for one that is read at each.",
+);
 
 /// All of them.
 pub static FAMILIES: &[&Family] = &[
@@ -393,6 +417,8 @@ pub static FAMILIES: &[&Family] = &[
     &SETTING_DRIFT,
     &REPLAY_BLOCKED_BY_SETTINGS,
     &SLOT_TIME_TO_LOST,
+    &ARCHIVE_LAG_BYTES,
+    &ARCHIVE_LAG_SECONDS,
     &STANDBY_EXPECTED,
     &STANDBY_CONNECTED,
     &STANDBY_NAME_CONFLICT,
@@ -406,4 +432,5 @@ pub static FAMILIES: &[&Family] = &[
     &LAG_HISTORY_POINTS,
     &COLLECTOR_SUCCESS,
     &COLLECTOR_DURATION,
+    &COLLECTOR_REST,
 ];

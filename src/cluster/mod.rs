@@ -5,6 +5,7 @@
 //! standby's against its primary's; [`timelines`] and [`promotable`] say who may follow and who may take over, [`loss`] what that would
 //! lose; [`assess`] makes the verdicts.
 
+mod archive;
 pub mod assess;
 #[expect(clippy::module_inception, reason = "the cluster itself")]
 mod cluster;

@@ -1,7 +1,9 @@
 //! Samples of a whole cluster: what its collectors have, and what the nodes add up to.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use super::archive::archive_samples;
 use super::assess::{Assessment, Evidence, NodeAssessment, Verdict};
 use super::cluster::{Cluster, WALSENDER_STAGES};
 use super::facts::NodeFacts;
@@ -28,7 +30,9 @@ pub fn cluster_samples(cluster: &Cluster, now: Moment, samples: &mut Samples) {
     for (index, node) in assessment.nodes.iter().enumerate() {
         let facts = &evidence.facts[index];
         node_samples(name, node, facts, &evidence, samples);
-        collector_samples(index, &evidence, samples);
+        let view = node_view(index, &evidence);
+        collector_samples(index, &view, &evidence, samples);
+        archive_samples(index, node.is_primary, &view, &evidence, samples);
         lag_samples(name, node, facts, samples);
         lineage_samples(name, node, samples);
         recovery_samples(name, node, samples);
@@ -89,13 +93,13 @@ fn node_samples(
     samples.known(&family::NODE_LAST_OBSERVATION, &labels, facts.read.map(|read| read.wall.as_seconds()));
 }
 
-fn collector_samples(index: usize, evidence: &Evidence<'_>, samples: &mut Samples) {
+fn node_view<'a>(index: usize, evidence: &Evidence<'a>) -> NodeView<'a> {
     let (layout, facts) = (evidence.layout, &evidence.facts[index]);
     let standby_names: BTreeMap<i32, String> = evidence
         .walsenders(index)
         .map(|(walsender, member)| (walsender.pid, layout.standby_name(walsender, member).to_owned()))
         .collect();
-    let view = NodeView {
+    NodeView {
         cluster: &layout.name,
         node: &layout.members[index].name,
         snapshot: &facts.snapshot,
@@ -105,19 +109,24 @@ fn collector_samples(index: usize, evidence: &Evidence<'_>, samples: &mut Sample
         not_before: evidence.not_before,
         archive_hung_after: layout.timing.archive_hung_after,
         standby_names,
-    };
-    let reading = |pace| match pace {
-        Pace::Fast => evidence.is_fresh(index),
-        Pace::Slow => !evidence.blind && facts.failure.is_none() && facts.slow_failure.is_none(),
-    };
+    }
+}
+
+fn collector_samples(index: usize, view: &NodeView<'_>, evidence: &Evidence<'_>, samples: &mut Samples) {
+    let facts = &evidence.facts[index];
     for collector in COLLECTORS {
         let outcome = facts.snapshot.outcomes.get(collector.name());
-        let good = outcome.is_some_and(|outcome| outcome.value.error.is_none()) && reading(collector.pace());
+        let good =
+            outcome.is_some_and(|outcome| outcome.value.error.is_none()) && evidence.is_read(index, collector.pace());
         let labels = [view.cluster, view.node, collector.name()];
         samples.flag(&family::COLLECTOR_SUCCESS, &labels, good);
+        if outcome.is_some() && collector.pace() == Pace::Slow {
+            let rest = facts.snapshot.rests.get(collector.name()).map_or(Duration::ZERO, |rest| rest.value);
+            samples.number(&family::COLLECTOR_REST, &labels, rest.as_secs_f64());
+        }
         // What a reading no longer confirms is withheld: an old value would be a guess.
         if good {
-            collector.samples(&view, samples);
+            collector.samples(view, samples);
         }
     }
     for (reading, durations) in &facts.durations {

@@ -67,30 +67,42 @@ pub struct ArchiveEvidence<'a> {
     pub hung_after: Duration,
 }
 
+/// What is known to wait at the moment of the archiver's reading.
+struct Waiting {
+    /// Whether anything does.
+    anything: Option<bool>,
+    /// For how many seconds the oldest of it has, if something does.
+    oldest: Option<f64>,
+}
+
 impl ArchiveEvidence<'_> {
+    /// Whether this node archives at all. Where it does not, all that its archiver ever counted is of another time: a demoted node
+    /// keeps it.
+    pub fn archives(&self) -> Option<bool> {
+        match (self.archiver?.mode.as_str(), self.in_recovery) {
+            ("off", _) | ("on", Some(true)) => Some(false),
+            ("always", _) | ("on", Some(false)) => Some(true),
+            _ => None,
+        }
+    }
+
     /// The first state of [`ArchiveState`]'s order that holds. One reading is enough: nothing is remembered.
     pub fn verdict(&self) -> ArchiveState {
-        let Some(archiver) = self.archiver else { return ArchiveState::Unknown };
-        match (archiver.mode.as_str(), self.in_recovery) {
-            ("off", _) | ("on", Some(true)) => return ArchiveState::Off,
-            ("always", _) | ("on", Some(false)) => {}
-            _ => return ArchiveState::Unknown,
-        }
+        let (Some(archiver), Some(archives)) = (self.archiver, self.archives()) else { return ArchiveState::Unknown };
         match archiver.command {
+            _ if !archives => return ArchiveState::Off,
             ArchiveCommand::Unset => return ArchiveState::Unset,
             ArchiveCommand::Noop => return ArchiveState::Noop,
             ArchiveCommand::Set => {}
         }
-        let still = self.still(archiver);
-        match self.status {
-            Some(status) if still && self.unattended(status) => return ArchiveState::Hung,
+        let (still, waiting) = (self.still(archiver), self.waiting(archiver));
+        if still && waiting.oldest.is_some_and(|age| age > self.hung_after.as_secs_f64()) {
+            ArchiveState::Hung
+        } else if still && waiting.anything.is_none() {
             // Hung comes before all that follows, and without a look at what waits it cannot be told from being idle.
-            None if still => return ArchiveState::Unknown,
-            _ => {}
-        }
-        // An archiver that fails keeps what it failed on: with nothing waiting, the failure is history.
-        let waiting = self.status.is_none_or(|status| status.ready > 0);
-        if waiting && last_failed(archiver) {
+            ArchiveState::Unknown
+        } else if waiting.anything != Some(false) && last_failed(archiver) {
+            // With nothing waiting, a failure is history.
             ArchiveState::Failing
         } else if archiver.archived_count == 0 && archiver.failed_count == 0 {
             ArchiveState::Never
@@ -101,8 +113,22 @@ impl ArchiveEvidence<'_> {
         }
     }
 
-    fn unattended(&self, status: &ArchiveStatus) -> bool {
-        status.oldest_ready_age.is_some_and(|age| age > self.hung_after.as_secs_f64())
+    /// The directory may have been read long before the counters: what it showed is carried on to them as far as it can be.
+    fn waiting(&self, archiver: &Archiver) -> Waiting {
+        let Some(status) = self.status else { return Waiting { anything: None, oldest: None } };
+        if archiver.last_failed_time.is_some_and(|failed| failed > status.server_time) && last_failed(archiver) {
+            // An archiver that fails keeps what it failed on.
+            return Waiting { anything: Some(true), oldest: self.carried_on(status, archiver) };
+        }
+        match status.is_outdated(archiver) {
+            true => Waiting { anything: None, oldest: None },
+            false => Waiting { anything: Some(status.ready > 0), oldest: self.carried_on(status, archiver) },
+        }
+    }
+
+    fn carried_on(&self, status: &ArchiveStatus, archiver: &Archiver) -> Option<f64> {
+        let since = archiver.server_time.seconds_since(status.server_time).max(0.0);
+        status.oldest_ready_age.filter(|_| !status.is_outdated(archiver)).map(|age| age + since)
     }
 
     /// Whether no counter has moved for longer than a working archiver would let pass. After a failure it rests first.
@@ -141,11 +167,23 @@ mod tests {
         }
     }
 
-    fn waiting(age: f64) -> Option<ArchiveStatus> {
-        Some(ArchiveStatus { ready: 3, oldest_ready_age: Some(age) })
+    /// Three files wait, the oldest for `age` seconds, as was seen `ago` seconds ago.
+    fn waited(age: f64, ago: f64) -> Option<ArchiveStatus> {
+        Some(ArchiveStatus { ready: 3, oldest_ready_age: Some(age), ..idle(ago) })
     }
 
-    const IDLE: Option<ArchiveStatus> = Some(ArchiveStatus { ready: 0, oldest_ready_age: None });
+    fn idle(ago: f64) -> ArchiveStatus {
+        let server_time = Wall::from_seconds(NOW - ago);
+        ArchiveStatus { ready: 0, oldest_ready_age: None, oldest_segments: Vec::new(), position: None, server_time }
+    }
+
+    fn waiting(age: f64) -> Option<ArchiveStatus> {
+        waited(age, 0.0)
+    }
+
+    fn none_waits() -> Option<ArchiveStatus> {
+        Some(idle(0.0))
+    }
 
     fn verdict(archiver: &Archiver, status: Option<ArchiveStatus>, in_recovery: Option<bool>) -> ArchiveState {
         let evidence = ArchiveEvidence {
@@ -164,8 +202,8 @@ mod tests {
 
     #[test]
     fn an_idle_archiver_is_ok_however_long_ago_it_worked() {
-        assert_eq!(on_primary(&archiver(Some(5_000.0), None), IDLE), ArchiveState::Ok);
-        assert_eq!(on_primary(&archiver(Some(5_000.0), Some(6_000.0)), IDLE), ArchiveState::Ok);
+        assert_eq!(on_primary(&archiver(Some(5_000.0), None), none_waits()), ArchiveState::Ok);
+        assert_eq!(on_primary(&archiver(Some(5_000.0), Some(6_000.0)), none_waits()), ArchiveState::Ok);
     }
 
     #[test]
@@ -213,12 +251,12 @@ mod tests {
 
     #[test]
     fn a_failure_with_nothing_left_to_archive_is_history() {
-        assert_eq!(on_primary(&archiver(Some(500.0), Some(400.0)), IDLE), ArchiveState::Ok);
+        assert_eq!(on_primary(&archiver(Some(500.0), Some(400.0)), none_waits()), ArchiveState::Ok);
     }
 
     #[test]
     fn nothing_archived_and_nothing_failed_is_never() {
-        assert_eq!(on_primary(&archiver(None, None), IDLE), ArchiveState::Never);
+        assert_eq!(on_primary(&archiver(None, None), none_waits()), ArchiveState::Never);
     }
 
     #[test]
@@ -233,24 +271,47 @@ mod tests {
     fn a_standby_archives_only_with_mode_always() {
         let on = archiver(Some(1.0), None);
         let always = Archiver { mode: "always".to_owned(), ..on.clone() };
-        assert_eq!(verdict(&on, IDLE, Some(true)), ArchiveState::Off);
-        assert_eq!(verdict(&always, IDLE, Some(true)), ArchiveState::Ok);
-        assert_eq!(verdict(&always, IDLE, None), ArchiveState::Ok);
+        assert_eq!(verdict(&on, none_waits(), Some(true)), ArchiveState::Off);
+        assert_eq!(verdict(&always, none_waits(), Some(true)), ArchiveState::Ok);
+        assert_eq!(verdict(&always, none_waits(), None), ArchiveState::Ok);
+    }
+
+    #[test]
+    fn what_was_seen_long_ago_is_carried_on_while_nothing_was_archived() {
+        let still = archiver(Some(200.0), None);
+        assert_eq!(on_primary(&still, waited(1.0, 100.0)), ArchiveState::Hung, "it has waited for 101 s");
+        assert_eq!(on_primary(&still, waited(1.0, 50.0)), ArchiveState::Ok, "for 51 s");
+        assert_eq!(on_primary(&still, Some(idle(100.0))), ArchiveState::Ok);
+    }
+
+    #[test]
+    fn what_was_seen_before_something_was_archived_tells_no_hang() {
+        assert_eq!(on_primary(&archiver(Some(90.0), None), waited(500.0, 100.0)), ArchiveState::Unknown);
+        assert_eq!(on_primary(&archiver(Some(90.0), None), waited(500.0, 80.0)), ArchiveState::Hung);
+        assert_eq!(on_primary(&archiver(Some(5.0), None), waited(500.0, 100.0)), ArchiveState::Ok, "it moves");
+    }
+
+    #[test]
+    fn what_failed_since_still_waits() {
+        assert_eq!(on_primary(&archiver(Some(200.0), Some(5.0)), Some(idle(50.0))), ArchiveState::Failing);
+        assert_eq!(on_primary(&archiver(Some(30.0), Some(5.0)), Some(idle(50.0))), ArchiveState::Failing);
+        assert_eq!(on_primary(&archiver(Some(3.0), Some(5.0)), Some(idle(50.0))), ArchiveState::Ok, "and then did not");
     }
 
     #[test]
     fn unknown_is_never_ok() {
         let worked = archiver(Some(1.0), None);
-        assert_eq!(verdict(&worked, IDLE, None), ArchiveState::Unknown, "role unknown");
+        assert_eq!(verdict(&worked, none_waits(), None), ArchiveState::Unknown, "role unknown");
         assert_eq!(on_primary(&worked, None), ArchiveState::Unknown, "what waits unknown");
         assert_eq!(on_primary(&archiver(Some(5_000.0), None), None), ArchiveState::Unknown, "hung or idle");
         assert_eq!(on_primary(&archiver(None, Some(5_000.0)), None), ArchiveState::Unknown, "hung or failing");
         assert_eq!(on_primary(&archiver(None, Some(5.0)), None), ArchiveState::Failing, "moves, so it does not hang");
         let odd = Archiver { mode: "sometimes".to_owned(), ..worked };
-        assert_eq!(on_primary(&odd, IDLE), ArchiveState::Unknown, "no such mode");
+        assert_eq!(on_primary(&odd, none_waits()), ArchiveState::Unknown, "no such mode");
+        let none_waits = none_waits();
         let evidence = ArchiveEvidence {
             archiver: None,
-            status: IDLE.as_ref(),
+            status: none_waits.as_ref(),
             in_recovery: Some(false),
             started_at: None,
             hung_after: Duration::from_secs(60),

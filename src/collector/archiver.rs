@@ -64,7 +64,7 @@ static STATE: Family = Family {
 
 static ARCHIVED: Family = Family {
     name: "pgvigil_archived_segments_total",
-    help: "Files archived since the server's statistics began, as pg_stat_archiver counts them.",
+    help: "Files archived since the server's statistics began, as pg_stat_archiver counts them; absent where no archiver runs.",
     kind: Kind::Counter,
     unit: Unit::None,
     labels: &["cluster", "node"],
@@ -73,7 +73,8 @@ static ARCHIVED: Family = Family {
 
 static FAILURES: Family = Family {
     name: "pgvigil_archive_failures_total",
-    help: "Failed attempts to archive since the server's statistics began; a command that a signal ends is not among them.",
+    help: "Failed attempts to archive since the server's statistics began; a command that a signal ends is not among them. Absent \
+           where no archiver runs.",
     kind: Kind::Counter,
     unit: Unit::None,
     labels: &["cluster", "node"],
@@ -82,7 +83,7 @@ static FAILURES: Family = Family {
 
 static LAST_SUCCESS: Family = Family {
     name: "pgvigil_archive_last_success_timestamp_seconds",
-    help: "When a file was last archived, on the server's clock, since the Unix epoch; absent if never.",
+    help: "When a file was last archived, on the server's clock, since the Unix epoch; absent if never, and where no archiver runs.",
     kind: Kind::Gauge,
     unit: Unit::Seconds,
     labels: &["cluster", "node"],
@@ -91,7 +92,7 @@ static LAST_SUCCESS: Family = Family {
 
 static LAST_FAILURE: Family = Family {
     name: "pgvigil_archive_last_failure_timestamp_seconds",
-    help: "When archiving last failed, on the server's clock, since the Unix epoch; absent if never.",
+    help: "When archiving last failed, on the server's clock, since the Unix epoch; absent if never, and where no archiver runs.",
     kind: Kind::Gauge,
     unit: Unit::Seconds,
     labels: &["cluster", "node"],
@@ -137,8 +138,10 @@ impl super::Collector for Collector {
 
     fn samples(&self, view: &NodeView<'_>, samples: &mut Samples) {
         let labels = view.labels();
-        samples.states(&STATE, &labels, ArchiveState::ALL, archive_state(view).as_str());
-        let Some(archiver) = view.fresh(&view.snapshot.archiver, Pace::Slow) else { return };
+        let evidence = archive_evidence(view);
+        samples.states(&STATE, &labels, ArchiveState::ALL, evidence.verdict().as_str());
+        // What a demoted node counted while it was a primary says nothing of the present.
+        let Some(archiver) = evidence.archiver.filter(|_| evidence.archives() == Some(true)) else { return };
         samples.number(&ARCHIVED, &labels, archiver.archived_count as f64);
         samples.number(&FAILURES, &labels, archiver.failed_count as f64);
         samples.known(&LAST_SUCCESS, &labels, archiver.last_archived_time.map(|time| time.as_seconds()));
@@ -146,17 +149,16 @@ impl super::Collector for Collector {
     }
 }
 
-/// The verdict on a node's archiving, from what is fresh of it.
-pub fn archive_state(view: &NodeView<'_>) -> ArchiveState {
+/// What the verdict on a node's archiving is made of, from what is fresh of it.
+pub fn archive_evidence<'a>(view: &NodeView<'a>) -> ArchiveEvidence<'a> {
     let recovery = view.fresh(&view.snapshot.recovery, Pace::Fast);
-    let evidence = ArchiveEvidence {
+    ArchiveEvidence {
         archiver: view.fresh(&view.snapshot.archiver, Pace::Slow),
         status: view.fresh(&view.snapshot.archive_status, Pace::Slow),
         in_recovery: recovery.map(|recovery| recovery.in_recovery),
         started_at: recovery.map(|recovery| recovery.started_at),
         hung_after: view.archive_hung_after,
-    };
-    evidence.verdict()
+    }
 }
 
 fn decode(row: &Record<'_>) -> Result<Archiver, DecodeError> {

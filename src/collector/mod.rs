@@ -217,6 +217,7 @@ mod tests {
             "temporary" | "active" | "superuser" | "pg_monitor" | "sees_all" | "pending_restart" => &["t", "false"],
             "timeline" => &["00000001", "FFFFFFFF"],
             "state" | "status" => &["streaming", "startup", "backup", "waiting", ""],
+            "oldest_segments" => &["00000001000000000000000C,0000000200000001000000FF", "00000002.history", ","],
             "pause" => &["not paused", "paused", "later"],
             "mode" => &["on", "off", "always", "never"],
             "data_checksums" => &["on", "off", "inprogress-on"],

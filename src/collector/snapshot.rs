@@ -98,12 +98,19 @@ pub struct Snapshot {
     pub base_backups: Option<Fact<Vec<BaseBackup>>>,
     /// How each collector's last reading went, by its name.
     pub outcomes: BTreeMap<&'static str, Fact<Outcome>>,
+    /// How long a collector that costs the server much rests after its last reading, by its name, and when that reading was.
+    pub rests: BTreeMap<&'static str, Fact<Duration>>,
 }
 
 impl Snapshot {
     /// The slots; none while they were never read.
     pub fn slots(&self) -> &[Slot] {
         self.slots.as_ref().map_or(&[], |fact| fact.value.as_slice())
+    }
+
+    /// For how much longer than others a fact counts that was seen at `seen`: until its collector, which rests, reads again.
+    pub fn rest_after(&self, seen: Moment) -> Duration {
+        self.rests.values().find(|rest| rest.seen == seen).map_or(Duration::ZERO, |rest| rest.value)
     }
 
     /// The walsenders with what each of them feeds, by their rows alone; none while they were never read.
@@ -172,6 +179,7 @@ impl<'a> NodeView<'a> {
             Pace::Slow => self.slow_window,
         };
         let fact = fact.as_ref()?;
+        let window = window.saturating_add(self.snapshot.rest_after(fact.seen));
         let young = self.age(fact) <= window && fact.seen.mono >= self.not_before.mono;
         young.then_some(&fact.value)
     }

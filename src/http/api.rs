@@ -126,6 +126,7 @@ fn facts_of(facts: &NodeFacts, now: Moment) -> Value {
         let fact = json!({
             "source": collector.source(),
             "age_seconds": value.as_ref().map(|(_, seen)| age(now, *seen)),
+            "rest_seconds": snapshot.rests.get(name).map(|rest| rest.value.as_secs_f64()),
             "error": outcome.and_then(|outcome| outcome.value.error.clone()),
             "value": value.map(|(value, _)| value),
         });

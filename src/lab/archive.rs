@@ -1,10 +1,13 @@
 //! WAL archiving, whole and broken.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::{Backend, LabError, ProcessId, Server};
+use super::{Backend, LabError, ProcessId, Server, wait_until};
+
+const ENDED_WITHIN: Duration = Duration::from_secs(10);
 
 /// The process that [`Archive::Hung`] waits for; it is known by its title when it has to be ended.
 const HANG: &str = "sleep 600";
@@ -22,6 +25,8 @@ pub enum Archive {
     Broken,
     /// Never ends.
     Hung,
+    /// Ends by a signal, which also ends the archiver, and which it does not count.
+    Killed,
     /// Succeeds and stores nothing.
     Noop,
     /// Empty: WAL piles up.
@@ -39,6 +44,7 @@ impl Archive {
             }
             Self::Broken => "/bin/false".to_owned(),
             Self::Hung => HANG_COMMAND.to_owned(),
+            Self::Killed => "kill -KILL $$".to_owned(),
             Self::Noop => "cd .".to_owned(),
             Self::Unset => String::new(),
         }
@@ -49,15 +55,28 @@ impl Server {
     /// Changes what archiving does; the server must have been made with [`super::ServerOptions::archive`]. A command
     /// that hangs from before is ended, so that the new one is tried at once.
     pub async fn archive(&self, archive: &Archive) -> Result<(), LabError> {
-        let hung = self.hung_commands().await;
+        let before = self.hung_commands().await;
         self.alter(&[("archive_command", &archive.command())]).await?;
-        hung.into_iter().try_for_each(|id| id.signal(Signal::KILL))
+        wait_until(format!("the hanging command of {} to end", self.name()), ENDED_WITHIN, async || {
+            let mut hung = self.hung_commands().await;
+            if *archive == Archive::Hung {
+                hung.retain(|id| before.contains(id));
+            }
+            // The shell ends with its sleep; one that has only begun has none yet.
+            for id in hung.iter().filter(|id| id.title() == HANG) {
+                id.signal(Signal::KILL)?;
+            }
+            if hung.is_empty() { Ok(()) } else { Err(format!("{} processes are left", hung.len())) }
+        })
+        .await
     }
 
+    /// The processes of a hanging command: the shell, and what it waits for.
     async fn hung_commands(&self) -> Vec<ProcessId> {
         let archiver = self.process_of(Backend::Archiver).await;
         let tree = archiver.map(ProcessId::tree).unwrap_or_default();
-        tree.into_iter().filter(|id| id.title() == HANG).collect()
+        let ours = |id: &ProcessId| id.title() == HANG || id.title().ends_with(HANG_COMMAND);
+        tree.into_iter().filter(ours).collect()
     }
 
     /// Closes the current WAL segment, so that there is something to archive, and returns its name. Works on a

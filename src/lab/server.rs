@@ -20,6 +20,7 @@ pub struct ServerOptions {
     settings: BTreeMap<String, String>,
     fresh_identity: bool,
     checksums: bool,
+    segment_megabytes: Option<u32>,
 }
 
 impl ServerOptions {
@@ -43,6 +44,12 @@ impl ServerOptions {
     /// Runs an own `initdb`, so that pages bear checksums on every version.
     pub fn checksums(mut self) -> Self {
         self.checksums = true;
+        self
+    }
+
+    /// Runs an own `initdb` with WAL segments of this size: a power of two from 1 to 1024. Otherwise they are of 1 MB.
+    pub fn segments_of(mut self, megabytes: u32) -> Self {
+        self.segment_megabytes = Some(megabytes);
         self
     }
 
@@ -83,10 +90,11 @@ impl Lab {
     /// Makes and starts a primary and waits until it answers.
     pub async fn primary(&self, name: &str, options: ServerOptions) -> Result<Server, LabError> {
         let data = self.server_dir(name)?.join("data");
-        let template = if options.fresh_identity || options.checksums {
+        let template = if options.fresh_identity || options.checksums || options.segment_megabytes.is_some() {
             self.root().create_dir(&format!("{name}/data"), true)?;
+            let megabytes = options.segment_megabytes.unwrap_or(template::SEGMENT_MEGABYTES);
             let more: &[&str] = if options.checksums { &["--data-checksums"] } else { &[] };
-            template::initialise(self.binaries(), self.root(), &data, more).await?;
+            template::initialise(self.binaries(), self.root(), &data, megabytes, more).await?;
             None
         } else {
             let template = template::shared(self.binaries()).await?;

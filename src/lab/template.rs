@@ -14,6 +14,9 @@ use tokio::sync::Mutex;
 use super::root::{RootDir, random};
 use super::{Binaries, LabError};
 
+/// The size of the template's WAL segments.
+pub(super) const SEGMENT_MEGABYTES: u32 = 1;
+
 const INITDB_WITHIN: Duration = Duration::from_secs(60);
 
 /// The settings of one server; `include_if_exists` at the end of its `postgresql.conf`.
@@ -38,7 +41,7 @@ pub(super) async fn shared(binaries: &Binaries) -> Result<Arc<Template>, LabErro
     let dir = RootDir::create()?;
     dir.create_dir("home", true)?;
     let data = dir.create_dir("data", true)?;
-    initialise(binaries, &dir, &data, &[]).await?;
+    initialise(binaries, &dir, &data, SEGMENT_MEGABYTES, &[]).await?;
     let template = Arc::new(Template { _dir: dir, data });
     known.insert(binaries.dir().to_path_buf(), Arc::downgrade(&template));
     Ok(template)
@@ -52,11 +55,12 @@ impl Template {
 }
 
 /// Makes a cluster in the empty directory `data`: role `postgres`, trust over the socket (whose directory is private),
-/// SCRAM over TCP, segments of 1 MB, and the roles of [`super::Role`]. `more`: arguments of `initdb`.
+/// SCRAM over TCP, WAL segments of that size, and the roles of [`super::Role`]. `more`: arguments of `initdb`.
 pub(super) async fn initialise(
     binaries: &Binaries,
     root: &RootDir,
     data: &Path,
+    segment_megabytes: u32,
     more: &[&str],
 ) -> Result<(), LabError> {
     let pwfile = root.path.join("home/password");
@@ -68,7 +72,7 @@ pub(super) async fn initialise(
         "--auth-host=scram-sha-256",
         "--encoding=UTF8",
         "--locale=C",
-        "--wal-segsize=1",
+        &format!("--wal-segsize={segment_megabytes}"),
         "--no-sync",
     ]);
     initdb.args(more);

@@ -6,6 +6,7 @@ pub mod keeper;
 mod login;
 mod node;
 pub mod own;
+mod pacing;
 pub mod state_file;
 mod tick;
 mod voice;

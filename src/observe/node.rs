@@ -6,18 +6,22 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
 
+use super::pacing::Pacing;
 use super::{Watch, words};
 use crate::clock::Moment;
 use crate::cluster::facts::Report;
 use crate::collector::snapshot::Exchange;
 use crate::collector::{COLLECTORS, Collector, Pace, control, settings};
 use crate::pg::failure::{Cause, Failure, NodeState};
-use crate::pg::session::{Answers, Session};
+use crate::pg::session::{Answers, Costs, Session};
 
 /// Login and config errors are not tried again faster than this in the end.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A node that refuses is tried again at least this often, so that its return is seen within a second.
 const LONGEST_RETRY: Duration = Duration::from_millis(500);
+
+/// So many deadlines of a query are waited for a dear reading: a server that lists a directory heeds its own deadline only at the end.
+const DEAR_PATIENCE: u32 = 5;
 
 /// Whose WAL it is, and what may feed the node.
 const FIRST: [&dyn Collector; 2] = [&control::Collector, &settings::Collector];
@@ -25,17 +29,17 @@ const FIRST: [&dyn Collector; 2] = [&control::Collector, &settings::Collector];
 /// The fast reading: positions, walsenders, receiver, slots' positions.
 pub(super) async fn fast(watch: Watch) {
     sleep(jitter(&watch.name, watch.timing.sample_interval)).await;
-    Reader { pace: Pace::Fast, interval: watch.timing.sample_interval, watch }.run().await;
+    Reader::new(Pace::Fast, watch.timing.sample_interval, watch).run().await;
 }
 
 /// The slow reading: everything else, while the fast one stands.
 pub(super) async fn slow(watch: Watch) {
     let mut up = watch.up.subscribe();
+    let mut reader = Reader::new(Pace::Slow, watch.timing.collect_interval, watch);
     loop {
         if up.wait_for(|up| *up).await.is_err() {
             return;
         }
-        let reader = Reader { pace: Pace::Slow, interval: watch.timing.collect_interval, watch: watch.clone() };
         reader.run().await;
     }
 }
@@ -50,6 +54,7 @@ struct Reader {
     watch: Watch,
     pace: Pace,
     interval: Duration,
+    pacing: Pacing,
 }
 
 /// How a session stopped being read.
@@ -60,9 +65,23 @@ enum Stop {
     Replaced(Box<Session>),
 }
 
+/// How one exchange went.
+enum Exchanged {
+    /// Answered in time.
+    InTime,
+    /// Answered, but late.
+    Late,
+    /// The session is of no more use.
+    Stop(Stop),
+}
+
 impl Reader {
+    fn new(pace: Pace, interval: Duration, watch: Watch) -> Self {
+        Self { watch, pace, interval, pacing: Pacing::new(interval) }
+    }
+
     /// Reads for ever; a slow reader returns when its session ended, to wait until the fast reading stands again.
-    async fn run(self) {
+    async fn run(&mut self) {
         let mut session = self.dial().await;
         loop {
             match self.read_until_stopped(session).await {
@@ -79,7 +98,8 @@ impl Reader {
     }
 
     /// Reads at each tick until the session ends or falls silent.
-    async fn read_until_stopped(&self, mut session: Session) -> Stop {
+    async fn read_until_stopped(&mut self, mut session: Session) -> Stop {
+        self.pacing.wake();
         let mut ticks = interval_at(Instant::now(), self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
@@ -87,35 +107,116 @@ impl Reader {
                 failure = session.ended() => return Stop::Ended(failure),
                 _ = ticks.tick() => {}
             }
-            let sent = Moment::now();
-            let cancel = session.cancel(self.watch.timing.connect_timeout);
-            let mut reading = pin!(session.read());
-            let answers = match timeout(self.watch.timing.query_timeout, &mut reading).await {
-                Ok(answers) => answers,
-                Err(_) => {
-                    self.fail(Failure::new(Cause::Timeout, "no answer to a query"));
-                    let new_session = async {
-                        {
-                            // A connection too, for as long as it lasts.
-                            let _one_at_a_time = self.watch.connecting.acquire().await;
-                            cancel.await;
-                        }
-                        sleep(self.retry_pause()).await;
-                        self.dial().await
-                    };
-                    tokio::select! {
-                        late = &mut reading => match late {
-                            // What a late answer tells was true at some moment since it was asked: read again.
-                            Ok(_) => { ticks.reset_immediately(); continue }
-                            Err(failure) => return Stop::Ended(failure),
-                        },
-                        new = new_session => return Stop::Replaced(Box::new(new)),
+            for names in self.due() {
+                match self.exchange(&mut session, &names).await {
+                    Exchanged::InTime => {}
+                    // What a late answer tells was true at some moment since it was asked: read again.
+                    Exchanged::Late => {
+                        ticks.reset_immediately();
+                        break;
                     }
+                    Exchanged::Stop(stop) => return stop,
                 }
-            };
-            match answers {
-                Ok(answers) => self.publish(Exchange { sent, received: Moment::now() }, answers),
-                Err(failure) => return Stop::Ended(failure),
+            }
+        }
+    }
+
+    /// The names of the collectors to read now, each list in an exchange of its own.
+    fn due(&self) -> Vec<Vec<&'static str>> {
+        let names: Vec<_> = collectors(self.pace).iter().map(|collector| collector.name()).collect();
+        match self.pace {
+            // Never apart: what the positions mean hangs on the others.
+            Pace::Fast => vec![names],
+            Pace::Slow => {
+                let now = Moment::now();
+                let not_before = self.watch.hub.cluster().evidence(now).not_before;
+                self.pacing.due(&names, now.mono, not_before.mono)
+            }
+        }
+    }
+
+    /// Reads these collectors once, and reports what they say.
+    async fn exchange(&mut self, session: &mut Session, names: &[&'static str]) -> Exchanged {
+        let sent = Moment::now();
+        let cancel = session.cancel(self.watch.timing.connect_timeout);
+        let pace = self.pace;
+        let mut reading = pin!(async {
+            match pace {
+                Pace::Fast => session.read().await.map(|answers| (answers, Costs::new())),
+                Pace::Slow => session.read_these(names).await,
+            }
+        });
+        let answered = match timeout(self.patience(names), &mut reading).await {
+            Ok(answered) => answered,
+            Err(_) => {
+                self.fail(Failure::new(Cause::Timeout, "no answer to a query"));
+                let new_session = async {
+                    {
+                        // A connection too, for as long as it lasts.
+                        let _one_at_a_time = self.watch.connecting.acquire().await;
+                        cancel.await;
+                    }
+                    sleep(self.retry_pause()).await;
+                    self.dial().await
+                };
+                tokio::select! {
+                    late = &mut reading => return match late {
+                        Ok((answers, costs)) if self.is_alone(names) => {
+                            self.take(sent, names, answers, &costs);
+                            Exchanged::InTime
+                        }
+                        Ok((_, costs)) => {
+                            self.charge(sent, &costs);
+                            Exchanged::Late
+                        }
+                        Err(failure) => Exchanged::Stop(Stop::Ended(failure)),
+                    },
+                    new = new_session => return Exchanged::Stop(Stop::Replaced(Box::new(new))),
+                }
+            }
+        };
+        match answered {
+            Ok((answers, costs)) => {
+                self.take(sent, names, answers, &costs);
+                Exchanged::InTime
+            }
+            Err(failure) => Exchanged::Stop(Stop::Ended(failure)),
+        }
+    }
+
+    /// A dear reading is stopped by the server itself, if late: it takes no other along, and to ask again at once would make it worse.
+    fn patience(&self, names: &[&'static str]) -> Duration {
+        let deadline = self.watch.timing.query_timeout;
+        if self.is_alone(names) { DEAR_PATIENCE * deadline } else { deadline }
+    }
+
+    fn is_alone(&self, names: &[&'static str]) -> bool {
+        self.pace == Pace::Slow && names.len() == 1
+    }
+
+    fn take(&mut self, sent: Moment, names: &[&'static str], answers: Answers, costs: &Costs) {
+        let exchange = Exchange { sent, received: Moment::now() };
+        self.charge(sent, costs);
+        self.publish(exchange, answers);
+        self.tell_rests(exchange, names);
+    }
+
+    fn charge(&mut self, sent: Moment, costs: &Costs) {
+        for (name, took) in costs {
+            self.pacing.took(name, *took, sent.mono);
+        }
+    }
+
+    /// Who rests, and who does no more.
+    fn tell_rests(&self, exchange: Exchange, names: &[&'static str]) {
+        for collector in names {
+            let rest = self.pacing.rest(collector);
+            let known = self.watch.hub.cluster();
+            let told = self.watch.facts(&known).is_some_and(|facts| facts.snapshot.rests.contains_key(collector));
+            drop(known);
+            if told || rest > Duration::ZERO {
+                let report = Report::Resting { collector, rest, since: exchange.received };
+                self.watch.hub.report(&self.watch.name, report);
             }
         }
     }

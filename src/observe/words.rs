@@ -20,7 +20,7 @@ impl Watch {
     }
 
     /// What is known of the node; `None` once it is no longer configured.
-    fn facts<'a>(&self, known: &'a Cluster) -> Option<&'a NodeFacts> {
+    pub(super) fn facts<'a>(&self, known: &'a Cluster) -> Option<&'a NodeFacts> {
         known.layout().index_of(&self.name).map(|node| known.facts(node))
     }
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{join_all, poll_fn};
+use futures_util::future::{join, join_all, poll_fn};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -60,6 +60,9 @@ impl Prepared {
 
 /// What each collector's statement gave: its records, or a sentence that says why there are none.
 pub type Answers = Vec<(&'static dyn Collector, Result<Records, String>)>;
+
+/// How long the server took for the statement of each collector, by name.
+pub type Costs = Vec<(&'static str, Duration)>;
 
 impl Session {
     /// Connects and logs in, all within `deadline`: the name's lookup, TCP, TLS and the login. A frozen server accepts TCP and
@@ -177,7 +180,12 @@ impl Session {
                 }
             }
         }
-        self.read_each().await
+        Ok(self.read_each(|_| true).await?.0)
+    }
+
+    /// Runs the statements of the collectors of these names in one round trip. `Err`: the session is over.
+    pub async fn read_these(&mut self, names: &[&'static str]) -> Result<(Answers, Costs), Failure> {
+        self.read_each(|name| names.contains(&name)).await
     }
 
     /// The answers that the rows of the joined statement are.
@@ -190,27 +198,40 @@ impl Session {
         self.statements.iter().zip(together::split(rows, &widths)).map(answer).collect()
     }
 
-    async fn read_each(&mut self) -> Result<Answers, Failure> {
+    async fn read_each(&mut self, wanted: impl Fn(&'static str) -> bool) -> Result<(Answers, Costs), Failure> {
         let client = &self.client;
-        let queries = self.statements.iter().map(|prepared| async move {
+        // Way and waiting are no cost of a statement. The server answers in turn, so each is charged from the answer before its own;
+        // an empty query goes ahead.
+        let ahead = async { client.simple_query("").await.map(|_| Instant::now()) };
+        let wanted: Vec<_> = self.statements.iter().filter(|prepared| wanted(prepared.collector.name())).collect();
+        let queries = wanted.iter().map(|prepared| async move {
             match &prepared.statement {
-                Ok((statement, columns)) => match client.query(statement, &[]).await {
-                    Ok(rows) => Ok(Ok(Records::new(columns.clone(), rows.iter().map(whole_row).collect()))),
-                    Err(error) => Err(error),
-                },
-                Err(refusal) => Ok(Err(refusal.clone())),
+                Ok((statement, columns)) => {
+                    let answer = client.query(statement, &[]).await;
+                    let answer =
+                        answer.map(|rows| Ok(Records::new(columns.clone(), rows.iter().map(whole_row).collect())));
+                    (answer, Some(Instant::now()))
+                }
+                Err(refusal) => (Ok(Err(refusal.clone())), None),
             }
         });
-        let results = join_all(queries).await;
+        let (ahead, results) = join(ahead, join_all(queries)).await;
+        let collectors: Vec<_> = wanted.iter().map(|prepared| prepared.collector).collect();
+        let ends: Vec<_> = ahead.into_iter().chain(results.iter().filter_map(|(_, end)| *end)).collect();
         let mut answers = Answers::with_capacity(results.len());
-        for (index, result) in results.into_iter().enumerate() {
-            let answer = match result {
+        let mut costs = Costs::with_capacity(results.len());
+        for (collector, (answer, end)) in collectors.into_iter().zip(results) {
+            let before = end.and_then(|end| ends.iter().copied().filter(|other| *other < end).max());
+            if let Some((end, before)) = end.zip(before) {
+                costs.push((collector.name(), end.duration_since(before)));
+            }
+            let answer = match answer {
                 Ok(answer) => answer,
                 Err(error) => Err(self.refusal(&error).await?),
             };
-            answers.push((self.statements[index].collector, answer));
+            answers.push((collector, answer));
         }
-        Ok(answers)
+        Ok((answers, costs))
     }
 
     /// Waits until the connection has ended, and says why.

@@ -26,6 +26,8 @@ const NODES: [&str; 5] = ["primary", "standby", "standby-paused", "archive-only"
 const GONE: &str = "gone";
 
 const SECOND: Duration = Duration::from_secs(1);
+/// Bytes.
+const EACH_SECOND: u64 = 131_072;
 
 fn layout(nodes: &[&str]) -> Layout {
     let member = |name: &str| {
@@ -92,7 +94,8 @@ fn started_apart(mut answer: Answer, node: usize) -> Answer {
     answer
 }
 
-/// What a pgvigil shows that watched these nodes for three seconds, and the primary, which wrote 4 KiB a second, for ten before.
+/// What a pgvigil shows that watched these nodes for three seconds, and the primary, which wrote 128 KiB a second, for ten before:
+/// more than a segment, so that it knows the age of what is not archived.
 pub fn samples(major: u32) -> Samples {
     let (_, recorded) = reading(major, "primary");
     let start = Moment { mono: Mono::from_nanos(3_600_000_000_000), ..recorded };
@@ -100,7 +103,10 @@ pub fn samples(major: u32) -> Samples {
     let members: Vec<_> = NODES.into_iter().chain([GONE]).collect();
     let mut cluster = Cluster::new(layout(&members), Memory::default(), before);
     read(&mut cluster, major, (0, NODES[0]), Pace::Slow, before, 0);
-    read(&mut cluster, major, (0, NODES[0]), Pace::Fast, before, 40_960);
+    for second in 0..10 {
+        let behind = u64::from(10 - second) * EACH_SECOND;
+        read(&mut cluster, major, (0, NODES[0]), Pace::Fast, before.plus(second * SECOND), behind);
+    }
     for second in 0..3 {
         let now = start.plus(second * SECOND);
         for (node, recorded) in NODES.into_iter().enumerate() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pgvigil::clock::Moment;
 use pgvigil::collector::archive_verdict::ArchiveState;
-use pgvigil::collector::archiver::archive_state;
+use pgvigil::collector::archiver::archive_evidence;
 use pgvigil::collector::snapshot::{Exchange, NodeView, Snapshot};
 use pgvigil::collector::{COLLECTORS, Collector};
 use pgvigil::lab::{Archive, Lab, LabError, Role, Server, ServerOptions, StandbyOptions, wait_until};
@@ -31,7 +31,7 @@ async fn verdict(client: &Client, version: ServerVersion) -> ArchiveState {
         let exchange = Exchange { sent, received: Moment::now() };
         collector(name).store(&Records::new(columns.into(), cells), &mut snapshot, exchange).unwrap();
     }
-    archive_state(&NodeView {
+    let view = NodeView {
         cluster: "c",
         node: "a",
         snapshot: &snapshot,
@@ -41,7 +41,8 @@ async fn verdict(client: &Client, version: ServerVersion) -> ArchiveState {
         not_before: Moment::default(),
         archive_hung_after: HUNG_AFTER,
         standby_names: BTreeMap::new(),
-    })
+    };
+    archive_evidence(&view).verdict()
 }
 
 async fn wait_for(server: &Server, client: &Client, state: ArchiveState) -> Result<(), LabError> {

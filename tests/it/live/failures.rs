@@ -247,7 +247,7 @@ async fn a_password_file_that_is_rotated_is_read_again() -> Outcome {
 #[tokio::test]
 async fn a_missing_grant_is_named_once_and_so_is_its_end() -> Outcome {
     let lab = Lab::new()?;
-    let a = lab.primary("a", ServerOptions::default()).await?;
+    let a = lab.primary("a", ServerOptions::default().set("archive_mode", "on")).await?;
     let vigil = Vigil::start(&lab, &[Node::with("a", &a.dsn(Role::Plain), "")]).await?;
     let readings = "collector_duration_seconds_count";
     vigil

@@ -1,6 +1,8 @@
 //! Tests against real servers on this machine.
 
 mod api;
+mod archive_cost;
+mod archive_lag;
 mod archiving;
 mod bootstrap;
 mod client;

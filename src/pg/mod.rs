@@ -11,3 +11,4 @@ pub mod records;
 pub mod session;
 pub mod tls;
 pub mod version;
+pub mod wal_file;

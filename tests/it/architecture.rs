@@ -13,6 +13,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "pg/lsn",
             "pg/records",
             "pg/version",
+            "pg/wal_file",
             "pg/failure",
             "metric/family",
             "metric/sample",

@@ -12,6 +12,7 @@ use crate::clock::Wall;
 use crate::cluster::layout::{Layout, Member, Timing};
 use crate::config::{self, Cluster, Environment, Node, Settings};
 use crate::http;
+use crate::observe::beside::{Beside, watch_beside};
 use crate::observe::keeper::Keeper;
 use crate::observe::{Hub, Source, observe, own};
 use crate::pg::failure::Failure;
@@ -31,6 +32,8 @@ pub async fn serve(settings: Settings, environment: Environment) -> anyhow::Resu
         let layout = layout(&settings, cluster);
         let hub = Arc::new(Hub::new(layout, keeper.load(&cluster.name)));
         loops.push(observe(&hub, cluster.nodes.iter().map(|node| source(node, &environment)).collect()));
+        let data_dirs = cluster.nodes.iter().map(|node| node.data_dir.clone()).collect();
+        loops.push(watch_beside(&hub, Beside { data_dirs, archive_dir: cluster.archive_dir.clone() }));
         hubs.push(hub);
     }
     let hubs: Arc<[Arc<Hub>]> = hubs.into();

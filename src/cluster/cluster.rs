@@ -1,6 +1,7 @@
 //! One cluster as its observer knows it: reports go in, assessments and samples come out.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::assess::{Assessment, Evidence};
 use super::facts::{NodeFacts, Report};
@@ -8,16 +9,22 @@ use super::history::Origin;
 use super::lag::{At, SampledLag};
 use super::layout::Layout;
 use super::memory::Memory;
+use crate::archive_watch::archive_dir::ArchiveDir;
 use crate::clock::Moment;
 use crate::collector::recovery::Recovery;
+use crate::collector::snapshot::Fact;
 use crate::collector::walsenders::Walsender;
 use crate::metric::histogram::{self, Histogram};
+use crate::pg::wal_file::SegmentSize;
 
 /// The stages of a walsender's own lag, as in the label `stage`.
 pub const WALSENDER_STAGES: [&str; 3] = ["write", "flush", "replay"];
 
 /// The server's own lags of one standby, by the node that reported them and the standby's name.
 pub type WalsenderLags = BTreeMap<(usize, String), [Histogram; 3]>;
+
+/// Up to which age a look into `archive_dir` counts: the longest rest between two, and their time.
+const ARCHIVE_WINDOW: Duration = Duration::from_secs(300);
 
 /// One cluster.
 pub struct Cluster {
@@ -26,6 +33,8 @@ pub struct Cluster {
     memory: Memory,
     sampled: Vec<[SampledLag; 2]>,
     walsender_lags: WalsenderLags,
+    /// What is in `archive_dir`; `None` if there is none.
+    archive_dir: Option<Fact<ArchiveDir>>,
     not_before: Moment,
     last_tick: Option<Moment>,
     revision: u64,
@@ -39,6 +48,7 @@ impl Cluster {
             facts: vec![NodeFacts::default(); nodes],
             sampled: vec![Default::default(); nodes],
             walsender_lags: WalsenderLags::new(),
+            archive_dir: None,
             not_before: now,
             last_tick: None,
             revision: 0,
@@ -63,6 +73,24 @@ impl Cluster {
         if facts.read != before.0 {
             self.note_reading(node, &name);
         }
+    }
+
+    /// Takes in what was found in `archive_dir`.
+    pub fn report_archive(&mut self, value: ArchiveDir, now: Moment) {
+        self.archive_dir = Some(Fact { value, seen: now });
+    }
+
+    /// What was found in `archive_dir`, if the cluster has one; the inner is `None` if that was too long ago.
+    pub fn archive_dir(&self, now: Moment) -> Option<Option<&Fact<ArchiveDir>>> {
+        let fact = self.archive_dir.as_ref()?;
+        let counts = now.mono.since(fact.seen.mono) <= ARCHIVE_WINDOW && fact.seen.mono >= self.not_before.mono;
+        Some(Some(fact).filter(|_| counts && !self.is_late(now)))
+    }
+
+    /// The size of the segments of the cluster's WAL, by any of its nodes.
+    pub fn segment_size(&self) -> Option<SegmentSize> {
+        let mut settings = self.facts.iter().filter_map(|facts| facts.snapshot.settings.as_ref());
+        settings.find_map(|settings| SegmentSize::new(settings.value.wal_segment_size))
     }
 
     /// Counts one tick of our clock: every standby's lag is sampled, known or not. Tells whether the tick was late.

@@ -9,6 +9,7 @@ use super::families as family;
 use super::lag::{At, STAGES};
 use super::slots::slot_samples;
 use super::sync::SyncState;
+use crate::archive_watch::{archive_dir, hostside};
 use crate::clock::Moment;
 use crate::collector::snapshot::NodeView;
 use crate::collector::{COLLECTORS, Pace};
@@ -48,6 +49,9 @@ pub fn cluster_samples(cluster: &Cluster, now: Moment, samples: &mut Samples) {
         }
     }
     summary_samples(cluster, &assessment, samples);
+    if let Some(archive) = cluster.archive_dir(now) {
+        archive_dir::samples(name, archive.map(|fact| &fact.value), now.wall, samples);
+    }
 }
 
 fn node_samples(
@@ -114,6 +118,9 @@ fn collector_samples(index: usize, evidence: &Evidence<'_>, samples: &mut Sample
         if good {
             collector.samples(&view, samples);
         }
+    }
+    if !evidence.blind {
+        hostside::samples(&view, samples);
     }
 }
 

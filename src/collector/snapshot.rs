@@ -21,6 +21,7 @@ use super::slots::Slot;
 use super::sync::Sync;
 use super::wal_receiver::WalReceiver;
 use super::walsenders::Walsender;
+use crate::archive_watch::hostside::Hostside;
 use crate::clock::Moment;
 use crate::pg::version::ServerVersion;
 
@@ -77,6 +78,8 @@ pub struct Snapshot {
     pub conflicts: Option<Fact<Conflicts>>,
     /// Collector `replay_wait`.
     pub replay_wait: Option<Fact<ReplayWait>>,
+    /// The node's own files, where pgvigil runs beside it.
+    pub hostside: Option<Fact<Hostside>>,
     /// How each collector's last reading went, by its name.
     pub outcomes: BTreeMap<&'static str, Fact<Outcome>>,
 }

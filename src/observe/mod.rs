@@ -1,9 +1,13 @@
 //! The loops that watch: for each node a fast and a slow reading and a login probe, for each cluster a tick.
 
+mod archive_dir;
+pub mod beside;
+mod data_dir;
 pub mod keeper;
 mod login;
 mod node;
 pub mod own;
+mod patience;
 pub mod state_file;
 mod tick;
 mod voice;

@@ -2,19 +2,23 @@
 
 use std::time::Duration;
 
+use pgvigil::archive_watch::archive_dir::{ArchiveDir, ArchiveDirState, Found, Newest};
+use pgvigil::archive_watch::hostside::{Hostside, WalVolume};
 use pgvigil::clock::{Moment, Mono};
 use pgvigil::cluster::facts::Report;
 use pgvigil::cluster::layout::{Layout, Member, Timing};
 use pgvigil::cluster::memory::Memory;
 use pgvigil::cluster::{Cluster, cluster_samples};
+use pgvigil::collector::archive_status::ArchiveStatus;
 use pgvigil::collector::snapshot::Exchange;
 use pgvigil::collector::{COLLECTORS, Pace};
 use pgvigil::metric::catalog;
 use pgvigil::metric::exposition::{Format, render};
+use pgvigil::metric::histogram::{self, Histogram};
 use pgvigil::metric::own::{Own, own_samples};
 use pgvigil::metric::sample::{Sample, Samples};
 use pgvigil::pg::failure::{Cause, Failure};
-use pgvigil::pg::lsn::Lsn;
+use pgvigil::pg::lsn::{Lsn, Timeline};
 use pgvigil::pg::version::ServerVersion;
 
 use crate::fixture::{self, Answer};
@@ -93,6 +97,7 @@ pub fn samples(major: u32) -> Vec<Sample> {
         cluster.report(NODES.len(), Report::Failed(Failure::new(Cause::Refused, "ECONNREFUSED")), now);
         cluster.tick(now.plus(SECOND / 2));
     }
+    beside(&mut cluster, start.plus(2 * SECOND));
     let mut samples = Samples::default();
     cluster_samples(&cluster, start.plus(3 * SECOND - SECOND / 4), &mut samples);
     let own = Own {
@@ -104,6 +109,28 @@ pub fn samples(major: u32) -> Vec<Sample> {
     };
     own_samples(&own, &mut samples);
     samples.into_vec()
+}
+
+/// What pgvigil sees beside the primary and in the archive.
+fn beside(cluster: &mut Cluster, now: Moment) {
+    let mut archive_durations = Histogram::new(histogram::SECONDS);
+    [0.04, 0.3, 2.0].map(|seconds| archive_durations.observe(seconds));
+    let hostside = Hostside {
+        archive_status: ArchiveStatus { ready: 1, oldest_ready_age: Some(0.5) },
+        archive_durations,
+        wal_volume: WalVolume { size: 100 << 30, free: 25 << 30, seconds_to_full: Some(86_400.0) },
+        started_at: None,
+    };
+    cluster.report(0, Report::Hostside(Some(hostside)), now);
+    let newest = Newest { timeline: Timeline(1), end: Lsn(0x700_0000), archived: now.wall };
+    let found = Found {
+        totals: Some((5, 5 << 20)),
+        missing: Some(1),
+        bad: [0, 0, 1, 0],
+        newest: Some(newest),
+        ..Found::default()
+    };
+    cluster.report_archive(ArchiveDir { state: ArchiveDirState::Gap, found: Some(found) }, now);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod demo;
 mod disk;
 mod door;
 mod failures;
+mod hostside;
 mod lab;
 mod lag;
 mod pages;

@@ -1,0 +1,162 @@
+//! A node's data directory: looked at each `collect_interval`, and sooner when the kernel hints that a segment's status changed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+
+use super::Hub;
+use super::beside::rest;
+use super::patience::patiently;
+use super::voice::Voice;
+use crate::archive_watch::data_dir::{DataDir, Seen};
+use crate::archive_watch::hostside::FAMILIES;
+use crate::archive_watch::look_error::LookError;
+use crate::clock::Mono;
+use crate::cluster::facts::Report;
+
+/// Longer looks count for nothing.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// Two looks are at least so far apart, however many hints there are.
+const LEAST_REST: Duration = Duration::from_millis(500);
+/// What cannot be looked at is tried again after so many intervals.
+const SLOWLY: u32 = 3;
+
+pub(super) async fn watch(hub: Arc<Hub>, node: usize, path: PathBuf) {
+    let (interval, cluster, name) = {
+        let cluster = hub.cluster();
+        let layout = cluster.layout();
+        (layout.timing.collect_interval, layout.name.clone(), layout.members[node].name.clone())
+    };
+    let hint = Arc::new(Notify::new());
+    let open = || {
+        let hint = hint.clone();
+        DataDir::new(path.clone(), move || hint.notify_one())
+    };
+    let mut words = Words { hub: hub.clone(), node, cluster, name, path: path.display().to_string(), voice: Voice::default() };
+    let mut dir = open();
+    loop {
+        let started = Instant::now();
+        let looked = patiently(dir, DEADLINE, DataDir::look, || {
+            hub.report(node, Report::Hostside(None));
+            words.hangs();
+        });
+        let mut again = interval;
+        match looked.await {
+            Ok((same, seen)) => {
+                dir = same;
+                match seen {
+                    Some(Ok(seen)) => {
+                        hub.report(node, Report::Hostside(Some(seen.hostside.clone())));
+                        words.seen(&seen);
+                    }
+                    // A moment later it is one or the other.
+                    Some(Err(LookError::Replaced(_))) => again = Duration::ZERO,
+                    Some(Err(error)) => {
+                        hub.report(node, Report::Hostside(None));
+                        words.cannot(&error);
+                        again = SLOWLY * interval;
+                    }
+                    None => {}
+                }
+            }
+            Err(_) => {
+                hub.report(node, Report::Hostside(None));
+                dir = open();
+            }
+        }
+        sleep(rest(started.elapsed(), LEAST_REST, interval)).await;
+        if again > interval {
+            // Without a look that went well there are no hints.
+            sleep_until(started + again).await;
+        } else {
+            let _ = timeout_at(started + again, hint.notified()).await;
+        }
+    }
+}
+
+/// What is said of the directory.
+struct Words {
+    hub: Arc<Hub>,
+    node: usize,
+    cluster: String,
+    name: String,
+    path: String,
+    voice: Voice,
+}
+
+impl Words {
+    fn says(&mut self, topic: &'static str, what: &str) -> Option<Option<u64>> {
+        let left_out = self.voice.changes(topic, what, Mono::now())?;
+        Some((left_out > 0).then_some(left_out))
+    }
+
+    fn seen(&mut self, seen: &Seen) {
+        if let Some(left_out) = self.says("data_dir", "seen") {
+            let (cluster, node, path) = (&self.cluster, &self.name, &self.path);
+            tracing::info!(cluster, node, left_out, "data_dir {path} is looked into");
+        } else if seen.replaced {
+            let (cluster, node, path) = (&self.cluster, &self.name, &self.path);
+            tracing::info!(cluster, node, "data_dir {path} is another directory than before: it is looked into anew");
+        }
+        let why = seen.no_hints.clone().unwrap_or_default();
+        if let Some(left_out) = self.says("hints", &why) {
+            let (cluster, node) = (&self.cluster, &self.name);
+            match why.as_str() {
+                "" => tracing::info!(cluster, node, left_out, "data_dir: the kernel hints again when something changes"),
+                why => tracing::warn!(
+                    cluster,
+                    node,
+                    left_out,
+                    "data_dir: no hints from the kernel when something changes ({why}): it is looked into each collect_interval"
+                ),
+            }
+        }
+        self.owner(seen);
+    }
+
+    /// Whether the directory is this node's.
+    fn owner(&mut self, seen: &Seen) {
+        let known = self.hub.cluster().facts(self.node).snapshot.recovery.clone();
+        let started_at = known.map(|fact| fact.value.started_at);
+        let foreign = seen.hostside.is_of_another(started_at);
+        let Some(left_out) = self.says("owner", if foreign { "foreign" } else { "" }) else { return };
+        let (cluster, node, path) = (&self.cluster, &self.name, &self.path);
+        match foreign {
+            false => tracing::info!(cluster, node, left_out, "data_dir {path} is this node's"),
+            true => tracing::error!(
+                cluster,
+                node,
+                left_out,
+                "data_dir {path} is another server's, which did not start when this node did: correct data_dir or dsn; hidden: {}",
+                hidden()
+            ),
+        }
+    }
+
+    fn cannot(&mut self, error: &LookError) {
+        let error = error.to_string();
+        let Some(left_out) = self.says("data_dir", &error) else { return };
+        let (cluster, node) = (&self.cluster, &self.name);
+        tracing::warn!(cluster, node, left_out, "data_dir: {error}; hidden: {}", hidden());
+    }
+
+    fn hangs(&mut self) {
+        let Some(left_out) = self.says("data_dir", "hangs") else { return };
+        let (cluster, node, path) = (&self.cluster, &self.name, &self.path);
+        tracing::warn!(
+            cluster,
+            node,
+            left_out,
+            "data_dir {path} did not answer within {} s: is its file system well? hidden: {}",
+            DEADLINE.as_secs(),
+            hidden()
+        );
+    }
+}
+
+fn hidden() -> String {
+    FAMILIES.iter().map(|family| family.name).collect::<Vec<_>>().join(", ")
+}

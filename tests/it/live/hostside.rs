@@ -1,0 +1,288 @@
+//! What pgvigil sees with its own eyes beside a server, against what the files really are.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use pgvigil::lab::{Archive, Lab, LabError, Role, Server, ServerOptions, Spawn, wait_until};
+
+use super::failures::{PGVIGIL, lines, opened, until_logged};
+use super::watch::{Node, Page, SOON, Vigil};
+
+type Outcome = Result<(), LabError>;
+
+/// The node with its data directory.
+fn beside(server: &Server) -> Node {
+    let more = format!(", data_dir: {}", server.data_dir().display());
+    Node::with(server.name(), &server.dsn(Role::Monitor), &more)
+}
+
+/// Count and sum of the histogram of waits.
+fn waits(page: &Page) -> Option<(f64, f64)> {
+    let of = |part| page.of_node(&format!("archive_duration_seconds_{part}"), "a");
+    Some((of("count")?, of("sum")?))
+}
+
+/// How long the files themselves say that each segment waited: by name, from being ready to being done.
+fn waited(server: &Server) -> Vec<(String, f64)> {
+    let dir = server.data_dir().join("pg_wal/archive_status");
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap().flatten() {
+        let (name, metadata) = (entry.file_name().into_string().unwrap(), entry.metadata().unwrap());
+        if let Some(segment) = name.strip_suffix(".done").filter(|name| name.len() == 24) {
+            let at = |seconds: i64, nanos: i64| seconds as f64 + nanos as f64 / 1e9;
+            let waited = at(metadata.ctime(), metadata.ctime_nsec()) - at(metadata.mtime(), metadata.mtime_nsec());
+            all.push((segment.to_owned(), waited));
+        }
+    }
+    all
+}
+
+async fn until_waits(vigil: &Vigil, count: f64) -> f64 {
+    let seen = |page: &Page| match waits(page) {
+        Some((seen, sum)) if seen == count => Ok(sum),
+        other => Err(format!("{other:?}")),
+    };
+    vigil.until(&format!("{count} segments to have waited"), seen).await
+}
+
+async fn until_hidden(vigil: &Vigil) {
+    let hidden = |page: &Page| match page.matching(&["archive_duration_seconds", "node=\"a\""]).len()
+        + page.matching(&["wal_volume_"]).len()
+    {
+        0 => Ok(()),
+        series => Err(format!("{series} series")),
+    };
+    vigil.until("what the files say to be hidden", hidden).await;
+}
+
+#[tokio::test]
+async fn each_segments_wait_is_measured() -> Outcome {
+    let lab = Lab::new()?;
+    let dir = lab.server_dir("wal")?;
+    let a = lab.primary("a", ServerOptions::default().archive(&Archive::Into(dir.clone()))).await?;
+    // Before it is watched, so that what was done before counts for nothing.
+    a.switch_wal().await?;
+    wait_until("the first segment to be archived", SOON, async || match waited(&a).len() {
+        1 => Ok(()),
+        other => Err(format!("{other} done")),
+    })
+    .await?;
+    let before = waited(&a);
+    let vigil = Vigil::start(&lab, &[beside(&a)]).await?;
+    assert_eq!(until_waits(&vigil, 0.0).await, 0.0);
+
+    // Each takes so long; several wait for each other.
+    a.alter(&[("archive_command", &format!("sleep 0.4; {}", Archive::Into(dir).command()))]).await?;
+    for _ in 0..3 {
+        a.switch_wal().await?;
+    }
+    let sum = until_waits(&vigil, 3.0).await;
+    let truth: f64 = waited(&a).iter().filter(|wait| !before.contains(wait)).map(|(_, waited)| waited).sum();
+    assert!(truth > 0.4 + 0.8 + 1.2 && (sum - truth).abs() < 0.001, "{sum} for {truth}");
+    let half = "archive_duration_seconds_bucket{cluster=\"lab\",node=\"a\",le=\"";
+    let below = vigil.page().await.matching(&[half]);
+    assert!(below.iter().any(|(series, count)| series.contains("le=\"0.25\"") && *count == 0.0), "{below:?}");
+    assert_eq!(lines(&vigil.log(), &["WARN", "data_dir"]), [""; 0]);
+    lab.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_verdict_takes_the_files_word_where_the_server_does_not_tell() -> Outcome {
+    let lab = Lab::new()?;
+    let a = lab.primary("a", ServerOptions::default().archive(&Archive::Hung)).await?;
+    let more = format!(", data_dir: {}", a.data_dir().display());
+    // A role that may not list the directory by the server.
+    let vigil = Vigil::start_with(
+        &lab,
+        &[Node::with("a", &a.dsn(Role::Plain), &more)],
+        "archive_hung_after: 2s\n",
+    );
+    let vigil = vigil.await?;
+    a.switch_wal().await?;
+    let hung = |page: &Page| match page.one_of("archive_state", "node=\"a\"") {
+        state if state == "hung" => Ok(()),
+        state => Err(state),
+    };
+    vigil.until("archiving to be hung", hung).await;
+    assert_eq!(vigil.page().await.of_node("archive_ready_segments", "a"), None, "one series, which is the server's");
+    lab.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_volume_is_what_the_kernel_says() -> Outcome {
+    let lab = Lab::new()?;
+    let a = lab.primary("a", ServerOptions::default()).await?;
+    let vigil = Vigil::start(&lab, &[beside(&a)]).await?;
+    let volume = || rustix::fs::statvfs(a.data_dir().join("pg_wal")).unwrap();
+    let free = |page: &Page| {
+        let (size, free) = (page.of_node("wal_volume_size_bytes", "a"), page.of_node("wal_volume_free_bytes", "a"));
+        let (size, free) = size.zip(free).ok_or("absent")?;
+        let volume = volume();
+        assert_eq!(size, (volume.f_blocks * volume.f_frsize) as f64);
+        // Others write there too.
+        let truth = (volume.f_bavail * volume.f_frsize) as f64;
+        if (free - truth).abs() < size / 1000.0 { Ok(()) } else { Err(format!("{free} for {truth}")) }
+    };
+    vigil.until("the volume", free).await;
+    assert_eq!(vigil.page().await.of_node("wal_volume_time_to_full_seconds", "a"), None, "seen for too short a time");
+    lab.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_access_it_is_named_once_with_what_to_do_and_comes_back() -> Outcome {
+    let lab = Lab::new()?;
+    let a = lab.primary("a", ServerOptions::default().archive(&Archive::Into(lab.server_dir("wal")?))).await?;
+    let dir = a.data_dir().to_owned();
+    // The account of the servers may look, and another may not: root is taken for nobody by the kernel in a namespace of its own.
+    let (port, state) = (lab.free_port()?, lab.server_dir("state")?);
+    let text = format!(
+        "listen: 127.0.0.1:{port}\nstate_dir: {}\nsample_interval: 500ms\ncollect_interval: 1s\nclusters:\n  - name: lab\n    nodes:\n      \
+         - {{name: a, dsn: \"{}\", data_dir: {}}}\n",
+        state.display(),
+        a.dsn(Role::Monitor),
+        dir.display()
+    );
+    let path = lab.path().join("as-server.yml");
+    std::fs::write(&path, text).unwrap();
+    let pg_wal = dir.join("pg_wal");
+    let owner = std::fs::metadata(&pg_wal).unwrap().uid();
+    let root = rustix::process::geteuid().is_root();
+    let close = |closed: bool| {
+        // Where the tests run as root, another account takes the directory for itself; else its owner shuts itself out.
+        if root {
+            std::os::unix::fs::chown(&pg_wal, Some(if closed { 1 } else { owner }), None).unwrap();
+        }
+        let mode = if closed { if root { 0o700 } else { 0o000 } } else { 0o700 };
+        std::fs::set_permissions(&pg_wal, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    close(true);
+    let spawn = Spawn::new("pgvigil", PGVIGIL).arg("serve").arg("--config").arg(path).as_server();
+    let vigil = opened(lab.spawn(spawn)?, port).await?;
+    until_logged(&vigil, "may not be read by this user").await?;
+    vigil.until_state("a", "up").await;
+    until_hidden(&vigil).await;
+    close(false);
+    until_logged(&vigil, "is looked into").await?;
+    until_waits(&vigil, 0.0).await;
+    let said = lines(&vigil.log(), &["may not be read"]);
+    assert_eq!(said.len(), 1, "{said:#?}");
+    for part in ["WARN", "cluster=\"lab\"", "node=\"a\"", "run pgvigil as its owner", "initdb --allow-group-access", "archive_duration_seconds"] {
+        assert!(said[0].contains(part), "no {part} in {said:#?}");
+    }
+    lab.stop().await;
+    Ok(())
+}
+
+/// Puts an empty directory in the place of another, and the old one aside.
+fn replace(dir: &Path) -> PathBuf {
+    let aside = dir.with_extension("aside");
+    std::fs::rename(dir, &aside).unwrap();
+    std::fs::create_dir(dir).unwrap();
+    aside
+}
+
+#[tokio::test]
+async fn a_directory_that_goes_or_is_replaced_is_seen_and_what_a_copy_says_of_its_past_is_not_counted() -> Outcome {
+    let lab = Lab::new()?;
+    let a = lab.primary("a", ServerOptions::default().archive(&Archive::Broken)).await?;
+    // A directory of its own, for the server would not live without its WAL.
+    let data = lab.own_dir("data")?;
+    let status = data.join("pg_wal/archive_status");
+    std::fs::create_dir_all(&status).unwrap();
+    let segment = |number: u32| format!("0000000100000000000000{number:02}");
+    let make = |number: u32| std::fs::write(status.join(segment(number) + ".ready"), "").unwrap();
+    let finish = |number: u32| {
+        let name = |suffix| status.join(segment(number) + suffix);
+        std::fs::rename(name(".ready"), name(".done")).unwrap();
+    };
+    make(1);
+    let node = Node::with("a", &a.dsn(Role::Monitor), &format!(", data_dir: {}", data.display()));
+    let vigil = Vigil::start(&lab, &[node]).await?;
+    until_waits(&vigil, 0.0).await;
+    finish(1);
+    until_waits(&vigil, 1.0).await;
+
+    // Another one, in which the same segment waits: it was seen done by nobody.
+    make(2);
+    replace(&status);
+    until_logged(&vigil, "is another directory than before").await?;
+    make(3);
+    std::fs::write(status.join(segment(4) + ".done"), "").unwrap();
+    // The kernel's hints come from the new one: with the next look in time they are not needed, so this only shows that it is looked at.
+    vigil.until("the new directory to be looked at", |page| waits(page).ok_or("absent".to_owned())).await;
+    finish(3);
+    until_waits(&vigil, 2.0).await;
+
+    // A whole data directory that is a symlink to another volume, and then to nothing.
+    let other = lab.own_dir("other")?;
+    std::fs::rename(data.join("pg_wal"), other.join("pg_wal")).unwrap();
+    until_logged(&vigil, "does not exist").await?;
+    until_hidden(&vigil).await;
+    std::os::unix::fs::symlink(other.join("pg_wal"), data.join("pg_wal")).unwrap();
+    until_waits(&vigil, 2.0).await;
+    make(5);
+    finish(5);
+    until_waits(&vigil, 3.0).await;
+    assert_eq!(lines(&vigil.log(), &["panicked"]), [""; 0]);
+    lab.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_data_directory_of_another_server_is_refused() -> Outcome {
+    let lab = Lab::new()?;
+    let a = lab.primary("a", ServerOptions::default()).await?;
+    // A copy of what the directory of a server says that started long before.
+    let data = lab.own_dir("data")?;
+    std::fs::create_dir_all(data.join("pg_wal/archive_status")).unwrap();
+    let pid_file = |started: u64| {
+        std::fs::write(data.join("postmaster.pid"), format!("1\n/x\n{started}\n5432\n")).unwrap();
+    };
+    pid_file(1_000_000_000);
+    let node = Node::with("a", &a.dsn(Role::Monitor), &format!(", data_dir: {}", data.display()));
+    let vigil = Vigil::start(&lab, &[node]).await?;
+    until_logged(&vigil, "is another server's").await?;
+    until_hidden(&vigil).await;
+    let started = a.value("SELECT extract(epoch FROM pg_postmaster_start_time())::bigint").await?.unwrap();
+    pid_file(started.parse().unwrap());
+    until_waits(&vigil, 0.0).await;
+    until_logged(&vigil, "is this node's").await?;
+    lab.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_files_cost_little_and_lose_nothing() -> Outcome {
+    let lab = Lab::new()?;
+    let a = lab.primary("a", ServerOptions::default()).await?;
+    let data = lab.own_dir("data")?;
+    let status = data.join("pg_wal/archive_status");
+    std::fs::create_dir_all(&status).unwrap();
+    let name = |number: usize, kind: &str| status.join(format!("00000001{:08X}{:08X}.{kind}", number >> 12, number & 0xfff));
+    const FILES: usize = 100_000;
+    (0..FILES).for_each(|number| drop(std::fs::File::create(name(number, "ready")).unwrap()));
+    let node = Node::with("a", &a.dsn(Role::Monitor), &format!(", data_dir: {}", data.display()));
+    let vigil = Vigil::start(&lab, &[node]).await?;
+    until_waits(&vigil, 0.0).await;
+    // More events than the kernel's queue holds.
+    (0..FILES).for_each(|number| std::fs::rename(name(number, "ready"), name(number, "done")).unwrap());
+    let truth = vigil.until_within("all to be counted", 2 * SOON, |page| match waits(page) {
+        Some((count, sum)) if count == FILES as f64 => Ok(sum),
+        other => Err(format!("{other:?}")),
+    });
+    assert!(truth.await > 0.0);
+    let page = vigil.get("/metrics", "").await.unwrap();
+    let resident = page.lines().find_map(|line| line.strip_prefix("pgvigil_resident_memory_bytes ")).unwrap();
+    assert!(resident.parse::<f64>().unwrap() < 80e6, "{resident}");
+    wait_until("the node to be read in time", Duration::from_secs(5), async || {
+        let late = lines(&vigil.log(), &["our own clock was late"]);
+        if late.is_empty() { Ok(()) } else { Err(late.join("\n")) }
+    })
+    .await?;
+    lab.stop().await;
+    Ok(())
+}

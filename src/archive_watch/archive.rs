@@ -40,7 +40,9 @@ impl Archive {
             let entry = entry.map_err(LookError::of(&self.path, &self.path))?;
             let name = entry.file_name();
             let Some(file) = name.to_str().and_then(ArchiveFile::parse) else { continue };
-            if self.contents.wants(file, |file, stat| stat.modified <= since && fault(file, stat, size, since).is_none())
+            if self
+                .contents
+                .wants(file, |file, stat| stat.modified <= since && fault(file, stat, size, since).is_none())
                 && let Some((stat, text)) = ask(&entry.path(), file)
             {
                 self.contents.take(file, stat, text.as_deref());

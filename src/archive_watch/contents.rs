@@ -1,5 +1,5 @@
-//! The files of an archive as far as they were looked at. Names are cheap; what only the file itself tells is asked once when it is new,
-//! again while it is not as it should be, and now and then.
+//! The files of an archive as far as they were looked at. Names are cheap; what only the file itself tells is asked when it is new, and
+//! then again in turn, for a file may be cut short later.
 
 use std::collections::BTreeMap;
 use std::ops::RangeBounds;
@@ -13,10 +13,8 @@ use crate::pg::wal_file::{Segment, SegmentSize, WalFile};
 const MOST: usize = 200_000;
 /// So many new files are asked in one look; the others are left for the next.
 const NEW_A_LOOK: usize = 20_000;
-/// So many known files are asked again in one look …
+/// So many known files are asked again in one look: one after the other, and those that are not as they should be each time.
 const KNOWN_A_LOOK: usize = 1_000;
-/// … each after so many looks, if it was as it should be.
-const AGAIN: u32 = 64;
 /// History files beyond so many are ignored.
 const MOST_HISTORIES: usize = 10_000;
 
@@ -94,6 +92,8 @@ pub struct Contents {
     /// The newest of the segments that were too many.
     floor: Option<Segment>,
     look: u32,
+    /// After how many looks a known file is asked again.
+    again: u32,
     new_left: usize,
     known_left: usize,
     complete: bool,
@@ -115,6 +115,7 @@ impl Contents {
             scrolls: BTreeMap::new(),
             floor: None,
             look: 0,
+            again: 1,
             new_left: 0,
             known_left: 0,
             complete: false,
@@ -124,13 +125,14 @@ impl Contents {
     /// Begins a look: each name goes to [`Contents::wants`], and what it wants to [`Contents::take`]; then [`Contents::end`].
     pub fn begin(&mut self) {
         self.look = self.look.wrapping_add(1);
+        self.again = u32::try_from(self.segments.len() / (KNOWN_A_LOOK / 2)).unwrap_or(u32::MAX).max(1);
         (self.new_left, self.known_left, self.complete) = (self.limits.1, KNOWN_A_LOOK, true);
     }
 
     /// Notes that there is such a file, and tells whether to ask it. `sound`: whether a file that tells this is as it should be.
     pub fn wants(&mut self, file: ArchiveFile, sound: impl Fn(ArchiveFile, &Stat) -> bool) -> bool {
-        let look = self.look;
-        let due = |asked: u32| look.wrapping_sub(asked) >= AGAIN;
+        let (look, again) = (self.look, self.again);
+        let due = |asked: u32| look.wrapping_sub(asked) >= again;
         let kept = match file.wal {
             WalFile::Backup(..) => return false,
             WalFile::History(timeline) => {

@@ -20,7 +20,8 @@ pub fn parse(timeline: Timeline, text: &str) -> Option<Vec<Ancestor>> {
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let mut words = line.split_whitespace();
         let ancestor = Ancestor { timeline: Timeline(words.next()?.parse().ok()?), fork: words.next()?.parse().ok()? };
-        let in_order = ancestors.last().is_none_or(|last| last.timeline < ancestor.timeline && last.fork <= ancestor.fork);
+        let in_order =
+            ancestors.last().is_none_or(|last| last.timeline < ancestor.timeline && last.fork <= ancestor.fork);
         if !in_order || ancestor.timeline >= timeline {
             return None;
         }
@@ -42,7 +43,9 @@ mod tests {
 
     #[test]
     fn refuses_what_servers_refuse() {
-        for text in ["", "# nothing\n", "1\n", "1\tx\n", "one\t0/1\n", "2\t0/1\n1\t0/2\n", "1\t0/2\n2\t0/1\n", "3\t0/1\n", "\0"] {
+        for text in
+            ["", "# nothing\n", "1\n", "1\tx\n", "one\t0/1\n", "2\t0/1\n1\t0/2\n", "1\t0/2\n2\t0/1\n", "3\t0/1\n", "\0"]
+        {
             assert_eq!(parse(Timeline(3), text), None, "{text:?}");
         }
     }

@@ -111,7 +111,6 @@ pub fn archive_status<'a>(view: &NodeView<'a>) -> Option<&'a ArchiveStatus> {
     of(view).map(|hostside| &hostside.archive_status).or_else(server)
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -109,7 +109,8 @@ impl Evidence<'_> {
                 let hole = before.map_or(number, |before: u64| before + 1);
                 if hole < number {
                     // Of the timeline that it must be of, which at the beginning of a stretch may be the one before.
-                    let timeline = line.iter().find(|stretch| hole < stretch.end).map_or(stretch.timeline, |s| s.timeline);
+                    let timeline =
+                        line.iter().find(|stretch| hole < stretch.end).map_or(stretch.timeline, |s| s.timeline);
                     let first = self.segment(timeline, hole);
                     let first_seen = holes.0.get(&first).copied().unwrap_or(self.now);
                     seen.insert(first, first_seen);
@@ -161,8 +162,9 @@ impl Evidence<'_> {
         }
         for (segment, kept) in self.contents.partials() {
             let Some(number) = self.number(segment) else { continue };
-            let on_line =
-                |stretch: &Stretch| stretch.timeline == segment.timeline && (stretch.begin..stretch.end).contains(&number);
+            let on_line = |stretch: &Stretch| {
+                stretch.timeline == segment.timeline && (stretch.begin..stretch.end).contains(&number)
+            };
             let is_needed = line.iter().any(on_line) && newest.is_some_and(|newest| number + 1 < newest);
             if is_needed && !self.contents.has(segment) && kept.stat.changed <= self.since() {
                 note(by_partial, format!("{segment}.partial"));

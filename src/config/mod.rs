@@ -97,7 +97,9 @@ fn judge(path: Option<PathBuf>, text: Option<&str>, env: &Environment) -> Result
                 node.data_dir.as_ref().map_or(String::new(), |dir| format!(", its files in {}", dir.display()));
             nodes.push(format!("{}/{} at {address}, sslmode {}{beside}", cluster.name, node.name, target.tls.mode));
         }
-        nodes.extend(cluster.archive_dir.as_ref().map(|dir| format!("{} archives into {}", cluster.name, dir.display())));
+        nodes.extend(
+            cluster.archive_dir.as_ref().map(|dir| format!("{} archives into {}", cluster.name, dir.display())),
+        );
     }
     Ok(Report { path, settings, nodes, notes })
 }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
 use tokio::time::Instant;
+use tokio::time::sleep;
 
 use super::Hub;
 use super::beside::rest;
@@ -33,10 +33,15 @@ pub(super) async fn watch(hub: Arc<Hub>, path: PathBuf) {
         let started = Instant::now();
         let size = hub.cluster().segment_size();
         let settled_after = timing.archive_hung_after;
-        let looked = patiently(archive, DEADLINE, move |archive| archive.look(size, settled_after), || {
-            report(ArchiveDirState::Unknown, None);
-            words.hangs();
-        });
+        let looked = patiently(
+            archive,
+            DEADLINE,
+            move |archive| archive.look(size, settled_after),
+            || {
+                report(ArchiveDirState::Unknown, None);
+                words.hangs();
+            },
+        );
         match looked.await {
             Ok((same, looked)) => {
                 archive = same;
@@ -76,13 +81,13 @@ impl Words {
             ArchiveDirState::Empty => "it holds no WAL segment".to_owned(),
             ArchiveDirState::Gap => match (found.first_missing, found.missing) {
                 (Some(first), Some(missing)) => format!(
-                    "{missing} segments are missing, the first is {first}: standbys and restores that begin before it cannot pass; copy \
+                    "segments are missing ({missing}), the first is {first}: standbys and restores that begin before it cannot pass; copy \
                      them from another node's pg_wal, or make a new base backup"
                 ),
                 _ => "the .history of a timeline is missing: copy it from another node's pg_wal".to_owned(),
             },
             ArchiveDirState::Damaged => format!(
-                "{} files do not serve, the first is {}: copy them again from a node's pg_wal, or make a new base backup",
+                "files do not serve ({}), the first is {}: copy them again from a node's pg_wal, or make a new base backup",
                 found.bad.iter().sum::<u64>(),
                 found.first_bad.as_deref().unwrap_or_default()
             ),

@@ -35,7 +35,8 @@ pub(super) async fn watch(hub: Arc<Hub>, node: usize, path: PathBuf) {
         let hint = hint.clone();
         DataDir::new(path.clone(), move || hint.notify_one())
     };
-    let mut words = Words { hub: hub.clone(), node, cluster, name, path: path.display().to_string(), voice: Voice::default() };
+    let mut words =
+        Words { hub: hub.clone(), node, cluster, name, path: path.display().to_string(), voice: Voice::default() };
     let mut dir = open();
     loop {
         let started = Instant::now();
@@ -105,7 +106,9 @@ impl Words {
         if let Some(left_out) = self.says("hints", &why) {
             let (cluster, node) = (&self.cluster, &self.name);
             match why.as_str() {
-                "" => tracing::info!(cluster, node, left_out, "data_dir: the kernel hints again when something changes"),
+                "" => {
+                    tracing::info!(cluster, node, left_out, "data_dir: the kernel hints again when something changes")
+                }
                 why => tracing::warn!(
                     cluster,
                     node,

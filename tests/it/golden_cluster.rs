@@ -114,7 +114,7 @@ pub fn samples(major: u32) -> Vec<Sample> {
 /// What pgvigil sees beside the primary and in the archive.
 fn beside(cluster: &mut Cluster, now: Moment) {
     let mut archive_durations = Histogram::new(histogram::SECONDS);
-    [0.04, 0.3, 2.0].map(|seconds| archive_durations.observe(seconds));
+    [0.04, 0.3, 2.0].into_iter().for_each(|seconds| archive_durations.observe(seconds));
     let hostside = Hostside {
         archive_status: ArchiveStatus { ready: 1, oldest_ready_age: Some(0.5) },
         archive_durations,

@@ -83,7 +83,11 @@ const FORK_AT_BEGINNING: &str = "1\t0/800000\tno recovery target specified\n";
 #[test]
 fn one_timeline_is_whole_wherever_it_begins() {
     assert_eq!(Paper::default().segments(1, 1..=9).verdict(), OK);
-    assert_eq!(Paper::default().segments(1, 5_000..=9_000).verdict(), OK, "the beginning is cut off, and the upper half grows");
+    assert_eq!(
+        Paper::default().segments(1, 5_000..=9_000).verdict(),
+        OK,
+        "the beginning is cut off, and the upper half grows"
+    );
     assert_eq!(Paper::default().segments(1, [7]).verdict(), OK);
     assert_eq!(Paper::default().verdict(), EMPTY);
     let other = Paper::default().file("000000010000000000000001.tmp", 5, 0.0).file("README", 5, 0.0);
@@ -94,7 +98,10 @@ fn one_timeline_is_whole_wherever_it_begins() {
 #[test]
 fn a_hole_is_a_gap_of_its_size() {
     assert_eq!(Paper::default().segments(1, 1..=9).without(&name(1, 4)).verdict(), gap(1, 0));
-    assert_eq!(Paper::default().segments(1, (1..=3).chain(4_090..=4_100).chain(4_102..=4_103)).verdict(), gap(4_087, 0));
+    assert_eq!(
+        Paper::default().segments(1, (1..=3).chain(4_090..=4_100).chain(4_102..=4_103)).verdict(),
+        gap(4_087, 0)
+    );
     let mut paper = Paper::default().segments(1, [1, 2, 6, 7]);
     paper.look(0.0);
     assert_eq!(paper.look(SETTLED).found.unwrap().first_missing, Segment::parse(&name(1, 3)));
@@ -117,7 +124,11 @@ fn a_hole_that_is_young_may_still_close() {
 fn a_hole_among_old_segments_is_first_watched_for_a_while() {
     let mut paper = Paper::default().segments(1, 1..=9).without(&name(1, 4)).without(&name(1, 2));
     let first = paper.look(10_000.0);
-    assert_eq!((first.state, first.found.unwrap().missing), (ArchiveDirState::Unknown, None), "old ones are being removed");
+    assert_eq!(
+        (first.state, first.found.unwrap().missing),
+        (ArchiveDirState::Unknown, None),
+        "old ones are being removed"
+    );
     let mut paper = Paper { files: Paper::default().segments(1, 6..=9).files, ..paper };
     assert_eq!(paper.look(10_070.0).state, ArchiveDirState::Ok, "and now they are");
     let mut paper = Paper::default().segments(1, 1..=9).without(&name(1, 4));
@@ -136,7 +147,11 @@ fn a_switch_of_timelines_leads_through_its_fork() {
         assert_eq!(both(1..=7, 8..=12).segments(1, [14]).verdict(), OK, "nor its holes there");
         assert_eq!(both(1..=5, 8..=12).verdict(), gap(2, 0), "it never archived its last segments");
         assert_eq!(both(1..=8, 9..=12).verdict(), gap(1, 0), "the copy with the fork is of the new timeline");
-        assert_eq!(Paper::default().segments(2, 10..=12).history(2, fork).verdict(), OK, "the old one is removed by now");
+        assert_eq!(
+            Paper::default().segments(2, 10..=12).history(2, fork).verdict(),
+            OK,
+            "the old one is removed by now"
+        );
     }
     let partial = Paper::default().segments(1, 1..=7).segments(2, 8..=9).history(2, FORK_WITHIN);
     assert_eq!(partial.file(&(name(1, 8) + ".partial"), MIB, 0.0).verdict(), OK);

@@ -1,5 +1,6 @@
 //! Tests against real servers on this machine.
 
+mod archive_dir;
 mod archiving;
 mod bootstrap;
 mod client;

@@ -76,3 +76,84 @@ fn in_words(error: &notify::Error) -> String {
         _ => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+    use std::path::PathBuf;
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    struct Dir(PathBuf);
+
+    impl Dir {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("pgvigil-hints-{}-{name}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        fn identity(&self) -> (u64, u64) {
+            let metadata = fs::metadata(&self.0).unwrap();
+            (metadata.dev(), metadata.ino())
+        }
+    }
+
+    impl Drop for Dir {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn hints() -> (Hints, Receiver<()>) {
+        let (sender, receiver) = channel();
+        (Hints::new(move || drop(sender.send(()))), receiver)
+    }
+
+    #[test]
+    fn what_the_archiver_does_is_a_hint_and_what_we_do_is_none() {
+        let dir = Dir::new("news");
+        let (mut hints, received) = hints();
+        assert_eq!(hints.arm(&dir.0, dir.identity()), None);
+        let (ready, done) = (dir.0.join("1.ready"), dir.0.join("1.done"));
+        // Our look, then what it does: hints come in order, and none is of the look.
+        for _ in 0..10 {
+            assert_eq!(fs::read_dir(&dir.0).unwrap().count(), 0);
+        }
+        fs::write(&ready, "").unwrap();
+        received.recv_timeout(SOON).unwrap();
+        assert!(received.try_recv().is_err(), "a hint of a look");
+        fs::rename(&ready, &done).unwrap();
+        received.recv_timeout(SOON).unwrap();
+    }
+
+    #[test]
+    fn the_directory_in_its_place_is_watched_too() {
+        let dir = Dir::new("place");
+        let (mut hints, received) = hints();
+        assert_eq!(hints.arm(&dir.0, dir.identity()), None);
+        let before = dir.identity();
+        let aside = Dir(dir.0.with_extension("aside"));
+        fs::rename(&dir.0, &aside.0).unwrap();
+        fs::create_dir(&dir.0).unwrap();
+        assert_ne!(dir.identity(), before);
+        assert_eq!(hints.arm(&dir.0, dir.identity()), None);
+        while received.try_recv().is_ok() {}
+        fs::write(dir.0.join("1.ready"), "").unwrap();
+        received.recv_timeout(SOON).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_watched_is_said_and_not_tried_at_once_again() {
+        let dir = Dir::new("missing");
+        let (mut hints, _received) = hints();
+        let missing = dir.0.join("missing");
+        let why = hints.arm(&missing, (1, 2)).unwrap();
+        assert!(!why.is_empty());
+        assert_eq!(hints.arm(&dir.0, dir.identity()), Some(why), "later");
+    }
+}

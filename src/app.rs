@@ -32,7 +32,8 @@ pub async fn serve(settings: Settings, environment: Environment) -> anyhow::Resu
         let layout = layout(&settings, cluster);
         let hub = Arc::new(Hub::new(layout, keeper.load(&cluster.name)));
         loops.push(observe(&hub, cluster.nodes.iter().map(|node| source(node, &environment)).collect()));
-        let data_dirs = cluster.nodes.iter().map(|node| node.data_dir.clone()).collect();
+        let data_dir = |node: &Node| Some((node.name.clone(), node.data_dir.clone()?));
+        let data_dirs = cluster.nodes.iter().filter_map(data_dir).collect();
         loops.push(watch_beside(&hub, Beside { data_dirs, archive_dir: cluster.archive_dir.clone() }));
         hubs.push(hub);
     }

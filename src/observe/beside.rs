@@ -10,8 +10,8 @@ use super::{Hub, archive_dir, data_dir};
 
 /// Where a cluster's files are, as far as they can be looked at.
 pub struct Beside {
-    /// The data directory of each node, in the order of the layout's members.
-    pub data_dirs: Vec<Option<PathBuf>>,
+    /// The data directories, each with the name of its node.
+    pub data_dirs: Vec<(String, PathBuf)>,
     /// The archive.
     pub archive_dir: Option<PathBuf>,
 }
@@ -19,10 +19,8 @@ pub struct Beside {
 /// Looks until the returned set is dropped.
 pub fn watch_beside(hub: &Arc<Hub>, beside: Beside) -> JoinSet<()> {
     let mut loops = JoinSet::new();
-    for (node, path) in beside.data_dirs.into_iter().enumerate() {
-        if let Some(path) = path {
-            loops.spawn(data_dir::watch(hub.clone(), node, path));
-        }
+    for (node, path) in beside.data_dirs {
+        loops.spawn(data_dir::watch(hub.clone(), node, path));
     }
     if let Some(path) = beside.archive_dir {
         loops.spawn(archive_dir::watch(hub.clone(), path));

@@ -12,9 +12,10 @@ use super::beside::rest;
 use super::patience::patiently;
 use super::voice::Voice;
 use crate::archive_watch::data_dir::{DataDir, Seen};
-use crate::archive_watch::hostside::FAMILIES;
+use crate::archive_watch::hostside::{FAMILIES, Hostside};
 use crate::archive_watch::look_error::LookError;
-use crate::clock::Mono;
+use crate::clock::{Moment, Mono};
+use crate::cluster::Cluster;
 use crate::cluster::facts::Report;
 
 /// Longer looks count for nothing.
@@ -24,11 +25,11 @@ const LEAST_REST: Duration = Duration::from_millis(500);
 /// What cannot be looked at is tried again after so many intervals.
 const SLOWLY: u32 = 3;
 
-pub(super) async fn watch(hub: Arc<Hub>, node: usize, path: PathBuf) {
-    let (interval, cluster, name) = {
+pub(super) async fn watch(hub: Arc<Hub>, name: String, path: PathBuf) {
+    let (interval, cluster) = {
         let cluster = hub.cluster();
         let layout = cluster.layout();
-        (layout.timing.collect_interval, layout.name.clone(), layout.members[node].name.clone())
+        (layout.timing.collect_interval, layout.name.clone())
     };
     let hint = Arc::new(Notify::new());
     let open = || {
@@ -37,9 +38,8 @@ pub(super) async fn watch(hub: Arc<Hub>, node: usize, path: PathBuf) {
     };
     let mut words = Words {
         hub: hub.clone(),
-        node,
         cluster,
-        name,
+        name: name.clone(),
         path: path.display().to_string(),
         voice: Voice::default(),
         foreign_since: None,
@@ -48,7 +48,7 @@ pub(super) async fn watch(hub: Arc<Hub>, node: usize, path: PathBuf) {
     loop {
         let started = Instant::now();
         let looked = patiently(dir, DEADLINE, DataDir::look, || {
-            hub.report(node, Report::Hostside(None));
+            report(&hub, &name, None);
             words.hangs();
         });
         let mut again = interval;
@@ -57,13 +57,13 @@ pub(super) async fn watch(hub: Arc<Hub>, node: usize, path: PathBuf) {
                 dir = same;
                 match seen {
                     Some(Ok(seen)) => {
-                        hub.report(node, Report::Hostside(Some(seen.hostside.clone())));
+                        report(&hub, &name, Some(seen.hostside.clone()));
                         words.seen(&seen);
                     }
                     // A moment later it is one or the other.
                     Some(Err(LookError::Replaced(_))) => again = Duration::ZERO,
                     Some(Err(error)) => {
-                        hub.report(node, Report::Hostside(None));
+                        report(&hub, &name, None);
                         words.cannot(&error);
                         again = SLOWLY * interval;
                     }
@@ -71,7 +71,7 @@ pub(super) async fn watch(hub: Arc<Hub>, node: usize, path: PathBuf) {
                 }
             }
             Err(_) => {
-                hub.report(node, Report::Hostside(None));
+                report(&hub, &name, None);
                 dir = open();
             }
         }
@@ -85,10 +85,20 @@ pub(super) async fn watch(hub: Arc<Hub>, node: usize, path: PathBuf) {
     }
 }
 
+fn node_of(cluster: &Cluster, name: &str) -> Option<usize> {
+    cluster.layout().members.iter().position(|member| member.name == name)
+}
+
+fn report(hub: &Hub, name: &str, found: Option<Hostside>) {
+    let mut cluster = hub.cluster();
+    if let Some(node) = node_of(&cluster, name) {
+        cluster.report(node, Report::Hostside(found), Moment::now());
+    }
+}
+
 /// What is said of the directory.
 struct Words {
     hub: Arc<Hub>,
-    node: usize,
     cluster: String,
     name: String,
     path: String,
@@ -132,7 +142,12 @@ impl Words {
     /// Whether the directory is this node's. After a restart the file tells it a moment before the server does, or after: only what both
     /// still say when the server was read again counts.
     fn owner(&mut self, seen: &Seen) {
-        let Some(recovery) = self.hub.cluster().facts(self.node).snapshot.recovery.clone() else { return };
+        let recovery = {
+            let cluster = self.hub.cluster();
+            let node = node_of(&cluster, &self.name);
+            node.and_then(|node| cluster.facts(node).snapshot.recovery.clone())
+        };
+        let Some(recovery) = recovery else { return };
         if !seen.hostside.is_of_another(Some(recovery.value.started_at)) {
             self.foreign_since = None;
         } else if recovery.seen.mono <= *self.foreign_since.get_or_insert(Mono::now()) {

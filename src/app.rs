@@ -16,7 +16,7 @@ use crate::cluster::layout::{Layout, Member, Timing};
 use crate::config::reload::FileChanges;
 use crate::config::{self, Cluster, Environment, Node, Report, Settings};
 use crate::http;
-use crate::observe::fleet::{Dial, Fleet, Plan};
+use crate::observe::fleet::{Fleet, Place, Plan};
 use crate::observe::keeper::Keeper;
 use crate::observe::{Source, own};
 use crate::pg::failure::Failure;
@@ -100,10 +100,11 @@ fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
 
 /// What is to be watched by these settings.
 fn plans(settings: &Settings, environment: &Arc<Environment>) -> Vec<Plan> {
-    let dial = |node: &Node| Dial { dsn: node.dsn.clone(), source: source(node, environment) };
+    let place = |node: &Node| Place { dsn: node.dsn.clone(), data_dir: node.data_dir.clone() };
     let plan = |cluster: &Cluster| Plan {
         layout: layout(settings, cluster, environment),
-        dials: cluster.nodes.iter().map(dial).collect(),
+        places: cluster.nodes.iter().map(|node| (place(node), source(node, environment))).collect(),
+        archive_dir: cluster.archive_dir.clone(),
     };
     settings.clusters.iter().map(plan).collect()
 }

@@ -5,12 +5,13 @@
 //! | layer | modules |
 //! |---|---|
 //! | vocabulary | [`pg`]`::{lsn, records, version, failure}`, [`metric`]`::{family, sample, histogram}`, [`clock`], [`nearest`] |
-//! | pure | [`collector`], [`cluster`], [`metric`]`::{catalog, own}`, [`pg`]`::conninfo`, [`config`]`::{raw, settings}` |
-//! | adapters | [`pg`]`::{dsn, tls, connect_error, session}`, [`metric`]`::exposition`, [`config`]`::{load, reload}`, [`peer`] |
+//! | pure | [`archive_watch`] but what touches files, [`collector`], [`cluster`], [`metric`]`::{catalog, own}`, [`pg`]`::conninfo`, [`config`]`::{raw, settings}` |
+//! | adapters | [`pg`]`::{dsn, tls, connect_error, session}`, [`metric`]`::exposition`, [`config`]`::{load, reload}`, [`peer`], [`archive_watch`]`::{data_dir, archive}` |
 //! | drivers | [`observe`], [`http`], [`lab`] |
 //! | wiring | [`app`], [`demo`], [`status`], [`cli`], `main` |
 
 pub mod app;
+pub mod archive_watch;
 pub mod cli;
 pub mod clock;
 pub mod cluster;

@@ -11,9 +11,12 @@ use super::layout::Layout;
 use super::memory::Memory;
 use super::promotable::Promised;
 use super::reconnects::Reconnects;
+use crate::archive_watch::archive_dir::ArchiveDir;
 use crate::clock::Moment;
 use crate::collector::recovery::{Recovery, ReplayPause};
+use crate::collector::snapshot::Fact;
 use crate::metric::histogram::{self, Histogram};
+use crate::pg::wal_file::SegmentSize;
 
 /// The stages of a walsender's own lag, as in the label `stage`.
 pub const WALSENDER_STAGES: [&str; 3] = ["write", "flush", "replay"];
@@ -25,6 +28,9 @@ const PROMOTION_WATCHED: Duration = Duration::from_secs(60);
 /// The server's own lags of one standby, by the node that reported them and the standby's name.
 pub type WalsenderLags = BTreeMap<(usize, String), [Histogram; 3]>;
 
+/// Up to which age a look into `archive_dir` counts: the longest rest between two, and their time.
+const ARCHIVE_WINDOW: Duration = Duration::from_secs(300);
+
 /// One cluster.
 pub struct Cluster {
     layout: Layout,
@@ -33,6 +39,8 @@ pub struct Cluster {
     sampled: Vec<[SampledLag; 2]>,
     walsender_lags: WalsenderLags,
     reconnects: Reconnects,
+    /// What is in `archive_dir`; `None` if there is none.
+    archive_dir: Option<Fact<ArchiveDir>>,
     not_before: Moment,
     /// Which nodes must be heard again before anything is known: those that were watched when our clock was late.
     awaited: Vec<bool>,
@@ -51,6 +59,7 @@ impl Cluster {
             sampled: vec![Default::default(); nodes],
             walsender_lags: WalsenderLags::new(),
             reconnects: Reconnects::default(),
+            archive_dir: None,
             not_before: now,
             awaited: vec![true; nodes],
             last_tick: None,
@@ -111,6 +120,29 @@ impl Cluster {
             self.note_reading(node, &name);
         }
         self.settled |= self.facts.iter().all(|facts| facts.heard().is_some());
+    }
+
+    /// Takes in what was found in `archive_dir`.
+    pub fn report_archive(&mut self, value: ArchiveDir, now: Moment) {
+        self.archive_dir = Some(Fact { value, seen: now });
+    }
+
+    /// Forgets what was found in `archive_dir`: it is another one, or none.
+    pub fn forget_archive(&mut self) {
+        self.archive_dir = None;
+    }
+
+    /// What was found in `archive_dir`, if the cluster has one; the inner is `None` if that was too long ago.
+    pub fn archive_dir(&self, now: Moment) -> Option<Option<&Fact<ArchiveDir>>> {
+        let fact = self.archive_dir.as_ref()?;
+        let counts = now.mono.since(fact.seen.mono) <= ARCHIVE_WINDOW && fact.seen.mono >= self.not_before.mono;
+        Some(Some(fact).filter(|_| counts && !self.is_late(now)))
+    }
+
+    /// The size of the segments of the cluster's WAL, by any of its nodes.
+    pub fn segment_size(&self) -> Option<SegmentSize> {
+        let mut settings = self.facts.iter().filter_map(|facts| facts.snapshot.settings.as_ref());
+        settings.find_map(|settings| SegmentSize::new(settings.value.wal_segment_size))
     }
 
     /// Counts one tick of our clock: every standby's lag is sampled, known or not. Tells whether the tick was late.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::reconnects::ReceiverStarts;
+use crate::archive_watch::hostside::Hostside;
 use crate::clock::Moment;
 use crate::collector::snapshot::{Exchange, Fact, Outcome, Snapshot};
 use crate::collector::walsenders::Walsender;
@@ -44,6 +45,8 @@ pub enum Report {
     SlowFailed(Failure),
     /// What a new login got.
     Login(Result<(), Failure>),
+    /// What its own files say; `None`: they are not seen.
+    Hostside(Option<Hostside>),
 }
 
 /// Everything known of one node.
@@ -98,6 +101,7 @@ impl NodeFacts {
             Report::Failed(failure) => self.fail(failure, now),
             Report::SlowFailed(failure) => self.slow_failure = Some(Fact { value: failure, seen: now }),
             Report::Login(result) => self.login = Some(Fact { value: result, seen: now }),
+            Report::Hostside(found) => self.snapshot.hostside = found.map(|value| Fact { value, seen: now }),
         }
     }
 

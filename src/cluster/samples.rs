@@ -15,6 +15,7 @@ use super::settings::setting_samples;
 use super::slots::slot_samples;
 use super::source::RecoverySource;
 use super::sync::SyncState;
+use crate::archive_watch::{archive_dir, hostside};
 use crate::clock::Moment;
 use crate::collector::snapshot::NodeView;
 use crate::collector::{COLLECTORS, Pace};
@@ -63,6 +64,9 @@ pub fn cluster_samples(cluster: &Cluster, now: Moment, samples: &mut Samples) {
     }
     reconnect_samples(cluster, samples);
     summary_samples(cluster, &assessment, samples);
+    if let Some(archive) = cluster.archive_dir(now) {
+        archive_dir::samples(name, archive.map(|fact| &fact.value), now.wall, samples);
+    }
 }
 
 fn node_samples(
@@ -131,6 +135,9 @@ fn collector_samples(index: usize, view: &NodeView<'_>, evidence: &Evidence<'_>,
     }
     for (reading, durations) in &facts.durations {
         samples.histogram(&family::COLLECTOR_DURATION, &[view.cluster, view.node, reading], durations);
+    }
+    if !evidence.blind {
+        hostside::samples(view, samples);
     }
 }
 

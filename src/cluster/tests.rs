@@ -1,5 +1,6 @@
 //! Whole clusters on paper: what the verdicts are when facts come, age and contradict each other.
 
+mod beside;
 mod identity;
 mod loss;
 mod paper;

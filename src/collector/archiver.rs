@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::archive_verdict::{ArchiveEvidence, ArchiveState};
 use super::snapshot::{Exchange, Fact, NodeView, Snapshot};
 use super::{CollectError, Pace};
+use crate::archive_watch::hostside;
 use crate::clock::Wall;
 use crate::metric::family::{Family, Kind, Observers, Unit};
 use crate::metric::sample::Samples;
@@ -154,7 +155,7 @@ pub fn archive_evidence<'a>(view: &NodeView<'a>) -> ArchiveEvidence<'a> {
     let recovery = view.fresh(&view.snapshot.recovery, Pace::Fast);
     ArchiveEvidence {
         archiver: view.fresh(&view.snapshot.archiver, Pace::Slow),
-        status: view.fresh(&view.snapshot.archive_status, Pace::Slow),
+        status: hostside::archive_status(view),
         in_recovery: recovery.map(|recovery| recovery.in_recovery),
         started_at: recovery.map(|recovery| recovery.started_at),
         hung_after: view.archive_hung_after,

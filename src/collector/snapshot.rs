@@ -28,6 +28,7 @@ use super::wal_receiver::WalReceiver;
 use super::wal_stats::WalStats;
 use super::walsender_kind::WalsenderKind;
 use super::walsenders::Walsender;
+use crate::archive_watch::hostside::Hostside;
 use crate::clock::Moment;
 use crate::pg::version::ServerVersion;
 
@@ -96,6 +97,8 @@ pub struct Snapshot {
     pub checksums: Option<Fact<Checksums>>,
     /// Collector `base_backups`.
     pub base_backups: Option<Fact<Vec<BaseBackup>>>,
+    /// The node's own files, where pgvigil runs beside it.
+    pub hostside: Option<Fact<Hostside>>,
     /// How each collector's last reading went, by its name.
     pub outcomes: BTreeMap<&'static str, Fact<Outcome>>,
     /// How long a collector that costs the server much rests after its last reading, by its name, and when that reading was.

@@ -94,8 +94,13 @@ fn judge(path: Option<PathBuf>, text: Option<&str>, env: &Environment) -> Result
                 target.notes.iter().map(|note| format!("node {} of cluster {}: {note}", node.name, cluster.name)),
             );
             let address = node.address.as_deref().unwrap_or(&target.address);
-            nodes.push(format!("{}/{} at {address}, sslmode {}", cluster.name, node.name, target.tls.mode));
+            let beside =
+                node.data_dir.as_ref().map_or(String::new(), |dir| format!(", its files in {}", dir.display()));
+            nodes.push(format!("{}/{} at {address}, sslmode {}{beside}", cluster.name, node.name, target.tls.mode));
         }
+        nodes.extend(
+            cluster.archive_dir.as_ref().map(|dir| format!("{} archives into {}", cluster.name, dir.display())),
+        );
     }
     Ok(Report { path, settings, nodes, notes })
 }
@@ -107,7 +112,7 @@ pub struct Report {
     pub path: Option<PathBuf>,
     /// The config.
     pub settings: Settings,
-    /// One line a node: cluster, node, address, TLS.
+    /// One line a node: cluster, node, address, TLS, data directory; and one for each archive.
     pub nodes: Vec<String>,
     /// What is allowed and yet not well.
     pub notes: Vec<String>,

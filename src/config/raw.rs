@@ -19,18 +19,16 @@ pub const SCALARS: [(&str, &str); 8] = [
 ];
 
 /// The keys of features that this version does not have.
-pub const LATER: [&str; 12] = [
+pub const LATER: [&str; 10] = [
     "web_config",
     "access",
     "alertmanager",
     "observers",
     "runbook_dirs",
     "manager",
-    "archive_dir",
     "runbooks",
     "admin_dsn",
     "admin_dsn_file",
-    "data_dir",
     "log",
 ];
 
@@ -91,9 +89,9 @@ pub struct RawCluster {
     /// What decides on failover.
     #[serde(default)]
     pub manager: Later,
-    /// Where the archive is.
+    /// The directory of its WAL archive, where pgvigil can look into it.
     #[serde(default)]
-    pub archive_dir: Later,
+    pub archive_dir: Option<Spanned<String>>,
     /// What runbooks may do.
     #[serde(default)]
     pub runbooks: Later,
@@ -131,7 +129,7 @@ pub struct RawNode {
     pub admin_dsn_file: Later,
     /// Its data directory, where pgvigil runs beside it.
     #[serde(default)]
-    pub data_dir: Later,
+    pub data_dir: Option<Spanned<String>>,
     /// Its log, where pgvigil runs beside it.
     #[serde(default)]
     pub log: Later,
@@ -167,19 +165,14 @@ impl RawConfig {
 
 impl RawCluster {
     /// The keys of later versions.
-    pub fn later(&self) -> [(&'static str, &Later); 3] {
-        [("manager", &self.manager), ("archive_dir", &self.archive_dir), ("runbooks", &self.runbooks)]
+    pub fn later(&self) -> [(&'static str, &Later); 2] {
+        [("manager", &self.manager), ("runbooks", &self.runbooks)]
     }
 }
 
 impl RawNode {
     /// The keys of later versions.
-    pub fn later(&self) -> [(&'static str, &Later); 4] {
-        [
-            ("admin_dsn", &self.admin_dsn),
-            ("admin_dsn_file", &self.admin_dsn_file),
-            ("data_dir", &self.data_dir),
-            ("log", &self.log),
-        ]
+    pub fn later(&self) -> [(&'static str, &Later); 3] {
+        [("admin_dsn", &self.admin_dsn), ("admin_dsn_file", &self.admin_dsn_file), ("log", &self.log)]
     }
 }

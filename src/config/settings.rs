@@ -59,6 +59,8 @@ pub struct Cluster {
     pub name: String,
     /// At least one.
     pub nodes: Vec<Node>,
+    /// The directory of its WAL archive, where pgvigil can look into it.
+    pub archive_dir: Option<PathBuf>,
 }
 
 /// One server.
@@ -76,6 +78,8 @@ pub struct Node {
     pub address: Option<String>,
     /// Whether it is expected as a standby while it is not the primary.
     pub expected: bool,
+    /// Its data directory, where pgvigil runs beside it. No other node of its cluster has it.
+    pub data_dir: Option<PathBuf>,
 }
 
 /// Where a node's connection string is.
@@ -114,7 +118,7 @@ pub(super) fn settle(
     unique(raw.clusters.iter().map(|cluster| &cluster.name), "clusters")?;
     let mut clusters = raw.clusters.iter().map(|raw| cluster(raw, dir)).collect::<Result<Vec<_>, _>>()?;
     if clusters.is_empty() {
-        clusters.push(Cluster { name: "default".to_owned(), nodes: vec![lone(lone_node)] });
+        clusters.push(Cluster { name: "default".to_owned(), nodes: vec![lone(lone_node)], archive_dir: None });
     }
     Ok(Settings {
         listen: listen(merged)?,
@@ -164,6 +168,7 @@ fn lone(name: &str) -> Node {
         slot: name.to_owned(),
         address: None,
         expected: true,
+        data_dir: None,
     }
 }
 
@@ -189,7 +194,26 @@ fn cluster(raw: &RawCluster, dir: &Path) -> Result<Cluster, Problem> {
         );
         return Err(Problem::new(&raw.nodes[index].name, what));
     }
-    Ok(Cluster { name, nodes })
+    for (index, node) in nodes.iter().enumerate() {
+        let same = |earlier: &&Node| earlier.data_dir.is_some() && earlier.data_dir == node.data_dir;
+        if let Some(twin) = nodes[..index].iter().find(same) {
+            let what = format!("nodes {} and {} have the same data_dir: each server has its own", twin.name, node.name);
+            return Err(Problem::new(&raw.nodes[index].name, what));
+        }
+    }
+    let archive_dir = directory(raw.archive_dir.as_ref(), dir, &format!("archive_dir of cluster {name}"))?;
+    Ok(Cluster { name, nodes, archive_dir })
+}
+
+/// A directory that need not exist: whether it can be read shows while pgvigil runs, and may change.
+fn directory(given: Option<&Spanned<String>>, dir: &Path, what: &str) -> Result<Option<PathBuf>, Problem> {
+    match given {
+        None => Ok(None),
+        Some(given) if given.value.is_empty() => {
+            Err(Problem::new(given, format!("{what} is empty: name a directory, or remove it")))
+        }
+        Some(given) => Ok(Some(dir.join(&given.value))),
+    }
 }
 
 fn node(raw: &RawNode, dir: &Path) -> Result<Node, Problem> {
@@ -243,7 +267,8 @@ fn node(raw: &RawNode, dir: &Path) -> Result<Node, Problem> {
             return Err(Problem::new(given, what));
         }
     };
-    Ok(Node { name, dsn, application_name, slot, address, expected: raw.expected.unwrap_or(true) })
+    let data_dir = directory(raw.data_dir.as_ref(), dir, &format!("data_dir of node {name}"))?;
+    Ok(Node { name, dsn, application_name, slot, address, expected: raw.expected.unwrap_or(true), data_dir })
 }
 
 /// A name stands in labels and in URLs.

@@ -65,6 +65,11 @@ fn describe(cluster: &Cluster, now: Moment) -> Value {
                 "value": { "ok": login.value.is_ok(), "failure": login.value.as_ref().err() },
             })),
             "facts": facts_of(facts, now),
+            "hostside": facts.snapshot.hostside.as_ref().map(|fact| json!({
+                "source": "data_dir",
+                "age_seconds": age(now, fact.seen),
+                "value": fact.value,
+            })),
         })
     });
     json!({
@@ -79,6 +84,11 @@ fn describe(cluster: &Cluster, now: Moment) -> Value {
         "failover_candidate": assessment.failover_candidate,
         "failover_loss": assessment.failover_loss,
         "standbys": assessment.standbys,
+        "archive_dir": cluster.archive_dir(now).flatten().map(|fact| json!({
+            "source": "archive_dir",
+            "age_seconds": age(now, fact.seen),
+            "value": fact.value,
+        })),
         "nodes": nodes.collect::<Vec<_>>(),
     })
 }

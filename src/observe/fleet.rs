@@ -2,6 +2,7 @@
 //! not change is not touched: its connections, history and histograms live on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, watch};
@@ -16,16 +17,19 @@ use crate::config::Dsn;
 pub struct Plan {
     /// Who is who.
     pub layout: Layout,
-    /// How to reach each member, in the layout's order.
-    pub dials: Vec<Dial>,
+    /// Where to find each member, in the layout's order.
+    pub places: Vec<(Place, Source)>,
+    /// The directory of the cluster's archive, if it can be looked into.
+    pub archive_dir: Option<PathBuf>,
 }
 
-/// How to reach a node.
-pub struct Dial {
-    /// Where its connection string is: another one may lead to another server.
+/// Where to find a node: another place may be another server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Where its connection string is.
     pub dsn: Dsn,
-    /// Gives the connection string.
-    pub source: Source,
+    /// Its data directory, if that can be looked into.
+    pub data_dir: Option<PathBuf>,
 }
 
 /// The clusters as they are watched now.
@@ -49,7 +53,9 @@ pub struct Fleet {
 struct Running {
     hub: Arc<Hub>,
     ticking: JoinSet<()>,
-    nodes: BTreeMap<String, (Dsn, JoinSet<()>)>,
+    nodes: BTreeMap<String, (Place, JoinSet<()>)>,
+    archive_dir: Option<PathBuf>,
+    looking: JoinSet<()>,
 }
 
 impl Fleet {
@@ -86,38 +92,45 @@ impl Running {
         let memory = keeper.load(&plan.layout.name);
         let names = plan.layout.members.iter().map(|member| member.name.clone()).collect::<Vec<_>>();
         let hub = Arc::new(Hub::new(plan.layout, memory));
-        let nodes = names.into_iter().zip(plan.dials).map(|(name, dial)| start_node(&hub, name, dial)).collect();
-        let ticking = start_ticking(&hub);
-        Self { hub, ticking, nodes }
+        let nodes = names.into_iter().zip(plan.places);
+        let nodes = nodes.map(|(name, (place, source))| start_node(&hub, name, place, source)).collect();
+        let (ticking, looking) = (start_ticking(&hub), start_looking(&hub, plan.archive_dir.clone()));
+        Self { hub, ticking, nodes, archive_dir: plan.archive_dir, looking }
     }
 
-    /// Follows the config: ends the loops of nodes that are gone or reached otherwise, and starts those that are new.
+    /// Follows the config: ends the loops of nodes that are gone or elsewhere, and starts those that are new.
     async fn changed(mut self, plan: Plan) -> Self {
+        if self.archive_dir != plan.archive_dir {
+            self.looking.shutdown().await;
+            self.hub.cluster().forget_archive();
+            self.looking = start_looking(&self.hub, plan.archive_dir.clone());
+            self.archive_dir = plan.archive_dir;
+        }
         let before = self.hub.cluster().layout().clone();
-        if before == plan.layout && plan.dials.iter().map(|dial| &dial.dsn).eq(self.dsns(&before)) {
+        if before == plan.layout && plan.places.iter().map(|(place, _)| place).eq(self.places(&before)) {
             return self;
         }
         let timing_changed = before.timing != plan.layout.timing;
-        let dials: BTreeMap<_, _> =
-            plan.layout.members.iter().map(|member| member.name.clone()).zip(plan.dials).collect();
-        let kept: BTreeSet<_> = dials
+        let places: BTreeMap<_, _> =
+            plan.layout.members.iter().map(|member| member.name.clone()).zip(plan.places).collect();
+        let kept: BTreeSet<_> = places
             .iter()
-            .filter(|(name, dial)| self.nodes.get(*name).is_some_and(|(dsn, _)| *dsn == dial.dsn))
+            .filter(|(name, (place, _))| self.nodes.get(*name).is_some_and(|(known, _)| known == place))
             .map(|(name, _)| name.clone())
             .collect();
         let ended = std::mem::take(&mut self.nodes);
-        for (name, (dsn, mut loops)) in ended {
+        for (name, (place, mut loops)) in ended {
             if kept.contains(&name) && !timing_changed {
-                self.nodes.insert(name, (dsn, loops));
+                self.nodes.insert(name, (place, loops));
             } else {
                 // To the end: a loop's last report must not reach a new node of the same name.
                 loops.shutdown().await;
             }
         }
         self.hub.cluster().relayout(plan.layout, &kept);
-        for (name, dial) in dials {
+        for (name, (place, source)) in places {
             if !self.nodes.contains_key(&name) {
-                let (name, node) = start_node(&self.hub, name, dial);
+                let (name, node) = start_node(&self.hub, name, place, source);
                 self.nodes.insert(name, node);
             }
         }
@@ -127,14 +140,14 @@ impl Running {
         self
     }
 
-    fn dsns<'a>(&'a self, layout: &'a Layout) -> impl Iterator<Item = &'a Dsn> {
-        layout.members.iter().filter_map(|member| self.nodes.get(&member.name)).map(|(dsn, _)| dsn)
+    fn places<'a>(&'a self, layout: &'a Layout) -> impl Iterator<Item = &'a Place> {
+        layout.members.iter().filter_map(|member| self.nodes.get(&member.name)).map(|(place, _)| place)
     }
 }
 
-fn start_node(hub: &Arc<Hub>, name: String, dial: Dial) -> (String, (Dsn, JoinSet<()>)) {
-    let loops = observe(hub, &name, dial.source);
-    (name, (dial.dsn, loops))
+fn start_node(hub: &Arc<Hub>, name: String, place: Place, source: Source) -> (String, (Place, JoinSet<()>)) {
+    let loops = observe(hub, &name, source, place.data_dir.clone());
+    (name, (place, loops))
 }
 
 fn start_ticking(hub: &Arc<Hub>) -> JoinSet<()> {
@@ -142,4 +155,12 @@ fn start_ticking(hub: &Arc<Hub>) -> JoinSet<()> {
     let mut ticking = JoinSet::new();
     ticking.spawn(tick::tick(hub.clone(), every));
     ticking
+}
+
+fn start_looking(hub: &Arc<Hub>, archive_dir: Option<PathBuf>) -> JoinSet<()> {
+    let mut looking = JoinSet::new();
+    if let Some(path) = archive_dir {
+        looking.spawn(super::archive_dir::watch(hub.clone(), path));
+    }
+    looking
 }

@@ -1,17 +1,22 @@
 //! The loops that watch: for each node a fast and a slow reading and a login probe, for each cluster a tick. The [`fleet`] starts and
 //! ends them as the config says.
 
+mod archive_dir;
+mod beside;
+mod data_dir;
 pub mod fleet;
 pub mod keeper;
 mod login;
 mod node;
 pub mod own;
 mod pacing;
+mod patience;
 pub mod state_file;
 mod tick;
 mod voice;
 mod words;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Semaphore, watch};
@@ -69,8 +74,8 @@ struct Watch {
     voice: Arc<Mutex<Voice>>,
 }
 
-/// Watches the node `name` of `hub`'s cluster until the returned set is dropped.
-fn observe(hub: &Arc<Hub>, name: &str, source: Source) -> JoinSet<()> {
+/// Watches the node `name` of `hub`'s cluster, and its files in `data_dir`, until the returned set is dropped.
+fn observe(hub: &Arc<Hub>, name: &str, source: Source, data_dir: Option<PathBuf>) -> JoinSet<()> {
     let (cluster, timing) = {
         let cluster = hub.cluster();
         (cluster.layout().name.as_str().into(), cluster.layout().timing)
@@ -89,5 +94,8 @@ fn observe(hub: &Arc<Hub>, name: &str, source: Source) -> JoinSet<()> {
     loops.spawn(node::fast(watch.clone()));
     loops.spawn(node::slow(watch.clone()));
     loops.spawn(login::probe(watch));
+    if let Some(path) = data_dir {
+        loops.spawn(data_dir::watch(hub.clone(), name.to_owned(), path));
+    }
     loops
 }

@@ -20,7 +20,23 @@ const LAYERS: &[(&str, &[&str])] = &[
             "metric/histogram",
         ],
     ),
-    ("pure", &["collector", "cluster", "metric/catalog", "metric/own", "config"]),
+    (
+        "pure",
+        &[
+            "collector",
+            "cluster",
+            "metric/catalog",
+            "metric/own",
+            "config",
+            "archive_watch/archive_dir",
+            "archive_watch/contents",
+            "archive_watch/history_file",
+            "archive_watch/hostside",
+            "archive_watch/line",
+            "archive_watch/time_to_full",
+            "archive_watch/waiting",
+        ],
+    ),
     (
         "adapters",
         &[
@@ -35,6 +51,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "config/mod",
             "config/reload",
             "peer",
+            "archive_watch",
         ],
     ),
     ("drivers", &["observe", "http", "lab"]),

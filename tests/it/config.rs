@@ -69,6 +69,10 @@ fn each_mistake_is_one_sentence_that_says_where_and_what_to_do() {
         ("web_config: web.yml\n".into(), later("web_config", "1:13")),
         (node("        dsn: host=db1\n        admin_dsn: host=db1 password=secret\n"), later("admin_dsn", "6:20")),
         ("clusters: [{name: c, manager: none, nodes: []}]\n".into(), later("manager", "1:31")),
+        // Directories.
+        (node("        dsn: host=db1\n        data_dir: ''\n"), "f:6:19: data_dir of node a is empty: name a directory, or remove it".into()),
+        ("clusters: [{name: c, archive_dir: '', nodes: [{name: a, dsn: host=db1}]}]\n".into(), "f:1:35: archive_dir of cluster c is empty: name a directory, or remove it".into()),
+        ("clusters: [{name: c, nodes: [{name: a, dsn: host=db1, data_dir: /d}, {name: b, dsn: host=db2, data_dir: /d}]}]\n".into(), "f:1:77: nodes a and b have the same data_dir: each server has its own".into()),
         // Single values.
         (format!("{GOOD}listen: localhost:10187\n"), "f:2:9: listen is not an IP address with a port, such as 127.0.0.1:10187, or [::]:10187 for every address".into()),
         (format!("{GOOD}listen: [1]\n"), "f:2:9: one value belongs here".into()),
@@ -180,7 +184,7 @@ fn a_wrong_variable_is_named() {
 #[test]
 fn nodes_get_their_defaults() {
     let dir = Dir::new("nodes");
-    let text = "clusters:\n  - name: c\n    nodes:\n      - {name: a, dsn: host=db1 user=m}\n      - {name: b-2, dsn_file: b.dsn, application_name: 'walreceiver b', slot: slot_b, address: '[2001:db8::2]:5432', expected: false}\n";
+    let text = "clusters:\n  - name: c\n    archive_dir: wal\n    nodes:\n      - {name: a, dsn: host=db1 user=m, data_dir: /srv/a}\n      - {name: b-2, dsn_file: b.dsn, application_name: 'walreceiver b', slot: slot_b, address: '[2001:db8::2]:5432', expected: false}\n";
     let path = dir.write("pgvigil.yml", text);
     let dsn_file = dir.write("b.dsn", "postgres://m:secret@db2:5433/postgres\n");
     fs::set_permissions(&dsn_file, fs::Permissions::from_mode(0o644)).unwrap();
@@ -194,7 +198,8 @@ fn nodes_get_their_defaults() {
     let shown = sentence_of(&report.to_string(), &dir);
     assert_eq!(
         shown,
-        "D/pgvigil.yml is good:\n  c/a at db1:5432, sslmode prefer\n  c/b-2 at [2001:db8::2]:5432, sslmode prefer\n\
+        "D/pgvigil.yml is good:\n  c/a at db1:5432, sslmode prefer, its files in /srv/a\n  \
+         c/b-2 at [2001:db8::2]:5432, sslmode prefer\n  c archives into D/wal\n\
          note: D/b.dsn can be read by everybody: chmod it to 0640 or less\n"
     );
 

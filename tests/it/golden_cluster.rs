@@ -2,19 +2,23 @@
 
 use std::time::Duration;
 
+use pgvigil::archive_watch::archive_dir::{ArchiveDir, ArchiveDirState, Found, Newest};
+use pgvigil::archive_watch::hostside::{Hostside, WalVolume};
 use pgvigil::clock::{Moment, Mono};
 use pgvigil::cluster::facts::Report;
 use pgvigil::cluster::layout::{Layout, Member, Timing};
 use pgvigil::cluster::memory::Memory;
 use pgvigil::cluster::{Cluster, cluster_samples};
+use pgvigil::collector::archive_status::ArchiveStatus;
 use pgvigil::collector::snapshot::Exchange;
 use pgvigil::collector::{COLLECTORS, Pace};
 use pgvigil::metric::catalog;
 use pgvigil::metric::exposition::{Format, render};
+use pgvigil::metric::histogram::{self, Histogram};
 use pgvigil::metric::own::{ConfigReload, Own, own_samples};
 use pgvigil::metric::sample::{Samples, Value};
 use pgvigil::pg::failure::{Cause, Failure};
-use pgvigil::pg::lsn::Lsn;
+use pgvigil::pg::lsn::{Lsn, Timeline};
 use pgvigil::pg::version::ServerVersion;
 
 use crate::fixture::{self, Answer};
@@ -117,6 +121,7 @@ pub fn samples(major: u32) -> Samples {
         cluster.report(NODES.len(), Report::Failed(Failure::new(Cause::Refused, "ECONNREFUSED")), now);
         cluster.tick(now.plus(SECOND / 2));
     }
+    beside(&mut cluster, start.plus(2 * SECOND));
     let mut samples = Samples::default();
     cluster_samples(&cluster, start.plus(3 * SECOND - SECOND / 4), &mut samples);
     let own = Own {
@@ -173,6 +178,34 @@ fn the_page_after_a_promotion_is_as_committed_and_accepted() {
         compare(&format!("pg{major}-promotion.prom"), &page);
         assert_eq!(promtool(&page), [""; 0], "pg{major}");
     }
+}
+
+/// What pgvigil sees beside the primary and in the archive.
+fn beside(cluster: &mut Cluster, now: Moment) {
+    let mut archive_durations = Histogram::new(histogram::SECONDS);
+    [0.04, 0.3, 2.0].into_iter().for_each(|seconds| archive_durations.observe(seconds));
+    let hostside = Hostside {
+        archive_status: ArchiveStatus {
+            ready: 1,
+            oldest_ready_age: Some(0.5),
+            oldest_segments: Vec::new(),
+            position: None,
+            server_time: now.wall,
+        },
+        archive_durations,
+        wal_volume: WalVolume { size: 100 << 30, free: 25 << 30, seconds_to_full: Some(86_400.0) },
+        started_at: None,
+    };
+    cluster.report(0, Report::Hostside(Some(hostside)), now);
+    let newest = Newest { timeline: Timeline(1), end: Lsn(0x700_0000), archived: now.wall };
+    let found = Found {
+        totals: Some((5, 5 << 20)),
+        missing: Some(1),
+        bad: [0, 0, 1, 0],
+        newest: Some(newest),
+        ..Found::default()
+    };
+    cluster.report_archive(ArchiveDir { state: ArchiveDirState::Gap, found: Some(found) }, now);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod api;
 mod archive_cost;
+mod archive_dir;
 mod archive_lag;
 mod archiving;
 mod bootstrap;
@@ -12,6 +13,7 @@ mod demo;
 mod disk;
 mod door;
 mod failures;
+mod hostside;
 mod lab;
 mod lag;
 mod logical_slots;

@@ -163,7 +163,9 @@ impl NodeFacts {
                 self.read = Some(exchange.received);
                 self.failure = None;
             }
-            let outcome = Outcome { error: stored.err(), duration };
+            let before = self.snapshot.outcomes.get(collector.name()).and_then(|before| before.value.last_good);
+            let last_good = if stored.is_ok() { Some(exchange.received) } else { before };
+            let outcome = Outcome { error: stored.err(), duration, last_good };
             self.snapshot.outcomes.insert(collector.name(), Fact { value: outcome, seen: exchange.received });
         }
         match pace {

@@ -256,6 +256,13 @@ pub(crate) static REPLAY_BLOCKED_BY_SETTINGS: Family = gauge(
     "Whether replay is paused on a standby that has a setting too low: a resume shuts it down; raise the setting and restart. Once \
      yes it stays so while that server is paused.",
 );
+pub(crate) static SLOT_EXPECTED: Family = gauge(
+    "pgvigil_slot_expected",
+    Unit::None,
+    &["cluster", "node", "slot"],
+    Observers::Max,
+    "1 if the slot is the one of a node in the configuration, 0 if pgvigil knows nobody whom it is for.",
+);
 pub(crate) static SLOT_TIME_TO_LOST: Family = gauge(
     "pgvigil_slot_time_to_lost_seconds",
     Unit::Seconds,
@@ -366,6 +373,13 @@ pub(crate) static COLLECTOR_SUCCESS: Family = gauge(
     Observers::Max,
     "1 if the collector's last reading succeeded and is fresh, else 0.",
 );
+pub(crate) static COLLECTOR_LAST_SUCCESS: Family = gauge(
+    "pgvigil_collector_last_success_timestamp_seconds",
+    Unit::Seconds,
+    &["cluster", "node", "collector"],
+    Observers::Max,
+    "When a reading of the collector last succeeded, since the Unix epoch; absent until one did.",
+);
 pub(crate) static COLLECTOR_DURATION: Family = histogram(
     "pgvigil_collector_duration_seconds",
     Unit::Seconds,
@@ -416,6 +430,7 @@ pub static FAMILIES: &[&Family] = &[
     &STANDBY_SETTING_TOO_LOW,
     &SETTING_DRIFT,
     &REPLAY_BLOCKED_BY_SETTINGS,
+    &SLOT_EXPECTED,
     &SLOT_TIME_TO_LOST,
     &ARCHIVE_LAG_BYTES,
     &ARCHIVE_LAG_SECONDS,
@@ -431,6 +446,7 @@ pub static FAMILIES: &[&Family] = &[
     &CLUSTER_FAILOVER_LOSS_SECONDS,
     &LAG_HISTORY_POINTS,
     &COLLECTOR_SUCCESS,
+    &COLLECTOR_LAST_SUCCESS,
     &COLLECTOR_DURATION,
     &COLLECTOR_REST,
 ];

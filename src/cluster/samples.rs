@@ -12,7 +12,7 @@ use super::lag::{At, STAGES};
 use super::promotable::Reason;
 use super::senders::{reconnect_samples, sender_samples, upstream_samples};
 use super::settings::setting_samples;
-use super::slots::slot_samples;
+use super::slots::{expected_slot_samples, slot_samples};
 use super::source::RecoverySource;
 use super::sync::SyncState;
 use crate::archive_watch::{archive_dir, hostside};
@@ -41,6 +41,7 @@ pub fn cluster_samples(cluster: &Cluster, now: Moment, samples: &mut Samples) {
         setting_samples(name, node, samples);
         sender_samples(index, &evidence, samples);
         upstream_samples(name, node, &evidence, samples);
+        expected_slot_samples(index, &evidence, samples);
         if node.is_primary {
             slot_samples(index, &evidence, samples);
         }
@@ -124,6 +125,8 @@ fn collector_samples(index: usize, view: &NodeView<'_>, evidence: &Evidence<'_>,
             outcome.is_some_and(|outcome| outcome.value.error.is_none()) && evidence.is_read(index, collector.pace());
         let labels = [view.cluster, view.node, collector.name()];
         samples.flag(&family::COLLECTOR_SUCCESS, &labels, good);
+        let last_good = outcome.and_then(|outcome| outcome.value.last_good);
+        samples.known(&family::COLLECTOR_LAST_SUCCESS, &labels, last_good.map(|at| at.wall.as_seconds()));
         if outcome.is_some() && collector.pace() == Pace::Slow {
             let rest = facts.snapshot.rests.get(collector.name()).map_or(Duration::ZERO, |rest| rest.value);
             samples.number(&family::COLLECTOR_REST, &labels, rest.as_secs_f64());

@@ -1,4 +1,5 @@
-//! How long a slot of the primary has until it may be lost: what may yet be written, held against what is being written.
+//! Whose a slot is, and how long a slot of the primary has until it may be lost: what may yet be written, held against what is being
+//! written.
 
 use super::assess::Evidence;
 use super::families;
@@ -21,6 +22,21 @@ pub(super) fn slot_samples(index: usize, evidence: &Evidence<'_>, samples: &mut 
     for slot in slots.value.iter().filter(|slot| !slot.temporary) {
         let labels = [evidence.layout.name.as_str(), &evidence.layout.members[index].name, &slot.name];
         samples.known(&families::SLOT_TIME_TO_LOST, &labels, seconds_to_lost(slot, rate));
+    }
+}
+
+/// Adds whether each slot of node number `index` is one that the configuration knows.
+pub(super) fn expected_slot_samples(index: usize, evidence: &Evidence<'_>, samples: &mut Samples) {
+    let facts = &evidence.facts[index];
+    let Some(slots) = facts.snapshot.slots.as_ref().filter(|fact| Some(fact.seen) == facts.read) else { return };
+    if !evidence.is_fresh(index) {
+        return;
+    }
+    let members = &evidence.layout.members;
+    for slot in slots.value.iter().filter(|slot| !slot.temporary) {
+        let expected = slot.kind == "physical" && members.iter().any(|member| member.slot == slot.name);
+        let labels = [evidence.layout.name.as_str(), &members[index].name, &slot.name];
+        samples.flag(&families::SLOT_EXPECTED, &labels, expected);
     }
 }
 

@@ -131,6 +131,8 @@ pub struct Outcome {
     pub error: Option<String>,
     /// From sending the statement to the last row.
     pub duration: Duration,
+    /// When a reading last went well; `None` if none did yet.
+    pub last_good: Option<Moment>,
 }
 
 /// One node as a collector's samples see it: its facts, and what is still fresh.

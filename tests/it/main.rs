@@ -6,6 +6,7 @@
 mod architecture;
 mod config;
 mod contract;
+mod coverage;
 mod decode;
 mod fixture;
 mod golden;

@@ -120,6 +120,8 @@ fn a_walsender_that_has_just_started_has_a_state_and_no_lag() {
         flush_lag: None,
         replay_lag: None,
         reply_time: None,
+        // Long enough ago for a copier of WAL to have reported.
+        backend_start: Some(Wall::from_seconds(1.0)),
         ..walsender_b(&snapshot)
     };
     *value(&mut snapshot.walsenders) = vec![fresh];
@@ -136,7 +138,9 @@ fn only_what_replays_is_a_standby_and_every_walsender_is_counted() {
     let backup = Walsender { state: "backup".to_owned(), ..called(1, "pg_basebackup") };
     let stream = Walsender { replay_lsn: None, ..called(2, "pg_basebackup") };
     let nightly = Walsender { replay_lsn: None, ..called(3, "nightly") };
-    let new = Walsender { replay_lsn: None, write_lsn: None, reply_time: None, ..called(4, "new") };
+    let long_ago = Some(Wall::from_seconds(1.0));
+    let new =
+        Walsender { replay_lsn: None, write_lsn: None, reply_time: None, backend_start: long_ago, ..called(4, "new") };
     value(&mut snapshot.walsenders).extend([backup, stream, nightly, new]);
     let mut view = view(&snapshot, "a", read);
     let series = Series::of(&view);

@@ -286,9 +286,9 @@ async fn a_missing_grant_is_named_once_and_so_is_its_end() -> Outcome {
 async fn a_name_that_leads_nowhere_is_told_from_a_server_that_is_gone() -> Outcome {
     let lab = Lab::new()?;
     let at = |name: &str, host: &str| Node::with(name, &format!("host={host} port=1 user=m dbname=postgres"), "");
-    let nodes = [at("unknown", "no-such-host.invalid"), at("empty", "a..b"), at("here", "localhost")];
+    let nodes = [at("nowhere", "no-such-host.invalid"), at("empty", "a..b"), at("here", "localhost")];
     let vigil = Vigil::start(&lab, &nodes).await?;
-    for (node, reason) in [("unknown", "dns"), ("empty", "dns"), ("here", "refused")] {
+    for (node, reason) in [("nowhere", "dns"), ("empty", "dns"), ("here", "refused")] {
         vigil
             .until(&format!("{node}: {reason}"), |page| {
                 match page.get("node_connect_failure", &format!("node=\"{node}\",reason=\"{reason}\"")) {

@@ -299,11 +299,7 @@ async fn the_page_follows_the_standbys_and_counts_who_waits() -> Outcome {
     until_quorum(&vigil, "a", "satisfied", Some(1.0)).await;
     assert_eq!(until_waiting(&vigil, 0.0).await, 0.0);
     let page = vigil.page().await;
-    assert!(
-        page.matching(&["sync_", "node=\"b\""])
-            .iter()
-            .all(|(series, _)| series.contains("walsender_sync_state") || series.contains("collector"))
-    );
+    assert!(page.matching(&["pgvigil_sync_", "node=\"b\""]).iter().all(|(series, _)| series.contains("collector")));
 
     c.kill();
     until_quorum(&vigil, "a", "satisfied", Some(0.0)).await;

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::clock::Wall;
 use crate::cluster::layout::{Layout, Member, Timing};
 use crate::config::{self, Cluster, Environment, Node, Settings};
-use crate::http;
+use crate::http::{self, Door};
 use crate::observe::keeper::Keeper;
 use crate::observe::{Hub, Source, observe, own};
 use crate::pg::failure::Failure;
@@ -19,8 +19,8 @@ use crate::pg::failure::Failure;
 /// How long the last save may take once the HTTP door is closed. A disk that hangs must not keep us.
 const LAST_SAVE_DEADLINE: Duration = Duration::from_millis(500);
 
-/// Watches the clusters of `settings` and answers over HTTP until SIGINT or SIGTERM.
-pub async fn serve(settings: Settings, environment: Environment) -> anyhow::Result<()> {
+/// Watches the clusters of `settings` and answers at `door` until SIGINT or SIGTERM.
+pub async fn serve(settings: Settings, door: Door, environment: Environment) -> anyhow::Result<()> {
     let stop = stopped()?.shared();
     let listener = http::listen(settings.listen)?;
     let environment = Arc::new(environment);
@@ -48,7 +48,7 @@ pub async fn serve(settings: Settings, environment: Environment) -> anyhow::Resu
         Arc::new(move || own::read(started, keeper.saved()))
     };
     tracing::info!(listen = %settings.listen, clusters = hubs.len(), "pgvigil is ready");
-    http::serve(listener, hubs, own, stop).await?;
+    http::serve(listener, hubs, own, Arc::new(door), stop).await?;
     drop(loops);
     keeping.abort();
     if timeout(LAST_SAVE_DEADLINE, last_save).await.is_err() {

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, Environment};
+use crate::http::Door;
 use crate::{app, demo};
 
 /// Something was found or refused.
@@ -78,27 +79,35 @@ pub fn run() -> ExitCode {
 
 fn serve(runtime: tokio::runtime::Runtime, config: Option<&Path>) -> ExitCode {
     let environment = Environment::of_this_process();
-    let report = match config::check(config, &environment) {
-        Ok(report) => report,
+    let (report, door) = match judge(config, &environment) {
+        Ok(good) => good,
         Err(error) => return fail(BAD_CONFIG, &error.to_string()),
     };
     for note in &report.notes {
         tracing::warn!("{note}");
     }
-    let served = runtime.block_on(app::serve(report.settings, environment));
+    let served = runtime.block_on(app::serve(report.settings, door, environment));
     // A name's lookup or a write may hang in a thread that nobody can stop.
     runtime.shutdown_background();
     exit(served.map(|()| ExitCode::SUCCESS))
 }
 
 fn check(config: Option<&Path>) -> ExitCode {
-    match config::check(config, &Environment::of_this_process()) {
-        Ok(report) => match write!(std::io::stdout(), "{report}") {
+    match judge(config, &Environment::of_this_process()) {
+        Ok((report, _)) => match write!(std::io::stdout(), "{report}") {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::from(REFUSED),
         },
         Err(error) => fail(BAD_CONFIG, &error.to_string()),
     }
+}
+
+/// The config, and the door that it describes, with what is to be said of both.
+fn judge(config: Option<&Path>, environment: &Environment) -> anyhow::Result<(config::Report, Door)> {
+    let mut report = config::check(config, environment)?;
+    let door = Door::open(&report.settings)?;
+    report.notes.extend(door.notes(&report.settings));
+    Ok((report, door))
 }
 
 fn exit(result: anyhow::Result<ExitCode>) -> ExitCode {

@@ -19,7 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "metric/histogram",
         ],
     ),
-    ("pure", &["collector", "cluster", "metric/catalog", "metric/own", "config"]),
+    ("pure", &["collector", "cluster", "metric/catalog", "metric/own", "config", "http/access/decision"]),
     (
         "adapters",
         &[

@@ -17,3 +17,4 @@ mod state;
 mod sync;
 mod truth;
 mod watch;
+mod web;

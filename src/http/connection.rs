@@ -26,7 +26,7 @@ const MOST: usize = 256;
 const TAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// A connection on which no request came for so long is cut off, whatever else comes: longer than between two scrapes as people have
 /// them, which HTTP/2 sends over one connection.
-const IDLE_DEADLINE: Duration = Duration::from_secs(90);
+const IDLE_DEADLINE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 90 });
 
 /// Lets connections in while there is room.
 #[derive(Clone)]
@@ -200,3 +200,6 @@ pub(super) fn tell_refusals() -> impl Fn(Option<&std::net::SocketAddr>, &io::Err
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

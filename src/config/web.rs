@@ -5,12 +5,12 @@ mod raw;
 mod tls;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_saphyr::Spanned;
 
-use super::problem::{Origin, Problem};
+use super::problem::Problem;
 use super::secret::Secret;
 use super::yaml;
 
@@ -158,16 +158,6 @@ fn go_duration(text: &str) -> Result<Duration, &'static str> {
         rest = tail;
     }
     Duration::try_from_secs_f64(seconds).map_err(|_| "is too long")
-}
-
-/// What [`Problem`]s of several files need.
-pub(super) fn missing(what: impl Into<String>) -> Problem {
-    Problem::new(Origin::Nowhere, what)
-}
-
-/// A relative path of the file.
-fn beside(dir: &Path, path: &str) -> PathBuf {
-    dir.join(path)
 }
 
 #[cfg(test)]

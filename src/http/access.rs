@@ -5,6 +5,7 @@ mod decision;
 mod passwords;
 mod tokens;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Request, State};
@@ -83,10 +84,10 @@ async fn admitted(door: &Door, rules: &Rules, mut request: Request, next: Next) 
     };
     let shown = caller.as_ref().map_or_else(|shown| *shown, |caller| Shown::Known(caller.role));
     let verdict = decide(ask, shown, rules.open);
-    if verdict != Verdict::Allow {
-        let from = request.extensions().get::<ConnectInfo<std::net::SocketAddr>>().map(|from| from.0.ip());
-        let name = caller.as_ref().map_or("nobody that is known", |caller| &caller.name);
-        door.refused(from, name, request.method(), shown == Shown::Nothing && ask == Ask::Look);
+    // To come without a credential at first is how browsers look.
+    if verdict != Verdict::Allow && (ask, shown) != (Ask::Look, Shown::Nothing) {
+        let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip());
+        door.tell_refusal(from, caller.as_ref().ok().map(|caller| &*caller.name), ask == Ask::Look);
     }
     match verdict {
         Verdict::Allow => {

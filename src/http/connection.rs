@@ -60,7 +60,7 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Doorkeeper {
             let verified = rules.web.tls.as_ref().is_some_and(|tls| tls.client_auth.verifies());
             let (line, peer) = match rules.tls.clone() {
                 Some(tls) => secure(guest, tls, verified).await.map_err(io::Error::other)?,
-                None => (Line::Plain(guest), Peer::default()),
+                None => (Box::new(guest) as Line, Peer::default()),
             };
             activity.stamp();
             Ok((line, Attended { service, peer, from, activity }))

@@ -7,7 +7,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use axum::http::Method;
 use tokio::time::MissedTickBehavior;
 
 use super::access::{Hasher, Passwords};
@@ -109,15 +108,13 @@ impl Door {
         self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(rate, now)
     }
 
-    /// Tells now and then that requests are refused. One that only comes without a credential is how every browser begins.
-    pub(super) fn refused(&self, from: Option<IpAddr>, name: &str, method: &Method, expected: bool) {
-        if expected {
-            return;
-        }
-        if let Some(more) = self.refusals.tell(Mono::now()) {
-            let from = from.map_or_else(|| "an unknown address".to_owned(), |from| from.to_string());
-            tracing::warn!(unsaid = more, "an HTTP request ({method}) of {name} from {from} was refused");
-        }
+    /// Tells now and then that a request was refused.
+    pub(super) fn tell_refusal(&self, from: Option<IpAddr>, name: Option<&str>, only_looks: bool) {
+        let Some(unsaid) = self.refusals.tell(Mono::now()) else { return };
+        let from = from.map_or_else(|| "an unknown address".to_owned(), |from| from.to_string());
+        let name = name.unwrap_or("nobody that `access` names");
+        let what = if only_looks { "to look" } else { "to change something" };
+        tracing::warn!(unsaid, "an HTTP request {what} by {name} from {from} was refused");
     }
 
     /// Puts other settings in force, if they can be: without, everything stays as it is. Whether TLS and HTTP/2 are spoken at all is

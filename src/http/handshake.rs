@@ -1,18 +1,15 @@
 //! From a connection that was let in to one that speaks HTTP: TLS, if it is spoken here, within a deadline; and who is at the other end.
 
-use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::http::Request;
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 use tower_service::Service;
 
 use super::connection::{Activity, Guest};
@@ -60,58 +57,16 @@ pub(super) async fn secure(
     let stream = timeout(DEADLINE, shake).await.map_err(late)??;
     let shown = stream.get_ref().1.peer_certificates().filter(|_| verified).and_then(<[_]>::first);
     let peer = Peer(shown.map(names_of).unwrap_or_default().into());
-    Ok((Line::Tls(Box::new(stream)), peer))
+    Ok((Box::new(stream), peer))
 }
 
-/// A connection that speaks HTTP.
-pub(super) enum Line {
-    Plain(Guest),
-    Tls(Box<TlsStream<Guest>>),
-}
+/// What bytes go over.
+pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
 
-macro_rules! either {
-    ($line:expr, $stream:ident => $do:expr) => {
-        match $line.get_mut() {
-            Line::Plain($stream) => $do,
-            Line::Tls($stream) => $do,
-        }
-    };
-}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
 
-impl AsyncRead for Line {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        either!(self, stream => Pin::new(stream).poll_read(context, buffer))
-    }
-}
-
-impl AsyncWrite for Line {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        either!(self, stream => Pin::new(stream).poll_write(context, bytes))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, stream => Pin::new(stream).poll_flush(context))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, stream => Pin::new(stream).poll_shutdown(context))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        either!(self, stream => Pin::new(stream).poll_write_vectored(context, pieces))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
-        }
-    }
-}
+/// A connection that speaks HTTP, by TLS or plain.
+pub(super) type Line = Box<dyn Wire>;
 
 /// The service of one connection: tells each request who sent it, and the connection that there was one.
 #[derive(Clone)]

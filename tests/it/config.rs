@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pgvigil::config::{ConfigError, Dsn, Environment, Settings, check, load, target};
+use pgvigil::config::{ConfigError, Dsn, Environment, Proof, Settings, check, load, target};
 
 /// A directory of its own, gone at the end.
 struct Dir(PathBuf);
@@ -158,6 +158,16 @@ fn defaults_lie_below_the_file_and_the_file_below_the_environment() {
     assert_eq!(settings.archive_hung_after, Duration::from_secs(60));
     assert_eq!(settings.listen.to_string(), "[::]:0");
     assert_eq!((settings.state_dir.path, settings.state_dir.explicit), (dir.0.join("state"), true));
+
+    let more = "web_config: web.yml\nalertmanager: {bearer_token_file: token}\n";
+    let path = dir.write("pgvigil.yml", format!("{GOOD}{more}"));
+    let settings = load(Some(&path), &env(&[])).unwrap();
+    assert_eq!(settings.web_config, Some(dir.0.join("web.yml")));
+    assert_eq!(settings.access[0].proof, Proof::TokenFile(dir.0.join("token")));
+    let variables = [("PGVIGIL_WEB_CONFIG", "w.yml"), ("PGVIGIL_ALERTMANAGER__BEARER_TOKEN_FILE", "t")];
+    let settings = load(Some(&path), &env(&variables)).unwrap();
+    assert_eq!((settings.web_config, settings.access.len()), (Some("w.yml".into()), 1));
+    assert_eq!(settings.access[0].proof, Proof::TokenFile("t".into()));
 
     let path = dir.write("pgvigil.yml", GOOD);
     let Settings { listen, state_dir, .. } = load(Some(&path), &env(&[])).unwrap();

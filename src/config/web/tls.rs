@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_saphyr::Spanned;
 
 use super::raw::RawTls;
-use super::{beside, missing};
 use crate::config::Secret;
-use crate::config::problem::Problem;
+use crate::config::problem::{Origin, Problem};
 
 /// How TLS is spoken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,6 +144,11 @@ pub(super) fn settle(raw: &RawTls, dir: &Path) -> Result<Option<Tls>, Problem> {
     }))
 }
 
+/// Something that is not there stands nowhere.
+fn missing(what: &str) -> Problem {
+    Problem::new(Origin::Nowhere, what)
+}
+
 fn inline(text: &Spanned<String>) -> Spanned<Secret> {
     Spanned { value: Secret::new(text.value.clone()), referenced: text.referenced, defined: text.defined }
 }
@@ -172,7 +176,7 @@ fn pem(
     match (inline, file.as_ref().filter(|file| !file.value.is_empty())) {
         (Some(_), Some(file)) => Err(Problem::new(file, format!("{key} and {file_key} are both set: keep one"))),
         (Some(inline), None) => Ok(Some(Pem::Inline(inline.value))),
-        (None, Some(file)) => Ok(Some(Pem::File(beside(dir, &file.value)))),
+        (None, Some(file)) => Ok(Some(Pem::File(dir.join(&file.value)))),
         (None, None) => Ok(None),
     }
 }

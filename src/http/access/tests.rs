@@ -184,6 +184,16 @@ async fn passwords_and_tokens_are_good_beside_each_other() {
 }
 
 #[tokio::test]
+async fn the_host_of_http2_counts_as_the_header_does() {
+    let house = House::new("authority");
+    let (router, ops) = (house.router(TOKENS), bearer(OPS));
+    for (origin, expected) in [("https://vigil:10187", 200), ("https://evil:10187", 403)] {
+        let headers = [("Authorization", ops.as_str()), ("Origin", origin)];
+        assert_eq!(status(&router, "POST", "https://vigil:10187/approve", &headers).await, expected, "{origin}");
+    }
+}
+
+#[tokio::test]
 async fn a_credential_goes_no_further_than_the_door() {
     let house = House::new("gone");
     let more = format!("{TOKENS}  - {{name: dev, role: viewer, token_file: dev}}\n");

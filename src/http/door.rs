@@ -158,6 +158,9 @@ impl Door {
         let mut last = Seen::default();
         loop {
             ticks.tick().await;
+            if self.seen.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+                continue;
+            }
             let (door, earlier) = (self.clone(), last);
             // A file system may hang.
             last = tokio::task::spawn_blocking(move || door.look(&earlier)).await.unwrap_or_default();

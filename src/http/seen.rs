@@ -17,6 +17,11 @@ fn look(path: &Path) -> Option<Look> {
 }
 
 impl Seen {
+    /// Whether no file counts.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// To be called before a file is read, so that no change is missed.
     pub(super) fn about_to_read(&mut self, path: &Path) {
         self.0.push((path.to_owned(), look(path)));

@@ -264,6 +264,10 @@ async fn http2_is_spoken_under_tls_alone_and_if_it_is_wanted() -> Outcome {
         }
     }
     assert_eq!(secured.status(&secured.authority.client(&[], None), "GET", "/-/ready", "").await, 200);
+    // A connection that is open keeps nobody from ending it.
+    let mut kept = http2(secure(secured.port, &secured.authority.client(&["h2"], None)).await.unwrap()).await;
+    assert_eq!(ask_http2(&mut kept, &[]).await, Ok(200));
+    assert_eq!(secured.process.terminate(Duration::from_secs(3)).await?.code(), Some(0));
     secured.lab.stop().await;
 
     let secured = Secured::start(&format!("{TLS}http_server_config: {{http2: false}}\n"), "").await?;

@@ -117,3 +117,6 @@ fn private_key(pem: &Pem, seen: &mut Seen) -> Result<PrivateKeyDer<'static>, Doo
         DoorError::Unusable(format!("{} holds no private key without a passphrase: PEM is needed", said("key", pem)))
     })
 }
+
+#[cfg(test)]
+mod tests;

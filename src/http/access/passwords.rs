@@ -120,7 +120,8 @@ mod tests {
     use super::*;
 
     fn web_of(users: &[(&str, &str, u32)]) -> Web {
-        let hash = |password: &str, cost| Secret::new(bcrypt::hash(password, cost).unwrap());
+        // As htpasswd writes it.
+        let hash = |password: &str, cost| Secret::new(bcrypt::hash(password, cost).unwrap().replace("$2b$", "$2y$"));
         let users = users.iter().map(|(name, password, cost)| ((*name).to_owned(), hash(password, *cost)));
         Web { users: users.collect(), ..Web::default() }
     }

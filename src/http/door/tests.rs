@@ -70,3 +70,21 @@ fn other_settings_come_whole_or_not_at_all() {
     assert!(error.starts_with("access of dev: token_file ") && error.ends_with("nowhere does not exist"), "{error}");
     assert!(!door.rules().open && door.rules().tokens.owner("dev-token-0123456789").is_some());
 }
+
+#[test]
+fn what_is_not_well_is_noted() {
+    let house = House::new("notes");
+    let notes = |more: &str| {
+        let settings = house.settings(more);
+        Door::open(&settings).unwrap().notes(&settings).join("; ").replace(&format!("{}/", house.0.display()), "")
+    };
+    let token = "access: [{name: ops, role: admin, token_file: ops}]";
+    fs::set_permissions(house.0.join("ops"), std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+    assert_eq!(notes(""), "");
+    assert_eq!(notes("listen: 0.0.0.0:0"), "");
+    assert_eq!(notes(token), "");
+    let clear = "passwords and tokens travel to 0.0.0.0:0 in clear: set tls_server_config in a web_config";
+    assert_eq!(notes(&format!("listen: 0.0.0.0:0\n{token}")), clear);
+    fs::set_permissions(house.0.join("ops"), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    assert_eq!(notes(token), "ops can be read by everybody: chmod it to 0640 or less");
+}

@@ -1,56 +1,80 @@
 //! The wiring: knows everyone, known by none.
 
+mod reload;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use futures_util::FutureExt;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::clock::Wall;
 use crate::cluster::layout::{Layout, Member, Timing};
-use crate::config::{self, Cluster, Environment, Node, Settings};
+use crate::config::reload::FileChanges;
+use crate::config::{self, Cluster, Environment, Node, Report, Settings};
 use crate::http::{self, Door};
+use crate::observe::fleet::{Dial, Fleet, Plan};
 use crate::observe::keeper::Keeper;
-use crate::observe::{Hub, Source, observe, own};
+use crate::observe::{Source, own};
 use crate::pg::failure::Failure;
+use reload::Reloader;
 
 /// How long the last save may take once the HTTP door is closed. A disk that hangs must not keep us.
 const LAST_SAVE_DEADLINE: Duration = Duration::from_millis(500);
 
-/// Watches the clusters of `settings` and answers at `door` until SIGINT or SIGTERM.
-pub async fn serve(settings: Settings, door: Door, environment: Environment) -> anyhow::Result<()> {
+/// Watches the clusters of the config in `report` and answers at `door` until SIGINT or SIGTERM. The config is read again on SIGHUP,
+/// on request, and when its file says something else.
+pub async fn serve(report: Report, door: Door, environment: Environment) -> anyhow::Result<()> {
     let stop = stopped()?.shared();
-    let listener = http::listen(settings.listen)?;
+    let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+    let Report { path, settings, .. } = report;
+    let listen = settings.listen;
+    let listener = http::listen(listen)?;
     let environment = Arc::new(environment);
     let keeper = Arc::new(Keeper::new(settings.state_dir.path.clone(), settings.state_dir.explicit));
-    let mut hubs = Vec::new();
-    let mut loops = Vec::new();
-    for cluster in &settings.clusters {
-        let layout = layout(&settings, cluster);
-        let hub = Arc::new(Hub::new(layout, keeper.load(&cluster.name)));
-        loops.push(observe(&hub, cluster.nodes.iter().map(|node| source(node, &environment)).collect()));
-        hubs.push(hub);
+    let fleet = Arc::new(Fleet::new(keeper.clone()));
+    fleet.apply(plans(&settings, &environment)).await;
+    let hubs = fleet.hubs();
+    let reloader = Reloader::new(path.clone(), settings, environment, fleet.clone());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(keeper.clone().keep(hubs.clone()));
+    tasks.spawn({
+        let reloader = reloader.clone();
+        async move {
+            while hang_up.recv().await.is_some() {
+                // What is wrong was logged.
+                let _ = reloader.clone().reload("signal").await;
+            }
+        }
+    });
+    if let Some(path) = path {
+        let reloader = reloader.clone();
+        tasks.spawn(async move {
+            let mut changes = FileChanges::of(path).await;
+            loop {
+                changes.next().await;
+                let _ = reloader.clone().reload("file").await;
+            }
+        });
     }
-    let hubs: Arc<[Arc<Hub>]> = hubs.into();
-    let keeping = tokio::spawn(keeper.clone().keep(hubs.clone()));
     let last_save = tokio::spawn({
         let (stop, keeper, hubs) = (stop.clone(), keeper.clone(), hubs.clone());
         async move {
             stop.await;
             // While requests under way are answered.
-            tokio::task::spawn_blocking(move || keeper.save(&hubs)).await
+            tokio::task::spawn_blocking(move || keeper.save(&hubs.now())).await
         }
     });
     let own: http::OwnSource = {
-        let (started, keeper) = (Wall::now(), keeper.clone());
-        Arc::new(move || own::read(started, keeper.saved()))
+        let (started, keeper, reloader) = (Wall::now(), keeper.clone(), reloader.clone());
+        Arc::new(move || own::read(started, keeper.saved(), reloader.outcome()))
     };
-    tracing::info!(listen = %settings.listen, clusters = hubs.len(), "pgvigil is ready");
+    tracing::info!(%listen, clusters = hubs.now().len(), "pgvigil is ready");
     http::serve(listener, hubs, own, Arc::new(door), stop).await?;
-    drop(loops);
-    keeping.abort();
+    drop((tasks, fleet));
     if timeout(LAST_SAVE_DEADLINE, last_save).await.is_err() {
         tracing::warn!("the last save of the lag history did not end in time: the one before it counts");
     }
@@ -74,11 +98,22 @@ fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
     })
 }
 
-fn layout(settings: &Settings, cluster: &Cluster) -> Layout {
+/// What is to be watched by these settings.
+fn plans(settings: &Settings, environment: &Arc<Environment>) -> Vec<Plan> {
+    let dial = |node: &Node| Dial { dsn: node.dsn.clone(), source: source(node, environment) };
+    let plan = |cluster: &Cluster| Plan {
+        layout: layout(settings, cluster, environment),
+        dials: cluster.nodes.iter().map(dial).collect(),
+    };
+    settings.clusters.iter().map(plan).collect()
+}
+
+fn layout(settings: &Settings, cluster: &Cluster, environment: &Environment) -> Layout {
     let member = |node: &Node| Member {
         name: node.name.clone(),
         slot: node.slot.clone(),
         application_name: node.application_name.clone(),
+        address: node.address.clone().or_else(|| Some(config::target(node, environment).ok()?.address)),
         expected: node.expected,
     };
     let timing = Timing {

@@ -1,6 +1,7 @@
 //! The command line: what was said, and which part of the house does it.
 
 use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,6 +10,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, Environment};
 use crate::http::Door;
+use crate::peer::Address;
+use crate::status::{self, Show};
 use crate::{app, demo};
 
 /// Something was found or refused.
@@ -36,6 +39,24 @@ enum Command {
     Serve,
     /// Say whether the config is good, without asking any server.
     Check,
+    /// Show what a running pgvigil sees, as a table.
+    Status {
+        /// The URL of the running pgvigil; without it, where the config says that it listens.
+        #[arg(long, value_name = "URL")]
+        server: Option<reqwest::Url>,
+        /// The file of a bearer token that the running pgvigil knows.
+        #[arg(long, value_name = "FILE")]
+        token_file: Option<PathBuf>,
+        /// The certificates to trust, PEM, instead of the system's.
+        #[arg(long, value_name = "FILE")]
+        ca_file: Option<PathBuf>,
+        /// The API's own answers, as one JSON array.
+        #[arg(long)]
+        json: bool,
+        /// Again every two seconds.
+        #[arg(long, conflicts_with = "json")]
+        watch: bool,
+    },
     /// Start a private cluster with pgvigil and Prometheus, and break it.
     Demo {
         #[command(subcommand)]
@@ -72,6 +93,14 @@ pub fn run() -> ExitCode {
     match cli.command {
         Command::Serve => serve(runtime, config),
         Command::Check => check(config),
+        Command::Status { server, token_file, ca_file, json, watch } => {
+            let url = match server.map_or_else(|| address_of(config), Ok) {
+                Ok(url) => url,
+                Err(error) => return fail(BAD_CONFIG, &error),
+            };
+            let shown = status::run(Address { url, token_file, ca_file }, Show { json, watch });
+            exit(runtime.block_on(shown).map(|()| ExitCode::SUCCESS))
+        }
         Command::Demo { command: None } => exit(runtime.block_on(demo::run(demo::Options::default()))),
         Command::Demo { command: Some(DemoCommand::Fault { name }) } => exit(runtime.block_on(demo::fault(name))),
     }
@@ -86,10 +115,23 @@ fn serve(runtime: tokio::runtime::Runtime, config: Option<&Path>) -> ExitCode {
     for note in &report.notes {
         tracing::warn!("{note}");
     }
-    let served = runtime.block_on(app::serve(report.settings, door, environment));
+    let served = runtime.block_on(app::serve(report, door, environment));
     // A name's lookup or a write may hang in a thread that nobody can stop.
     runtime.shutdown_background();
     exit(served.map(|()| ExitCode::SUCCESS))
+}
+
+/// Where the pgvigil of this config answers: a wildcard address is reached on loopback.
+fn address_of(config: Option<&Path>) -> Result<reqwest::Url, String> {
+    let report = config::check(config, &Environment::of_this_process()).map_err(|error| error.to_string())?;
+    let listen = report.settings.listen;
+    let host = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    let url = format!("http://{}", SocketAddr::new(host, listen.port()));
+    url.parse().map_err(|error| format!("{url}: {error}"))
 }
 
 fn check(config: Option<&Path>) -> ExitCode {

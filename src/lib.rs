@@ -6,9 +6,9 @@
 //! |---|---|
 //! | vocabulary | [`pg`]`::{lsn, records, version, failure}`, [`metric`]`::{family, sample, histogram}`, [`clock`], [`nearest`] |
 //! | pure | [`collector`], [`cluster`], [`metric`]`::{catalog, own}`, [`pg`]`::conninfo`, [`config`]`::{raw, settings}` |
-//! | adapters | [`pg`]`::{dsn, tls, connect_error, session}`, [`metric`]`::exposition`, [`config`]`::load` |
+//! | adapters | [`pg`]`::{dsn, tls, connect_error, session}`, [`metric`]`::exposition`, [`config`]`::{load, reload}`, [`peer`] |
 //! | drivers | [`observe`], [`http`], [`lab`] |
-//! | wiring | [`app`], [`demo`], [`cli`], `main` |
+//! | wiring | [`app`], [`demo`], [`status`], [`cli`], `main` |
 
 pub mod app;
 pub mod cli;
@@ -22,4 +22,6 @@ pub mod lab;
 pub mod metric;
 pub mod nearest;
 pub mod observe;
+pub mod peer;
 pub mod pg;
+pub mod status;

@@ -124,12 +124,12 @@ async fn backends(scene: &Scene) -> anyhow::Result<Vec<i32>> {
 }
 
 fn readings(pgvigil: &Exporter) -> anyhow::Result<f64> {
-    let series = r#"pgvigil_collector_duration_seconds_count{cluster="bench",node="a",collector="recovery"}"#;
+    let series = r#"pgvigil_collector_duration_seconds_count{cluster="bench",node="a",collector="fast"}"#;
     client::value(&pgvigil.page()?, series).ok_or_else(|| anyhow::anyhow!("no {series}"))
 }
 
 /// Scrapes that each find the kept page too old.
-async fn fresh_pages(pgvigil: &Exporter, count: usize) -> anyhow::Result<Vec<f64>> {
+pub async fn fresh_pages(pgvigil: &Exporter, count: usize) -> anyhow::Result<Vec<f64>> {
     let mut client = pgvigil.client()?;
     let mut times = Vec::with_capacity(count);
     for _ in 0..count {

@@ -1,15 +1,18 @@
 //! pgvigil beside Debian's prometheus-postgres-exporter, on the same servers in one run.
 //!
-//! `cargo bench --bench peers -- [--write] [--quick] [SECTION …]` with the sections scrapes, troubled, cpu, connections, memory, events, lag.
+//! `cargo bench --bench peers -- [--write] [--quick] [SECTION …]` with the sections scrapes, troubled, cpu, collections, page, connections, memory,
+//! events, lag.
 //! `LAB_PGVIGIL` names another pgvigil to measure in place of this build.
 
 #![allow(missing_docs)]
 
 mod client;
+mod collections;
 mod costs;
 mod events;
 mod figures;
 mod lag;
+mod page;
 mod process;
 mod report;
 mod scene;
@@ -74,6 +77,12 @@ async fn run() -> anyhow::Result<()> {
     }
     if wanted("cpu") {
         costs::cpu(&scene, effort, &mut report).await?;
+    }
+    if wanted("collections") {
+        collections::cost(&scene, effort, &mut report).await?;
+    }
+    if wanted("page") {
+        page::fresh(&scene, effort, &mut report).await?;
     }
     if wanted("connections") {
         costs::connected(&scene, effort, &mut report).await?;

@@ -7,8 +7,13 @@ use super::lag::{At, StandbyLag, Unknown, Yardstick};
 use super::layout::Layout;
 use super::loss::{Loss, loss};
 use super::memory::Memory;
+use super::settings::Comparison;
+use super::source::RecoverySource;
 use super::sync::Quorum;
+use super::upstream::Upstream;
 use crate::clock::Moment;
+use crate::collector::Collector;
+use crate::collector::snapshot::Fact;
 use crate::collector::walsenders::Walsender;
 use crate::pg::failure::NodeState;
 use crate::pg::lsn::{Lsn, Timeline};
@@ -69,6 +74,14 @@ pub struct NodeAssessment {
     pub diverged: Option<Verdict>,
     /// Whether synchronous commits can go on; `None` for a node that is no primary.
     pub sync: Option<Quorum>,
+    /// What its settings amount to beside the primary's; `None` for the primary.
+    pub settings: Option<Comparison>,
+    /// Where it gets its WAL from.
+    pub source: RecoverySource,
+    /// Whether the WAL that it needs is gone; `None` for a node that is a primary.
+    pub needs_rebuild: Option<Verdict>,
+    /// Who feeds it; `None` for a node that is no standby.
+    pub upstream: Option<Upstream>,
 }
 
 /// Whether a standby is there.
@@ -124,12 +137,28 @@ impl Evidence<'_> {
         !self.blind && self.facts[index].is_fresh(self.now, self.layout.timing.fast_window(), self.not_before)
     }
 
+    /// A fact of the slow reading of a fresh node, if that still stands.
+    pub fn slow_fact<'a, T>(
+        &self,
+        index: usize,
+        collector: &dyn Collector,
+        fact: &'a Option<Fact<T>>,
+    ) -> Option<&'a T> {
+        let facts = &self.facts[index];
+        let outcome = facts.snapshot.outcomes.get(collector.name());
+        let stands = facts.slow_failure.is_none() && outcome.is_some_and(|outcome| outcome.value.error.is_none());
+        let window = self.layout.timing.slow_window();
+        let fact = fact.as_ref().filter(|fact| {
+            stands && self.now.mono.since(fact.seen.mono) <= window && fact.seen.mono >= self.not_before.mono
+        })?;
+        self.is_fresh(index).then_some(&fact.value)
+    }
+
     /// The walsenders of a fresh node that serve standbys, each with the member that it serves if it is one of ours.
     pub fn walsenders(&self, index: usize) -> impl Iterator<Item = (&Walsender, Option<usize>)> {
         let (facts, layout) = (&self.facts[index], self.layout);
         let fresh = self.is_fresh(index) && facts.snapshot.walsenders.as_ref().map(|fact| fact.seen) == facts.read;
-        let walsenders = fresh.then(|| facts.snapshot.physical_walsenders()).into_iter().flatten();
-        walsenders.map(move |walsender| (walsender, layout.member_of(walsender, facts.snapshot.slots())))
+        fresh.then(|| layout.standbys(&facts.snapshot)).into_iter().flatten()
     }
 
     /// Another node of a lower number that is the very same server by another address: their postmasters started in the same
@@ -148,6 +177,12 @@ impl Evidence<'_> {
         (0..index).find(|other| started_at(*other) == Some(own) && same_system(*other))
     }
 
+    /// The primary that all are measured by, if it is seen writing.
+    pub(super) fn fresh_primary(&self) -> Option<usize> {
+        let writers = self.writers();
+        self.primary(&writers).filter(|primary| writers.contains(primary))
+    }
+
     /// The nodes that are seen writing, of this system.
     fn writers(&self) -> Vec<usize> {
         (0..self.facts.len())
@@ -156,12 +191,18 @@ impl Evidence<'_> {
             .collect()
     }
 
+    /// Whether it is seen outside recovery, as whatever it counts.
+    fn is_writing(&self, index: usize) -> bool {
+        let recovery = self.facts[index].snapshot.recovery.as_ref().filter(|_| self.is_fresh(index));
+        recovery.is_some_and(|recovery| !recovery.value.in_recovery)
+    }
+
     fn written_timeline(&self, index: usize) -> Option<Timeline> {
         let recovery = &self.facts[index].snapshot.recovery.as_ref()?.value;
         recovery.timeline.filter(|_| !recovery.in_recovery)
     }
 
-    fn is_foreign(&self, index: usize) -> bool {
+    pub(super) fn is_foreign(&self, index: usize) -> bool {
         let control = self.facts[index].snapshot.control.as_ref();
         let own = control.map(|control| &control.value.system_identifier);
         own.zip(self.memory.system_identifier.as_ref()).is_some_and(|(own, cluster)| own != cluster)
@@ -204,7 +245,21 @@ impl Evidence<'_> {
             Err(_) => Verdict::Unknown,
         });
         let sync = self.quorum(index, is_primary);
-        NodeAssessment { name, state: state.as_str(), up: self.is_fresh(index), is_primary, lag, diverged, sync }
+        let settings = (!is_primary).then(|| self.comparison(index, primary.filter(|_| yardstick.primary_fresh)));
+        let upstream = (!is_primary && !self.is_writing(index)).then(|| self.upstream(index));
+        NodeAssessment {
+            name,
+            state: state.as_str(),
+            up: self.is_fresh(index),
+            is_primary,
+            lag,
+            diverged,
+            sync,
+            settings,
+            upstream,
+            source: self.recovery_source(index),
+            needs_rebuild: self.needs_rebuild(index, primary),
+        }
     }
 
     fn lag(&self, index: usize, primary: Option<usize>, writers: &[usize], yardstick: &Yardstick<'_>) -> StandbyLag {
@@ -267,8 +322,7 @@ impl Evidence<'_> {
         for node in 0..self.facts.len() {
             let mut here: Vec<&str> = Vec::new();
             for (walsender, member) in self.walsenders(node) {
-                let standby =
-                    member.map_or(walsender.application_name.as_str(), |member| &self.layout.members[member].name);
+                let standby = self.layout.standby_name(walsender, member);
                 let conflict = here.contains(&standby);
                 here.push(standby);
                 let connected = matches!(walsender.state.as_str(), "streaming" | "catchup");
@@ -290,7 +344,7 @@ impl Evidence<'_> {
     }
 
     /// Whether the node itself says that it streams.
-    fn streams(&self, index: usize) -> bool {
+    pub(super) fn streams(&self, index: usize) -> bool {
         let receiver = self.facts[index].snapshot.wal_receiver.as_ref();
         let receiver = receiver.filter(|fact| Some(fact.seen) == self.facts[index].read);
         self.is_fresh(index)

@@ -1,16 +1,16 @@
 //! One cluster as its observer knows it: reports go in, assessments and samples come out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::assess::{Assessment, Evidence};
+use super::assess::{Assessment, Evidence, Verdict};
 use super::facts::{NodeFacts, Report};
 use super::history::Origin;
 use super::lag::{At, SampledLag};
 use super::layout::Layout;
 use super::memory::Memory;
+use super::reconnects::Reconnects;
 use crate::clock::Moment;
-use crate::collector::recovery::Recovery;
-use crate::collector::walsenders::Walsender;
+use crate::collector::recovery::{Recovery, ReplayPause};
 use crate::metric::histogram::{self, Histogram};
 
 /// The stages of a walsender's own lag, as in the label `stage`.
@@ -26,7 +26,10 @@ pub struct Cluster {
     memory: Memory,
     sampled: Vec<[SampledLag; 2]>,
     walsender_lags: WalsenderLags,
+    reconnects: Reconnects,
     not_before: Moment,
+    /// Which nodes must be heard again before anything is known: those that were watched when our clock was late.
+    awaited: Vec<bool>,
     last_tick: Option<Moment>,
     revision: u64,
 }
@@ -39,12 +42,47 @@ impl Cluster {
             facts: vec![NodeFacts::default(); nodes],
             sampled: vec![Default::default(); nodes],
             walsender_lags: WalsenderLags::new(),
+            reconnects: Reconnects::default(),
             not_before: now,
+            awaited: vec![true; nodes],
             last_tick: None,
             revision: 0,
             layout,
             memory,
         }
+    }
+
+    /// Takes another configuration. Of a node in `kept` all that is known stays, of another only its histograms, of one that is gone
+    /// nothing; the history of the primary stays.
+    pub fn relayout(&mut self, layout: Layout, kept: &BTreeSet<String>) {
+        let old = std::mem::replace(&mut self.layout, layout);
+        let place = |name: &str| old.members.iter().position(|member| member.name == name);
+        let members = &self.layout.members;
+        let before: Vec<_> = members.iter().map(|member| place(&member.name)).collect();
+        let known: Vec<_> = members
+            .iter()
+            .zip(&before)
+            .map(|(member, before)| before.filter(|_| kept.contains(&member.name)))
+            .collect();
+        self.facts =
+            known.iter().map(|before| before.map_or_else(NodeFacts::default, |at| self.facts[at].clone())).collect();
+        self.awaited = known.iter().map(|before| before.is_some_and(|at| self.awaited[at])).collect();
+        self.sampled =
+            before.iter().map(|before| before.map_or_else(Default::default, |at| self.sampled[at].clone())).collect();
+        // Where what is counted of a node's walsender to a standby now belongs.
+        let moved = |node: usize, standby: &str| {
+            let is_known = place(standby).is_none() || members.iter().any(|member| member.name == standby);
+            before.iter().position(|before| *before == Some(node)).filter(|_| is_known)
+        };
+        let lags = std::mem::take(&mut self.walsender_lags).into_iter();
+        self.walsender_lags =
+            lags.filter_map(|((node, standby), lags)| Some(((moved(node, &standby)?, standby), lags))).collect();
+        self.reconnects.relayout(moved);
+        self.memory.nodes.retain(|name, _| kept.contains(name));
+        if self.memory.primary.as_ref().is_some_and(|primary| !members.iter().any(|member| member.name == *primary)) {
+            self.memory.primary = None;
+        }
+        self.revision += 1;
     }
 
     /// Takes in what the loop of node number `node` has to say.
@@ -70,6 +108,7 @@ impl Cluster {
         let late = self.last_tick.is_some() && self.is_late(now);
         if late {
             self.not_before = now;
+            self.awaited.fill(true);
         }
         self.last_tick = Some(now);
         let assessment = self.evidence(now).assess(At::Reading);
@@ -90,7 +129,8 @@ impl Cluster {
     /// What the verdicts are made of.
     pub fn evidence(&self, now: Moment) -> Evidence<'_> {
         let heard = |facts: &NodeFacts| facts.heard().is_some_and(|heard| heard.mono >= self.not_before.mono);
-        let blind = self.is_late(now) || !self.facts.iter().all(heard);
+        let unheard = |(facts, awaited): (&NodeFacts, &bool)| *awaited && !heard(facts);
+        let blind = self.is_late(now) || self.facts.iter().zip(&self.awaited).any(unheard);
         let not_before = self.not_before;
         Evidence { layout: &self.layout, facts: &self.facts, memory: &self.memory, now, not_before, blind }
     }
@@ -120,6 +160,11 @@ impl Cluster {
         &self.walsender_lags
     }
 
+    /// How often each standby was seen to connect anew.
+    pub const fn reconnects(&self) -> &Reconnects {
+        &self.reconnects
+    }
+
     /// Rises whenever a node's state may have changed: a page made before is out of date.
     pub const fn revision(&self) -> u64 {
         self.revision
@@ -141,7 +186,37 @@ impl Cluster {
             let origin = Origin { fork: recovery.value.replay_lsn, standby_until };
             self.note_primary(node, name, &recovery.value, origin, read);
         }
+        self.note_connections(node, read);
         self.note_walsenders(node, name, read);
+        self.note_blocked(node, name, &recovery.value, read);
+    }
+
+    /// Remembers a replay that its settings block, until that server is seen not paused: the primary may go, or be lowered again.
+    fn note_blocked(&mut self, node: usize, name: &str, recovery: &Recovery, read: Moment) {
+        let paused = recovery.pause == Some(ReplayPause::Paused);
+        let evidence = self.evidence(read);
+        let blocked = paused && evidence.comparison(node, evidence.fresh_primary()).replay_blocked == Verdict::Yes;
+        let remembered = self.memory.nodes.entry(name.to_owned()).or_default();
+        if blocked || !paused {
+            remembered.blocked_start = blocked.then_some(recovery.started_at);
+        }
+    }
+
+    /// Counts the standbys that connected anew.
+    fn note_connections(&mut self, node: usize, read: Moment) {
+        let snapshot = &self.facts[node].snapshot;
+        if snapshot.walsenders.as_ref().is_none_or(|fact| fact.seen != read) {
+            return;
+        }
+        if snapshot.recovery.as_ref().is_some_and(|recovery| !recovery.value.in_recovery) {
+            let others = self.layout.members.iter().enumerate().filter(|(other, _)| *other != node);
+            for (_, standby) in others.filter(|(_, member)| member.expected) {
+                self.reconnects.expect(node, &standby.name);
+            }
+        }
+        let standbys = self.layout.standbys(snapshot);
+        let named = standbys.map(|(row, member)| (row, self.layout.standby_name(row, member), member.is_some()));
+        self.reconnects.note(node, named);
     }
 
     /// Adds the primary's position to the history, if it is of this system and alone on its timeline.
@@ -185,8 +260,8 @@ impl Cluster {
             return;
         }
         let timeline = self.memory.nodes.get(name).and_then(|remembered| remembered.timeline);
-        let member_of = |walsender: &Walsender| self.layout.member_of(walsender, snapshot.slots());
-        let members: Vec<_> = snapshot.physical_walsenders().filter_map(|row| Some((row, member_of(row)?))).collect();
+        let standbys = self.layout.standbys(snapshot);
+        let members: Vec<_> = standbys.filter_map(|(walsender, member)| Some((walsender, member?))).collect();
         for (walsender, member) in &members {
             let standby = &self.layout.members[*member].name;
             let lags = [walsender.write_lag, walsender.flush_lag, walsender.replay_lag];
@@ -199,7 +274,9 @@ impl Cluster {
             }
             // Two walsenders of one name cannot be told apart: neither speaks for the standby.
             let alone = members.iter().filter(|(_, other)| other == member).count() == 1;
-            if let (true, Some(timeline), Some(at)) = (alone, timeline, facts.replied(walsender)) {
+            // What never says how far it replayed is no walreceiver, by whatever name.
+            let speaks = alone && walsender.replay_lsn.is_some();
+            if let (true, Some(timeline), Some(at)) = (speaks, timeline, facts.replied(walsender)) {
                 let remembered = self.memory.nodes.entry(standby.clone()).or_default();
                 remembered.note_told(walsender, name, timeline, at);
             }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::reconnects::ReceiverStarts;
 use crate::clock::Moment;
 use crate::collector::snapshot::{Exchange, Fact, Outcome, Snapshot};
 use crate::collector::walsenders::Walsender;
@@ -51,7 +52,9 @@ pub struct NodeFacts {
     pub login: Option<Fact<Result<(), Failure>>>,
     /// When each walsender of this node last had news, by pid.
     replies: BTreeMap<i32, Reply>,
-    /// Durations of each collector's readings.
+    /// The node's walreceiver over its restarts.
+    pub receiver: ReceiverStarts,
+    /// Durations of readings: those of several collectors together by their pace, others by their collector's name.
     pub durations: BTreeMap<&'static str, Histogram>,
 }
 
@@ -129,6 +132,13 @@ impl NodeFacts {
         reply_window: Duration,
     ) {
         let duration = exchange.received.mono.since(exchange.sent.mono);
+        // Of statements that were sent together only the whole has a duration.
+        let reading = match answers.as_slice() {
+            [(alone, _)] => alone.name(),
+            _ => pace.as_str(),
+        };
+        let durations = self.durations.entry(reading);
+        durations.or_insert_with(|| Histogram::new(histogram::SECONDS)).observe(duration.as_secs_f64());
         for (collector, answer) in answers {
             let stored = answer.and_then(|records| {
                 collector.store(&records, &mut self.snapshot, exchange).map_err(|error| error.to_string())
@@ -139,12 +149,22 @@ impl NodeFacts {
             }
             let outcome = Outcome { error: stored.err(), duration };
             self.snapshot.outcomes.insert(collector.name(), Fact { value: outcome, seen: exchange.received });
-            let durations = self.durations.entry(collector.name());
-            durations.or_insert_with(|| Histogram::new(histogram::SECONDS)).observe(duration.as_secs_f64());
         }
         match pace {
-            Pace::Fast => self.note_replies(exchange.received, reply_window),
+            Pace::Fast => {
+                self.note_replies(exchange.received, reply_window);
+                self.note_receiver(exchange.received);
+            }
             Pace::Slow => self.slow_failure = None,
+        }
+    }
+
+    fn note_receiver(&mut self, seen: Moment) {
+        let snapshot = &self.snapshot;
+        let recovery = snapshot.recovery.as_ref().filter(|fact| fact.seen == seen && fact.value.in_recovery);
+        let receiver = snapshot.wal_receiver.as_ref().filter(|fact| fact.seen == seen);
+        if let (Some(_), Some(receiver)) = (recovery, receiver) {
+            self.receiver.note(receiver.value.as_ref().and_then(|receiver| receiver.pid), seen);
         }
     }
 

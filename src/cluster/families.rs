@@ -4,6 +4,7 @@ use crate::metric::family::{Family, Kind, Observers, Unit};
 
 const NODE: &[&str] = &["cluster", "node"];
 const NODE_STATE: &[&str] = &["cluster", "node", "state"];
+const NODE_NAME: &[&str] = &["cluster", "node", "name"];
 const NODE_STAGE: &[&str] = &["cluster", "node", "stage"];
 const STANDBY: &[&str] = &["cluster", "standby"];
 const CLUSTER: &[&str] = &["cluster"];
@@ -112,11 +113,67 @@ pub(crate) static STANDBY_DIVERGED: Family = gauge(
     Observers::Max,
     "Whether the node has WAL beyond the fork to the primary's timeline: it must be rewound or made anew.",
 );
+pub(crate) static STANDBY_NEEDS_REBUILD: Family = gauge(
+    "pgvigil_standby_needs_rebuild",
+    Unit::None,
+    NODE_STATE,
+    Observers::Max,
+    "Whether the WAL that a standby needs next is gone from the primary and from the node that fed it last, and nothing else can bring \
+     it; unknown while it has a restore_command that finds none.",
+);
+pub(crate) static RECOVERY_SOURCE: Family = gauge(
+    "pgvigil_recovery_source",
+    Unit::None,
+    NODE_STATE,
+    Observers::Max,
+    "Where a standby gets its WAL from, 1 for the present state; archive: it does not stream and turns to restore_command, whether that \
+     brings any or not; none: it does neither, as while a walreceiver cannot connect.",
+);
 pub(crate) static WALSENDER_LAG_SAMPLED: Family = histogram(
     "pgvigil_walsender_lag_sampled_seconds",
     Unit::Seconds,
     &["cluster", "node", "standby", "stage"],
     "write_lag, flush_lag and replay_lag of pg_stat_replication at each fast reading that was not NULL.",
+);
+pub(crate) static WALSENDER_REPLY_AGE: Family = gauge(
+    "pgvigil_walsender_reply_age_seconds",
+    Unit::Seconds,
+    &["cluster", "node", "standby"],
+    Observers::Min,
+    "Time on the observer's clock since a report of the standby was last seen to be new; absent until one was.",
+);
+pub(crate) static WALSENDER_REPLY_AGE_RATIO: Family = gauge(
+    "pgvigil_walsender_reply_age_ratio",
+    Unit::None,
+    &["cluster", "node", "standby"],
+    Observers::Min,
+    "walsender_reply_age_seconds as a part of this node's wal_sender_timeout: 1 is where it gives the standby up. Absent without a \
+     timeout.",
+);
+pub(crate) static WALSENDER_RECONNECTS: Family = Family {
+    name: "pgvigil_walsender_reconnects_total",
+    help: "New connections of a standby to this node after its first one, as far as readings saw them; 0 for one that is expected and \
+           was not seen yet.",
+    kind: Kind::Counter,
+    unit: Unit::None,
+    labels: &["cluster", "node", "standby"],
+    observers: Observers::Max,
+};
+pub(crate) static WAL_RECEIVER_STARTS: Family = Family {
+    name: "pgvigil_wal_receiver_starts_total",
+    help: "Walreceivers that were seen to be new on a standby; the one that was there when the observer came does not count.",
+    kind: Kind::Counter,
+    unit: Unit::None,
+    labels: NODE,
+    observers: Observers::Max,
+};
+pub(crate) static STANDBY_UPSTREAM: Family = gauge(
+    "pgvigil_standby_upstream",
+    Unit::None,
+    &["cluster", "node", "upstream"],
+    Observers::Max,
+    "Who feeds a standby, 1 for exactly one: another node, other for a server that is no node of the cluster, none for nobody, or \
+     unknown.",
 );
 pub(crate) static SYNC_QUORUM: Family = gauge(
     "pgvigil_sync_quorum",
@@ -133,6 +190,28 @@ pub(crate) static SYNC_STANDBYS_SPARE: Family = gauge(
     Observers::Min,
     "How many of the standbys that a primary counts for synchronous commits may go before commits hang, below 0 when they do; \
      absent when off or unknown.",
+);
+pub(crate) static STANDBY_SETTING_TOO_LOW: Family = gauge(
+    "pgvigil_standby_setting_too_low",
+    Unit::None,
+    NODE_NAME,
+    Observers::Max,
+    "1 if a setting of the standby is lower than the primary's where it must not be, or replay stops, else 0; absent when unknown.",
+);
+pub(crate) static SETTING_DRIFT: Family = gauge(
+    "pgvigil_setting_drift",
+    Unit::None,
+    NODE_NAME,
+    Observers::Max,
+    "1 if a setting of the standby differs from the primary's where a failover would want it equal, else 0; absent when unknown.",
+);
+pub(crate) static REPLAY_BLOCKED_BY_SETTINGS: Family = gauge(
+    "pgvigil_replay_blocked_by_settings",
+    Unit::None,
+    NODE_STATE,
+    Observers::Max,
+    "Whether replay is paused on a standby that has a setting too low: a resume shuts it down; raise the setting and restart. Once \
+     yes it stays so while that server is paused.",
 );
 pub(crate) static SLOT_TIME_TO_LOST: Family = gauge(
     "pgvigil_slot_time_to_lost_seconds",
@@ -209,7 +288,8 @@ pub(crate) static COLLECTOR_DURATION: Family = histogram(
     "pgvigil_collector_duration_seconds",
     Unit::Seconds,
     &["cluster", "node", "collector"],
-    "Time from sending a reading to its last row; collectors read together share it.",
+    "Time from sending a reading to its last row; collector is fast or slow where all collectors of that pace are read together, \
+     the collector's name where it is read alone.",
 );
 
 /// All of them.
@@ -227,9 +307,19 @@ pub static FAMILIES: &[&Family] = &[
     &STANDBY_LAG_TICKS,
     &STANDBY_APPLY_DELAY,
     &STANDBY_DIVERGED,
+    &STANDBY_NEEDS_REBUILD,
+    &RECOVERY_SOURCE,
     &WALSENDER_LAG_SAMPLED,
+    &WALSENDER_REPLY_AGE,
+    &WALSENDER_REPLY_AGE_RATIO,
+    &WALSENDER_RECONNECTS,
+    &WAL_RECEIVER_STARTS,
+    &STANDBY_UPSTREAM,
     &SYNC_QUORUM,
     &SYNC_STANDBYS_SPARE,
+    &STANDBY_SETTING_TOO_LOW,
+    &SETTING_DRIFT,
+    &REPLAY_BLOCKED_BY_SETTINGS,
     &SLOT_TIME_TO_LOST,
     &STANDBY_EXPECTED,
     &STANDBY_CONNECTED,

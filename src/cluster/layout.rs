@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use crate::collector::slots::Slot;
+use crate::collector::snapshot::Snapshot;
+use crate::collector::walsender_kind::{WalsenderKind, is_copier};
 use crate::collector::walsenders::Walsender;
 
 /// One cluster.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// Label `cluster`.
     pub name: String,
@@ -25,6 +27,8 @@ pub struct Member {
     pub slot: String,
     /// The application name of its walreceiver, for walsenders without a slot.
     pub application_name: String,
+    /// How other servers reach it: `host:port`, an IPv6 address in brackets; `None` if that is not known.
+    pub address: Option<String>,
     /// Whether it is missed when it is not connected.
     pub expected: bool,
 }
@@ -69,6 +73,35 @@ impl Timing {
 }
 
 impl Layout {
+    /// The number of the node called `name`.
+    pub fn index_of(&self, name: &str) -> Option<usize> {
+        self.members.iter().position(|member| member.name == name)
+    }
+
+    /// The walsenders that serve standbys, each with the member that it serves if it is one of ours.
+    ///
+    /// What a member's name or slot stands for is a standby, though it never says what it replays. But a slot alone makes none of
+    /// `pg_basebackup` and `pg_receivewal`, which fill it before there is a standby.
+    pub fn standbys<'a>(&'a self, snapshot: &'a Snapshot) -> impl Iterator<Item = (&'a Walsender, Option<usize>)> {
+        snapshot.senders().filter_map(|(walsender, kind)| {
+            let member = self.member_of(walsender, snapshot.slots());
+            let called = |member: &usize| self.members[*member].application_name == walsender.application_name;
+            match kind {
+                WalsenderKind::Standby => Some((walsender, member)),
+                WalsenderKind::WalStream if is_copier(walsender) => {
+                    member.filter(called).map(|member| (walsender, Some(member)))
+                }
+                WalsenderKind::WalStream => member.map(|member| (walsender, Some(member))),
+                WalsenderKind::Backup | WalsenderKind::Logical => None,
+            }
+        })
+    }
+
+    /// The label `standby` of a walsender.
+    pub fn standby_name<'a>(&'a self, walsender: &'a Walsender, member: Option<usize>) -> &'a str {
+        member.map_or(walsender.application_name.as_str(), |member| &self.members[member].name)
+    }
+
     /// Which member a walsender serves: by the slot that it holds, else by application name. `None`: nobody in the configuration.
     pub fn member_of(&self, walsender: &Walsender, slots: &[Slot]) -> Option<usize> {
         let slot = slots.iter().find(|slot| slot.active_pid == Some(walsender.pid));

@@ -1,7 +1,8 @@
 //! What a cluster's nodes add up to: pure functions of their facts and `now`.
 //!
 //! [`Cluster`] takes in reports; [`history`] says when the primary was where; [`position`] says where a standby stands; [`lag`] is
-//! the one held against the other; [`sync`] says whether commits can go on; [`assess`] makes the verdicts.
+//! the one held against the other; [`upstream`] says who feeds it; [`sync`] says whether commits can go on; [`settings`] holds a
+//! standby's against its primary's; [`assess`] makes the verdicts.
 
 pub mod assess;
 #[expect(clippy::module_inception, reason = "the cluster itself")]
@@ -14,11 +15,17 @@ pub mod layout;
 pub mod loss;
 pub mod memory;
 pub mod position;
+mod rebuild;
+pub mod reconnects;
 mod samples;
+mod senders;
+pub mod settings;
 mod slots;
+pub mod source;
 pub mod sync;
 pub mod sync_names;
 mod sync_tokens;
+pub mod upstream;
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::facts::NodeFacts;
-use crate::clock::Moment;
+use crate::clock::{Moment, Wall};
 use crate::collector::settings::Settings;
 use crate::collector::snapshot::Snapshot;
 use crate::collector::walsenders::Walsender;
@@ -48,6 +48,8 @@ pub struct Remembered {
     pub restore_command_set: Option<bool>,
     /// Its `wal_receiver_status_interval`, in seconds.
     pub status_interval: Option<f64>,
+    /// When the server started that was seen paused with a setting too low: until it is not paused any more it is so.
+    pub blocked_start: Option<Wall>,
 }
 
 impl Remembered {

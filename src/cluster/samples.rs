@@ -7,7 +7,10 @@ use super::cluster::{Cluster, WALSENDER_STAGES};
 use super::facts::NodeFacts;
 use super::families as family;
 use super::lag::{At, STAGES};
+use super::senders::{reconnect_samples, sender_samples, upstream_samples};
+use super::settings::setting_samples;
 use super::slots::slot_samples;
+use super::source::RecoverySource;
 use super::sync::SyncState;
 use crate::clock::Moment;
 use crate::collector::snapshot::NodeView;
@@ -25,7 +28,11 @@ pub fn cluster_samples(cluster: &Cluster, now: Moment, samples: &mut Samples) {
         node_samples(name, node, facts, &evidence, samples);
         collector_samples(index, &evidence, samples);
         lag_samples(name, node, facts, samples);
+        recovery_samples(name, node, samples);
         sync_samples(name, node, samples);
+        setting_samples(name, node, samples);
+        sender_samples(index, &evidence, samples);
+        upstream_samples(name, node, &evidence, samples);
         if node.is_primary {
             slot_samples(index, &evidence, samples);
         }
@@ -47,6 +54,7 @@ pub fn cluster_samples(cluster: &Cluster, now: Moment, samples: &mut Samples) {
             samples.histogram(&family::WALSENDER_LAG_SAMPLED, &labels, histogram);
         }
     }
+    reconnect_samples(cluster, samples);
     summary_samples(cluster, &assessment, samples);
 }
 
@@ -82,10 +90,7 @@ fn collector_samples(index: usize, evidence: &Evidence<'_>, samples: &mut Sample
     let (layout, facts) = (evidence.layout, &evidence.facts[index]);
     let standby_names: BTreeMap<i32, String> = evidence
         .walsenders(index)
-        .map(|(walsender, member)| {
-            let name = member.map_or(&walsender.application_name, |member| &layout.members[member].name);
-            (walsender.pid, name.clone())
-        })
+        .map(|(walsender, member)| (walsender.pid, layout.standby_name(walsender, member).to_owned()))
         .collect();
     let view = NodeView {
         cluster: &layout.name,
@@ -107,13 +112,13 @@ fn collector_samples(index: usize, evidence: &Evidence<'_>, samples: &mut Sample
         let good = outcome.is_some_and(|outcome| outcome.value.error.is_none()) && reading(collector.pace());
         let labels = [view.cluster, view.node, collector.name()];
         samples.flag(&family::COLLECTOR_SUCCESS, &labels, good);
-        if let Some(durations) = facts.durations.get(collector.name()) {
-            samples.histogram(&family::COLLECTOR_DURATION, &labels, durations);
-        }
         // What a reading no longer confirms is withheld: an old value would be a guess.
         if good {
             collector.samples(&view, samples);
         }
+    }
+    for (reading, durations) in &facts.durations {
+        samples.histogram(&family::COLLECTOR_DURATION, &[view.cluster, view.node, reading], durations);
     }
 }
 
@@ -134,6 +139,14 @@ fn lag_samples(cluster: &str, node: &NodeAssessment, facts: &NodeFacts, samples:
     );
     if let Some(diverged) = node.diverged {
         samples.states(&family::STANDBY_DIVERGED, &labels, &Verdict::ALL, diverged.as_str());
+    }
+}
+
+fn recovery_samples(cluster: &str, node: &NodeAssessment, samples: &mut Samples) {
+    let labels = [cluster, node.name.as_str()];
+    samples.states(&family::RECOVERY_SOURCE, &labels, &RecoverySource::ALL, node.source.as_str());
+    if let Some(verdict) = node.needs_rebuild {
+        samples.states(&family::STANDBY_NEEDS_REBUILD, &labels, &Verdict::ALL, verdict.as_str());
     }
 }
 

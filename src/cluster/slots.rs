@@ -41,17 +41,7 @@ mod tests {
     use crate::pg::lsn::Lsn;
 
     fn slot(restart_lsn: Option<Lsn>, safe_wal_size: Option<i64>) -> Slot {
-        Slot {
-            name: "s".into(),
-            kind: "physical".into(),
-            temporary: false,
-            active: false,
-            active_pid: None,
-            restart_lsn,
-            confirmed_flush_lsn: None,
-            wal_status: None,
-            safe_wal_size,
-        }
+        Slot { restart_lsn, safe_wal_size, ..Slot::named("s") }
     }
 
     #[test]

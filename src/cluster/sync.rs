@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use super::assess::Evidence;
 use super::sync_names::SyncNames;
-use crate::collector::Collector as _;
 use crate::collector::sync::Collector as SyncCollector;
 use crate::collector::walsenders::Walsender;
 
@@ -105,20 +104,14 @@ impl Evidence<'_> {
         if facts.snapshot.recovery.as_ref()?.value.in_recovery {
             return None;
         }
-        let outcome = facts.snapshot.outcomes.get(SyncCollector.name());
-        let stands = facts.slow_failure.is_none() && outcome.is_some_and(|outcome| outcome.value.error.is_none());
-        let window = self.layout.timing.slow_window();
-        let sync = facts.snapshot.sync.as_ref().filter(|fact| {
-            stands && self.now.mono.since(fact.seen.mono) <= window && fact.seen.mono >= self.not_before.mono
-        });
-        let Some(sync) = sync else {
+        let Some(sync) = self.slow_fact(index, &SyncCollector, &facts.snapshot.sync) else {
             return Some(Quorum::unknown("synchronous_standby_names was not read of late; see the fact sync"));
         };
         let walsenders = facts.snapshot.walsenders.as_ref().filter(|fact| Some(fact.seen) == facts.read);
         let Some(walsenders) = walsenders else {
             return Some(Quorum::unknown("pg_stat_replication was not read of late; see the fact walsenders"));
         };
-        Some(Quorum::of(&sync.value.standby_names, &walsenders.value))
+        Some(Quorum::of(&sync.standby_names, &walsenders.value))
     }
 }
 
@@ -131,19 +124,10 @@ mod tests {
     #[test]
     fn a_walsender_counts_while_it_streams_or_stops_and_its_standby_told_what_it_flushed() {
         let walsender = |state: &str, flush_lsn, replied: bool| Walsender {
-            pid: 1,
-            application_name: "b".to_owned(),
             state: state.to_owned(),
-            sent_lsn: flush_lsn,
-            write_lsn: flush_lsn,
             flush_lsn,
-            replay_lsn: None,
-            write_lag: None,
-            flush_lag: None,
-            replay_lag: None,
-            sync_state: None,
             reply_time: replied.then(|| Wall::from_seconds(1.0)),
-            backend_start: None,
+            ..Walsender::named(1, "b")
         };
         let some = Some(Lsn(1));
         for (state, flush_lsn, spare) in [

@@ -2,6 +2,10 @@
 
 mod identity;
 mod paper;
+mod recovery;
+mod relayout;
+mod senders;
+mod settings;
 mod sync;
 
 use super::assess::Verdict;

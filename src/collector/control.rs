@@ -20,6 +20,9 @@ pub struct Control {
     pub checkpoint_timeline: Timeline,
     /// `pg_control_recovery().min_recovery_end_timeline`; `None` on a primary.
     pub min_recovery_end_timeline: Option<Timeline>,
+    /// `pg_control_recovery().min_recovery_end_lsn`: what a standby must replay at least, because it wrote pages of that time; `None`
+    /// on a primary.
+    pub min_recovery_end_lsn: Option<Lsn>,
     /// `pg_control_checkpoint().redo_lsn`.
     pub redo_lsn: Option<Lsn>,
     /// `pg_control_checkpoint().checkpoint_time`.
@@ -46,7 +49,45 @@ static CHECKPOINT: Family = Family {
     observers: Observers::Max,
 };
 
-static FAMILIES: [&Family; 2] = [&INFO, &CHECKPOINT];
+static REDO: Family = Family {
+    name: "pgvigil_checkpoint_redo_position_bytes",
+    help: "WAL position from which the server would replay after a crash: where its last checkpoint or restartpoint began.",
+    kind: Kind::Gauge,
+    unit: Unit::Bytes,
+    labels: &["cluster", "node"],
+    observers: Observers::Max,
+};
+
+static SINCE_CHECKPOINT: Family = Family {
+    name: "pgvigil_wal_since_checkpoint_bytes",
+    help: "WAL from where the last checkpoint or restartpoint began to what a primary has flushed or a standby replayed: what the server \
+           would replay after a crash.",
+    kind: Kind::Gauge,
+    unit: Unit::Bytes,
+    labels: &["cluster", "node"],
+    observers: Observers::Max,
+};
+
+static RECOVERY_END: Family = Family {
+    name: "pgvigil_recovery_end_position_bytes",
+    help: "WAL position that a standby must replay at least before its data are whole: after a crash it refuses queries until then. \
+           Absent on a primary.",
+    kind: Kind::Gauge,
+    unit: Unit::Bytes,
+    labels: &["cluster", "node"],
+    observers: Observers::Max,
+};
+
+static RECOVERY_END_TIMELINE: Family = Family {
+    name: "pgvigil_recovery_end_timeline",
+    help: "Timeline of recovery_end_position_bytes; on a standby that followed a promotion it is the old one for a while.",
+    kind: Kind::Gauge,
+    unit: Unit::None,
+    labels: &["cluster", "node"],
+    observers: Observers::Max,
+};
+
+static FAMILIES: [&Family; 6] = [&INFO, &CHECKPOINT, &REDO, &SINCE_CHECKPOINT, &RECOVERY_END, &RECOVERY_END_TIMELINE];
 
 /// The collector.
 #[derive(Debug)]
@@ -89,7 +130,19 @@ impl super::Collector for Collector {
         if let Some(version) = view.snapshot.version {
             samples.number(&INFO, &[cluster, node, &version.to_string(), &control.system_identifier], 1.0);
         }
-        samples.known(&CHECKPOINT, &[cluster, node], control.checkpoint_time.map(|time| time.as_seconds()));
+        let labels = [cluster, node];
+        samples.known(&CHECKPOINT, &labels, control.checkpoint_time.map(|time| time.as_seconds()));
+        samples.known(&REDO, &labels, control.redo_lsn.map(Lsn::as_f64));
+        let Some(recovery) = view.fresh(&view.snapshot.recovery, Pace::Fast) else { return };
+        let done = if recovery.in_recovery { recovery.replay_lsn } else { recovery.flush_lsn };
+        let since = done.zip(control.redo_lsn).map(|(done, redo)| done.bytes_since(redo) as f64);
+        samples.known(&SINCE_CHECKPOINT, &labels, since);
+        // A promoted node keeps them until its first checkpoint.
+        if recovery.in_recovery {
+            samples.known(&RECOVERY_END, &labels, control.min_recovery_end_lsn.map(Lsn::as_f64));
+            let timeline = control.min_recovery_end_timeline.map(|timeline| f64::from(timeline.0));
+            samples.known(&RECOVERY_END_TIMELINE, &labels, timeline);
+        }
     }
 }
 
@@ -98,6 +151,7 @@ fn decode(row: &Record<'_>) -> Result<Control, DecodeError> {
         system_identifier: row.need_text("system_identifier")?.to_owned(),
         checkpoint_timeline: Timeline(row.need_number("checkpoint_timeline")?),
         min_recovery_end_timeline: row.number("min_recovery_end_timeline")?.map(Timeline),
+        min_recovery_end_lsn: row.lsn("min_recovery_end_lsn")?,
         redo_lsn: row.lsn("redo_lsn")?,
         checkpoint_time: row.epoch("checkpoint_time")?,
     })

@@ -5,19 +5,27 @@
 pub mod archive_status;
 pub mod archive_verdict;
 pub mod archiver;
+pub mod base_backups;
+pub mod checkpoints;
+pub mod checksums;
 pub mod conflicts;
 pub mod control;
 pub mod limits;
+pub mod prefetch;
 pub mod privileges;
 pub mod recovery;
 pub mod replay_wait;
+pub mod setting_list;
 pub mod settings;
 pub mod slot_details;
 pub mod slot_stats;
 pub mod slots;
 pub mod snapshot;
 pub mod sync;
+pub mod wal_dir;
 pub mod wal_receiver;
+pub mod wal_stats;
+pub mod walsender_kind;
 pub mod walsenders;
 
 use crate::metric::family::Family;
@@ -33,6 +41,16 @@ pub enum Pace {
     Fast,
     /// Each `collect_interval`, on a connection of its own, so that it never stops the lag clock.
     Slow,
+}
+
+impl Pace {
+    /// What a reading of several collectors of this pace is called.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Slow => "slow",
+        }
+    }
 }
 
 /// Why a collector's records did not become facts.
@@ -84,6 +102,12 @@ pub static COLLECTORS: &[&dyn Collector] = &[
     &limits::Collector,
     &conflicts::Collector,
     &replay_wait::Collector,
+    &wal_stats::Collector,
+    &wal_dir::Collector,
+    &checkpoints::Collector,
+    &prefetch::Collector,
+    &checksums::Collector,
+    &base_backups::Collector,
 ];
 
 #[cfg(test)]
@@ -190,14 +214,18 @@ mod tests {
             name if name.ends_with("_time") || name.ends_with("_at") || name.ends_with("_start") => epoch,
             "last_xact_replay" | "stats_reset" | "busy_since" => epoch,
             name if name.starts_with("in_") || name.ends_with("_set") => &["true", "f"],
-            "temporary" | "active" | "superuser" | "pg_monitor" | "sees_all" => &["t", "false"],
+            "temporary" | "active" | "superuser" | "pg_monitor" | "sees_all" | "pending_restart" => &["t", "false"],
             "timeline" => &["00000001", "FFFFFFFF"],
             "state" | "status" => &["streaming", "startup", "backup", "waiting", ""],
             "pause" => &["not paused", "paused", "later"],
             "mode" => &["on", "off", "always", "never"],
+            "data_checksums" => &["on", "off", "inprogress-on"],
+            "oldest" => &["0000000000000001", "FFFFFFFFFFFFFFFF", "1"],
             "command" => &["set", "noop", "unset"],
             "slot_type" => &["physical", "logical"],
             "wal_status" => &["reserved", "lost", "gone"],
+            "name" => &["wal_level", "wal_keep_size", "wal_sender_timeout", "max_connections", "port"],
+            "unit" => &["8kB", "MB", "ms", "min", "8"],
             _ => &["0", "1", "1.5", "-1", "65535", "2147483647", "9223372036854775807", "18446744073709551615"],
         };
         let likely = prop::sample::select(likely).prop_map(|text| Some(text.to_owned()));

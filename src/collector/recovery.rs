@@ -121,8 +121,18 @@ static LAST_COMMIT: Family = Family {
     observers: Observers::Max,
 };
 
-static FAMILIES: [&Family; 7] =
-    [&IN_RECOVERY, &TIMELINE, &CLOCK_OFFSET, &START_TIME, &POSITION, &REPLAY_STATE, &LAST_COMMIT];
+static BACKLOG: Family = Family {
+    name: "pgvigil_replay_backlog_bytes",
+    help: "WAL that a standby has received by streaming and not replayed; absent where it has not streamed since it started, as what lies \
+           in its pg_wal is not told.",
+    kind: Kind::Gauge,
+    unit: Unit::Bytes,
+    labels: &["cluster", "node"],
+    observers: Observers::Max,
+};
+
+static FAMILIES: [&Family; 8] =
+    [&IN_RECOVERY, &TIMELINE, &CLOCK_OFFSET, &START_TIME, &POSITION, &REPLAY_STATE, &LAST_COMMIT, &BACKLOG];
 
 const REPLAY_STATES: &[&str] = &["running", "pause_requested", "paused", "not_in_recovery", "unknown"];
 
@@ -192,6 +202,7 @@ impl super::Collector for Collector {
         for (stage, lsn) in stages {
             samples.known(&POSITION, &[view.cluster, view.node, stage], lsn.map(Lsn::as_f64));
         }
+        samples.known(&BACKLOG, &labels, backlog(view, recovery).map(|bytes| bytes as f64));
         // A promoted node keeps the time of its last replay, which tells nothing any more.
         let last_commit = recovery.last_xact_replay.filter(|_| recovery.in_recovery);
         samples.known(&LAST_COMMIT, &labels, last_commit.map(|commit| commit.as_seconds()));
@@ -269,6 +280,15 @@ fn timeline(view: &NodeView<'_>, recovery: &Recovery) -> Option<Timeline> {
         return recovery.timeline;
     }
     view.fresh(&view.snapshot.wal_receiver, Pace::Fast)?.as_ref()?.received_tli
+}
+
+/// What is received and not replayed. After a restart streaming begins anew, and before what is replayed already: at the start of a
+/// segment, once all that lay in `pg_wal` is replayed. Without a stream nobody knows how much still lies there.
+fn backlog(view: &NodeView<'_>, recovery: &Recovery) -> Option<u64> {
+    let (receive, replay) = recovery.receive_lsn.zip(recovery.replay_lsn.filter(|_| recovery.in_recovery))?;
+    let receiver = || view.fresh(&view.snapshot.wal_receiver, Pace::Fast).and_then(Option::as_ref);
+    let streams = || receiver().is_some_and(|receiver| receiver.status == "streaming");
+    (receive >= replay || streams()).then(|| receive.bytes_since(replay))
 }
 
 #[cfg(test)]

@@ -22,6 +22,18 @@ pub struct ReplayWait {
     pub wait_event: Option<String>,
 }
 
+impl ReplayWait {
+    /// Whether all WAL that there is was replayed, and more is to come by a stream.
+    pub fn awaits_stream(&self) -> bool {
+        self.in_recovery && self.wait_event.as_deref() == Some("RecoveryWalStream")
+    }
+
+    /// Whether all WAL that there is was replayed, and no source had more.
+    pub fn retries(&self) -> bool {
+        self.in_recovery && self.wait_event.as_deref() == Some("RecoveryRetrieveRetryInterval")
+    }
+}
+
 /// Older servers give the events other names, and none to a conflict nor to a pause.
 static SQL: VersionedSql = VersionedSql(&[(13, include_str!("sql/replay_wait.13.sql"))]);
 

@@ -38,6 +38,29 @@ impl Slot {
     pub fn safe_bytes(&self) -> Option<i64> {
         self.safe_wal_size.filter(|_| self.restart_lsn.is_some())
     }
+
+    /// `restart_lsn` while the slot keeps WAL from there on: one that is lost for another reason than removed WAL still has it.
+    fn keeps_from(&self) -> Option<Lsn> {
+        self.restart_lsn.filter(|_| self.wal_status.as_deref() != Some("lost"))
+    }
+}
+
+#[cfg(test)]
+impl Slot {
+    /// One that nobody uses.
+    pub(crate) fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind: "physical".to_owned(),
+            temporary: false,
+            active: false,
+            active_pid: None,
+            restart_lsn: None,
+            confirmed_flush_lsn: None,
+            wal_status: None,
+            safe_wal_size: None,
+        }
+    }
 }
 
 static SQL: VersionedSql =
@@ -139,7 +162,7 @@ impl super::Collector for Collector {
         for slot in slots.iter().filter(|slot| !slot.temporary) {
             let labels = [cluster, node, &slot.name];
             let beyond = |lsn: Option<Lsn>| Some(end?.bytes_since(lsn?) as f64);
-            samples.known(&RETAINED, &[cluster, node, &slot.name, &slot.kind], beyond(slot.restart_lsn));
+            samples.known(&RETAINED, &[cluster, node, &slot.name, &slot.kind], beyond(slot.keeps_from()));
             samples.known(&UNCONFIRMED, &labels, beyond(slot.confirmed_flush_lsn));
             samples.flag(&ACTIVE, &labels, slot.active);
             samples.states(&WAL_STATUS, &labels, WAL_STATES, wal_state(view, slot));

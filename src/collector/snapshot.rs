@@ -8,9 +8,13 @@ use serde::Serialize;
 use super::Pace;
 use super::archive_status::ArchiveStatus;
 use super::archiver::Archiver;
+use super::base_backups::BaseBackup;
+use super::checkpoints::Checkpoints;
+use super::checksums::Checksums;
 use super::conflicts::Conflicts;
 use super::control::Control;
 use super::limits::Limits;
+use super::prefetch::Prefetch;
 use super::privileges::Privileges;
 use super::recovery::Recovery;
 use super::replay_wait::ReplayWait;
@@ -19,7 +23,10 @@ use super::slot_details::SlotDetails;
 use super::slot_stats::SlotStats;
 use super::slots::Slot;
 use super::sync::Sync;
+use super::wal_dir::WalDir;
 use super::wal_receiver::WalReceiver;
+use super::wal_stats::WalStats;
+use super::walsender_kind::WalsenderKind;
 use super::walsenders::Walsender;
 use crate::clock::Moment;
 use crate::pg::version::ServerVersion;
@@ -77,6 +84,18 @@ pub struct Snapshot {
     pub conflicts: Option<Fact<Conflicts>>,
     /// Collector `replay_wait`.
     pub replay_wait: Option<Fact<ReplayWait>>,
+    /// Collector `wal_stats`; `None` inside where the server counts no WAL.
+    pub wal_stats: Option<Fact<Option<WalStats>>>,
+    /// Collector `wal_dir`.
+    pub wal_dir: Option<Fact<WalDir>>,
+    /// Collector `checkpoints`.
+    pub checkpoints: Option<Fact<Checkpoints>>,
+    /// Collector `prefetch`; `None` inside where the server fetches nothing ahead.
+    pub prefetch: Option<Fact<Option<Prefetch>>>,
+    /// Collector `checksums`.
+    pub checksums: Option<Fact<Checksums>>,
+    /// Collector `base_backups`.
+    pub base_backups: Option<Fact<Vec<BaseBackup>>>,
     /// How each collector's last reading went, by its name.
     pub outcomes: BTreeMap<&'static str, Fact<Outcome>>,
 }
@@ -87,14 +106,11 @@ impl Snapshot {
         self.slots.as_ref().map_or(&[], |fact| fact.value.as_slice())
     }
 
-    /// The walsenders that feed a standby, or what connects as one: neither base backups nor logical replication.
-    ///
-    /// A logical walsender always holds a logical slot, so its pid is such a slot's `active_pid`. The slots are read next after
-    /// the walsenders; without them every walsender that streams counts as physical.
-    pub fn physical_walsenders(&self) -> impl Iterator<Item = &Walsender> {
-        let logical = |pid| self.slots().iter().any(|slot| slot.kind == "logical" && slot.active_pid == Some(pid));
+    /// The walsenders with what each of them feeds, by their rows alone; none while they were never read.
+    pub fn senders(&self) -> impl Iterator<Item = (&Walsender, WalsenderKind)> {
         let walsenders = self.walsenders.as_ref().map_or(&[][..], |fact| &fact.value);
-        walsenders.iter().filter(move |walsender| !walsender.is_base_backup() && !logical(walsender.pid))
+        let server_time = self.recovery.as_ref().map(|fact| fact.value.server_time);
+        walsenders.iter().map(move |walsender| (walsender, WalsenderKind::of(walsender, self.slots(), server_time)))
     }
 }
 
@@ -126,7 +142,7 @@ pub struct NodeView<'a> {
     pub not_before: Moment,
     /// From which age on a `.ready` file that nobody touches means that the archiver hangs.
     pub archive_hung_after: Duration,
-    /// The `standby` label of each of this node's walsenders, by pid.
+    /// The `standby` label of each walsender of this node that feeds a standby, by pid.
     pub standby_names: BTreeMap<i32, String>,
 }
 
@@ -134,6 +150,14 @@ impl<'a> NodeView<'a> {
     /// The label values that every series of this node begins with.
     pub fn labels(&self) -> [&'a str; 2] {
         [self.cluster, self.node]
+    }
+
+    /// The walsenders of this node with what each of them feeds: what the configuration knows as a standby is one.
+    pub fn senders(&self) -> impl Iterator<Item = (&'a Walsender, WalsenderKind)> {
+        self.snapshot.senders().map(|(walsender, kind)| {
+            let known = self.standby_names.contains_key(&walsender.pid);
+            (walsender, if known { WalsenderKind::Standby } else { kind })
+        })
     }
 
     /// How long ago the fact was seen.

@@ -14,6 +14,9 @@ use crate::pg::version::VersionedSql;
 /// The row of `pg_stat_wal_receiver`. `conninfo` is never read: it may hold a password.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct WalReceiver {
+    /// `pid`: to see restarts, and nothing else.
+    #[serde(skip)]
+    pub pid: Option<i32>,
     /// `status`: stopped, starting, streaming, waiting, restarting, stopping (and connecting where a server has it).
     pub status: String,
     /// `receive_start_lsn`.
@@ -76,7 +79,86 @@ static MESSAGE_AGE: Family = Family {
     observers: Observers::Min,
 };
 
-static FAMILIES: [&Family; 3] = [&UP, &STATE, &MESSAGE_AGE];
+static MESSAGE_AGE_RATIO: Family = Family {
+    name: "pgvigil_wal_receiver_message_age_ratio",
+    help: "Time since the upstream last said anything, as a part of wal_receiver_timeout: 1 is where the walreceiver gives up, and a \
+           healthy idle one stays below 0.6. Absent without a timeout.",
+    kind: Kind::Gauge,
+    unit: Unit::None,
+    labels: &["cluster", "node"],
+    observers: Observers::Min,
+};
+
+static SEND_TIME: Family = Family {
+    name: "pgvigil_wal_receiver_last_message_send_timestamp_seconds",
+    help: "When the upstream sent its last message, on the upstream's clock, since the Unix epoch.",
+    kind: Kind::Gauge,
+    unit: Unit::Seconds,
+    labels: &["cluster", "node"],
+    observers: Observers::Max,
+};
+
+static RECEIPT_TIME: Family = Family {
+    name: "pgvigil_wal_receiver_last_message_receipt_timestamp_seconds",
+    help: "When the walreceiver got the last message, on the standby's clock, since the Unix epoch.",
+    kind: Kind::Gauge,
+    unit: Unit::Seconds,
+    labels: &["cluster", "node"],
+    observers: Observers::Max,
+};
+
+static POSITION: Family = Family {
+    name: "pgvigil_wal_receiver_position_bytes",
+    help: "WAL positions of the walreceiver: written, flushed (13 and later), and latest_end, the upstream's end of WAL as it last \
+           told it.",
+    kind: Kind::Gauge,
+    unit: Unit::Bytes,
+    labels: &["cluster", "node", "stage"],
+    observers: Observers::Max,
+};
+
+static LATEST_END_TIME: Family = Family {
+    name: "pgvigil_wal_receiver_latest_end_timestamp_seconds",
+    help: "When the upstream last told the walreceiver a new end of WAL, since the Unix epoch; it stands still while nothing is written.",
+    kind: Kind::Gauge,
+    unit: Unit::Seconds,
+    labels: &["cluster", "node"],
+    observers: Observers::Max,
+};
+
+static TIMELINE: Family = Family {
+    name: "pgvigil_wal_receiver_timeline",
+    help: "Timelines of the walreceiver: start, that it began to stream on, and received, that of the WAL that it last received.",
+    kind: Kind::Gauge,
+    unit: Unit::None,
+    labels: &["cluster", "node", "stage"],
+    observers: Observers::Max,
+};
+
+static SLOT_INFO: Family = Family {
+    name: "pgvigil_wal_receiver_slot_info",
+    help: "1 for the slot of its upstream that the walreceiver streams from; absent where it uses none, or a temporary one.",
+    kind: Kind::Gauge,
+    unit: Unit::None,
+    labels: &["cluster", "node", "slot"],
+    observers: Observers::Max,
+};
+
+static FAMILIES: [&Family; 10] = [
+    &UP,
+    &STATE,
+    &MESSAGE_AGE,
+    &MESSAGE_AGE_RATIO,
+    &SEND_TIME,
+    &RECEIPT_TIME,
+    &POSITION,
+    &LATEST_END_TIME,
+    &TIMELINE,
+    &SLOT_INFO,
+];
+
+/// How a server names the slot of a walreceiver that makes its own (`wal_receiver_create_temp_slot`); its pid follows.
+const PASSING_SLOT: &str = "pg_walreceiver_";
 
 const STATES: &[&str] =
     &["none", "stopped", "starting", "connecting", "streaming", "waiting", "restarting", "stopping", "unknown"];
@@ -137,12 +219,37 @@ impl super::Collector for Collector {
             recovery.server_time.seconds_since(receipt).max(0.0) + since_reading
         });
         samples.known(&MESSAGE_AGE, &labels, age);
+        let timeout = view.fresh(&view.snapshot.settings, Pace::Slow).map(|settings| settings.wal_receiver_timeout);
+        let timeout = timeout.filter(|timeout| *timeout > 0.0);
+        samples.known(&MESSAGE_AGE_RATIO, &labels, age.zip(timeout).map(|(age, timeout)| age / timeout));
+        for (family, time) in [
+            (&SEND_TIME, receiver.last_msg_send_time),
+            (&RECEIPT_TIME, receiver.last_msg_receipt_time),
+            (&LATEST_END_TIME, receiver.latest_end_time),
+        ] {
+            samples.known(family, &labels, time.map(Wall::as_seconds));
+        }
+        let [cluster, node] = labels;
+        for (stage, lsn) in [
+            ("written", receiver.written_lsn),
+            ("flushed", receiver.flushed_lsn),
+            ("latest_end", receiver.latest_end_lsn),
+        ] {
+            samples.known(&POSITION, &[cluster, node, stage], lsn.map(Lsn::as_f64));
+        }
+        for (stage, timeline) in [("start", receiver.receive_start_tli), ("received", receiver.received_tli)] {
+            samples.known(&TIMELINE, &[cluster, node, stage], timeline.map(|timeline| f64::from(timeline.0)));
+        }
+        if let Some(slot) = receiver.slot_name.as_deref().filter(|slot| !slot.starts_with(PASSING_SLOT)) {
+            samples.flag(&SLOT_INFO, &[cluster, node, slot], true);
+        }
     }
 }
 
 fn decode(row: &Record<'_>) -> Result<WalReceiver, CollectError> {
     let status = row.text("status")?.ok_or(CollectError::MissingGrant("pg_monitor"))?;
     Ok(WalReceiver {
+        pid: row.number("pid")?,
         status: status.to_owned(),
         receive_start_lsn: row.lsn("receive_start_lsn")?,
         receive_start_tli: timeline(row, "receive_start_tli")?,

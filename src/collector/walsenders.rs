@@ -5,6 +5,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 use super::snapshot::{Exchange, Fact, NodeView, Snapshot};
+use super::walsender_kind::WalsenderKind;
 use super::{CollectError, Pace};
 use crate::clock::Wall;
 use crate::metric::family::{Family, Kind, Observers, Unit};
@@ -40,14 +41,38 @@ pub struct Walsender {
     pub sync_state: Option<String>,
     /// `reply_time`: the standby's clock when it last reported.
     pub reply_time: Option<Wall>,
+    /// `sync_priority`: its place in `synchronous_standby_names`, 0 if it is not there.
+    pub sync_priority: Option<u32>,
     /// `backend_start`.
     pub backend_start: Option<Wall>,
+    /// Age of `backend_xmin` in transactions: what `hot_standby_feedback` without a slot keeps from being vacuumed.
+    pub xmin_age: Option<f64>,
+    /// Whether it is connected to a database, as logical replication is and physical is not.
+    pub in_database: bool,
 }
 
+#[cfg(test)]
 impl Walsender {
-    /// Whether it sends a base backup; the WAL that goes with one comes through a walsender of its own.
-    pub fn is_base_backup(&self) -> bool {
-        self.state == "backup"
+    /// One that has just connected.
+    pub(crate) fn named(pid: i32, application_name: &str) -> Self {
+        Self {
+            pid,
+            application_name: application_name.to_owned(),
+            state: "startup".to_owned(),
+            sent_lsn: None,
+            write_lsn: None,
+            flush_lsn: None,
+            replay_lsn: None,
+            write_lag: None,
+            flush_lag: None,
+            replay_lag: None,
+            sync_state: None,
+            reply_time: None,
+            sync_priority: None,
+            backend_start: None,
+            xmin_age: None,
+            in_database: false,
+        }
     }
 }
 
@@ -110,7 +135,56 @@ static START_TIME: Family = Family {
     observers: Observers::Max,
 };
 
-static FAMILIES: [&Family; 6] = [&STATE, &SYNC_STATE, &LAG_SECONDS, &LAG_BYTES, &REPLY_TIME, &START_TIME];
+static COUNT: Family = Family {
+    name: "pgvigil_walsenders",
+    help: "Walsenders of this node by what they feed. wal_stream: what receives WAL and replays none, such as pg_receivewal and the \
+           second walsender of a base backup; backup and logical are no standbys either.",
+    kind: Kind::Gauge,
+    unit: Unit::None,
+    labels: &["cluster", "node", "kind"],
+    observers: Observers::Max,
+};
+
+static SYNC_PRIORITY: Family = Family {
+    name: "pgvigil_walsender_sync_priority",
+    help: "Place of a standby in synchronous_standby_names as its upstream has it, 1 the first; 0: none, it is asynchronous.",
+    kind: Kind::Gauge,
+    unit: Unit::None,
+    labels: &["cluster", "node", "standby"],
+    observers: Observers::Max,
+};
+
+static XMIN_AGE: Family = Family {
+    name: "pgvigil_walsender_xmin_age_transactions",
+    help: "Age of backend_xmin, which hot_standby_feedback of a standby without a slot keeps this node from vacuuming beyond; with a \
+           slot it is the slot that has it.",
+    kind: Kind::Gauge,
+    unit: Unit::None,
+    labels: &["cluster", "node", "standby"],
+    observers: Observers::Max,
+};
+
+static SLOT_INFO: Family = Family {
+    name: "pgvigil_walsender_slot_info",
+    help: "1 for the slot that a standby streams from; absent where it uses none, or a temporary one.",
+    kind: Kind::Gauge,
+    unit: Unit::None,
+    labels: &["cluster", "node", "standby", "slot"],
+    observers: Observers::Max,
+};
+
+static FAMILIES: [&Family; 10] = [
+    &STATE,
+    &SYNC_STATE,
+    &LAG_SECONDS,
+    &LAG_BYTES,
+    &REPLY_TIME,
+    &START_TIME,
+    &COUNT,
+    &SYNC_PRIORITY,
+    &XMIN_AGE,
+    &SLOT_INFO,
+];
 
 /// The states, worst first. `unknown` stands for a word that no known server says.
 const STATES: &[&str] = &["unknown", "startup", "stopping", "catchup", "streaming"];
@@ -156,15 +230,30 @@ impl super::Collector for Collector {
         if view.fresh(&view.snapshot.walsenders, Pace::Fast).is_none() {
             return;
         }
+        let [cluster, node] = view.labels();
         let end = view.fresh(&view.snapshot.recovery, Pace::Fast).and_then(|recovery| recovery.sendable());
+        let slots = view.fresh(&view.snapshot.slots, Pace::Fast).map_or(&[][..], Vec::as_slice);
+        let mut kinds = WalsenderKind::ALL.map(|kind| (kind, 0_u32));
         let mut standbys = BTreeMap::<&str, Seen>::new();
-        for walsender in view.snapshot.physical_walsenders() {
+        for (walsender, kind) in view.senders() {
+            for (_, count) in kinds.iter_mut().filter(|(counted, _)| *counted == kind) {
+                *count += 1;
+            }
+            if kind != WalsenderKind::Standby {
+                continue;
+            }
             let name = view.standby_names.get(&walsender.pid).unwrap_or(&walsender.application_name);
             let seen = Seen::new(walsender, end);
             standbys.entry(name).and_modify(|other| other.worsen(&seen)).or_insert(seen);
+            let held = slots.iter().filter(|slot| slot.active_pid == Some(walsender.pid) && !slot.temporary);
+            for slot in held {
+                samples.flag(&SLOT_INFO, &[cluster, node, name, &slot.name], true);
+            }
+        }
+        for (kind, count) in kinds {
+            samples.number(&COUNT, &[cluster, node, kind.as_str()], f64::from(count));
         }
         for (standby, seen) in standbys {
-            let [cluster, node] = view.labels();
             let labels = [cluster, node, standby];
             samples.states(&STATE, &labels, STATES, STATES.get(seen.state).unwrap_or(&"unknown"));
             samples.states(&SYNC_STATE, &labels, SYNC_STATES, SYNC_STATES.get(seen.sync_state).unwrap_or(&"unknown"));
@@ -176,6 +265,8 @@ impl super::Collector for Collector {
             }
             samples.known(&REPLY_TIME, &labels, seen.reply_time);
             samples.known(&START_TIME, &labels, seen.start_time);
+            samples.known(&SYNC_PRIORITY, &labels, seen.sync_priority);
+            samples.known(&XMIN_AGE, &labels, seen.xmin_age);
         }
     }
 }
@@ -196,7 +287,10 @@ fn decode(row: &Record<'_>) -> Result<Walsender, CollectError> {
         replay_lag: row.number("replay_lag")?,
         sync_state: row.text("sync_state")?.map(str::to_owned),
         reply_time: row.epoch("reply_time")?,
+        sync_priority: row.number("sync_priority")?,
         backend_start: row.epoch("backend_start")?,
+        xmin_age: row.number("xmin_age")?,
+        in_database: row.need_boolean("in_database")?,
     })
 }
 
@@ -208,6 +302,8 @@ struct Seen {
     bytes: [Option<f64>; 4],
     reply_time: Option<f64>,
     start_time: Option<f64>,
+    sync_priority: Option<f64>,
+    xmin_age: Option<f64>,
 }
 
 impl Seen {
@@ -221,6 +317,8 @@ impl Seen {
             bytes: lsns.map(|lsn| Some(end?.bytes_since(lsn?) as f64)),
             reply_time: walsender.reply_time.map(|time| time.as_seconds()),
             start_time: walsender.backend_start.map(|time| time.as_seconds()),
+            sync_priority: walsender.sync_priority.map(f64::from),
+            xmin_age: walsender.xmin_age,
         }
     }
 
@@ -235,10 +333,14 @@ impl Seen {
         }
         self.reply_time = merge(self.reply_time, other.reply_time, f64::min);
         self.start_time = merge(self.start_time, other.start_time, f64::max);
+        // 0, out of the list, is the worst place of all.
+        let worse = |a: f64, b: f64| if a == 0.0 || b == 0.0 { 0.0 } else { a.max(b) };
+        self.sync_priority = merge(self.sync_priority, other.sync_priority, worse);
+        self.xmin_age = merge(self.xmin_age, other.xmin_age, f64::max);
     }
 }
 
-fn merge(a: Option<f64>, b: Option<f64>, worse: fn(f64, f64) -> f64) -> Option<f64> {
+fn merge(a: Option<f64>, b: Option<f64>, worse: impl Fn(f64, f64) -> f64) -> Option<f64> {
     match (a, b) {
         (Some(a), Some(b)) => Some(worse(a, b)),
         (a, b) => a.or(b),

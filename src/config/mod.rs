@@ -6,6 +6,7 @@ mod duration;
 mod environment;
 mod problem;
 pub mod raw;
+pub mod reload;
 mod secret;
 pub mod settings;
 pub mod web;

@@ -12,6 +12,7 @@ use super::environment::Merged;
 use super::problem::{Origin, Problem};
 use super::raw::{Later, RawCluster, RawConfig, RawNode};
 use super::secret::Secret;
+use crate::cluster::upstream::Upstream;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -211,6 +212,10 @@ fn cluster(raw: &RawCluster, dir: &Path) -> Result<Cluster, Problem> {
 
 fn node(raw: &RawNode, dir: &Path) -> Result<Node, Problem> {
     let name = name(&raw.name)?;
+    if Upstream::WORDS.contains(&name.as_str()) {
+        let what = format!("a node cannot be called {name}, which pgvigil says of a standby's upstream: rename it");
+        return Err(Problem::new(&raw.name, what));
+    }
     refuse(&raw.later())?;
     let dsn = match (&raw.dsn, &raw.dsn_file) {
         (Some(dsn), None) => Dsn::Inline(dsn.value.clone()),

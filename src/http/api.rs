@@ -18,7 +18,8 @@ use crate::collector::snapshot::Fact;
 
 pub(super) async fn clusters(State(pages): State<Arc<Pages>>) -> Json<Value> {
     let now = Moment::now();
-    let clusters = pages.hubs().iter().map(|hub| {
+    let hubs = pages.hubs();
+    let clusters = hubs.iter().map(|hub| {
         let cluster = hub.cluster();
         let assessment = cluster.assess(now);
         let nodes =
@@ -34,7 +35,8 @@ pub(super) async fn clusters(State(pages): State<Arc<Pages>>) -> Json<Value> {
 }
 
 pub(super) async fn cluster(State(pages): State<Arc<Pages>>, Path(name): Path<String>) -> Response {
-    let hub = pages.hubs().iter().find(|hub| hub.cluster().layout().name == name);
+    let hubs = pages.hubs();
+    let hub = hubs.iter().find(|hub| hub.cluster().layout().name == name);
     match hub {
         Some(hub) => Json(describe(&hub.cluster(), Moment::now())).into_response(),
         None => {
@@ -49,6 +51,7 @@ fn describe(cluster: &Cluster, now: Moment) -> Value {
     let nodes = assessment.nodes.iter().enumerate().map(|(index, node)| {
         let facts = cluster.facts(index);
         json!({
+            "role": role(facts, node.up),
             "verdicts": node,
             "failure": facts.failure.as_ref().map(|failing| json!({
                 "source": "connect or read",
@@ -76,6 +79,16 @@ fn describe(cluster: &Cluster, now: Moment) -> Value {
     })
 }
 
+/// What a node is as far as it is seen now.
+pub(super) fn role(facts: &NodeFacts, up: bool) -> &'static str {
+    let recovery = facts.snapshot.recovery.as_ref().filter(|_| up);
+    match recovery.map(|fact| fact.value.in_recovery) {
+        Some(true) => "standby",
+        Some(false) => "primary",
+        None => "unknown",
+    }
+}
+
 fn facts_of(facts: &NodeFacts, now: Moment) -> Value {
     let snapshot = &facts.snapshot;
     let mut all = Map::new();
@@ -97,6 +110,12 @@ fn facts_of(facts: &NodeFacts, now: Moment) -> Value {
             "limits" => value(&snapshot.limits),
             "conflicts" => value(&snapshot.conflicts),
             "replay_wait" => value(&snapshot.replay_wait),
+            "wal_stats" => value(&snapshot.wal_stats),
+            "wal_dir" => value(&snapshot.wal_dir),
+            "checkpoints" => value(&snapshot.checkpoints),
+            "prefetch" => value(&snapshot.prefetch),
+            "checksums" => value(&snapshot.checksums),
+            "base_backups" => value(&snapshot.base_backups),
             _ => None,
         };
         let outcome = snapshot.outcomes.get(name);

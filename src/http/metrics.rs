@@ -1,20 +1,55 @@
-//! `/metrics`: OpenMetrics or Prometheus text by `Accept`, gzip by `Accept-Encoding`.
+//! `/metrics`: OpenMetrics or Prometheus text by `Accept`, gzip by `Accept-Encoding`; `?cluster=` shows one cluster, `?self=1` pgvigil's
+//! own process.
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::page::Pages;
+use serde::Deserialize;
+
+use super::page::{PageError, Pages, Scope};
 use crate::metric::exposition::negotiate;
 
-pub(super) async fn metrics(State(pages): State<Arc<Pages>>, headers: HeaderMap) -> Response {
+const USAGE: &str = "ask for /metrics, /metrics?cluster=NAME or /metrics?self=1";
+
+/// What is asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Asked {
+    cluster: Option<String>,
+    #[serde(rename = "self")]
+    own: Option<String>,
+}
+
+impl Asked {
+    fn scope(self) -> Result<Scope, &'static str> {
+        match (self.cluster, self.own.as_deref()) {
+            (None, None) => Ok(Scope::All),
+            (Some(cluster), None) => Ok(Scope::Cluster(cluster)),
+            (None, Some("1")) => Ok(Scope::Own),
+            (None, Some(_)) => Err("self can only be 1"),
+            (Some(_), Some(_)) => Err("cluster and self exclude each other"),
+        }
+    }
+}
+
+pub(super) async fn metrics(
+    State(pages): State<Arc<Pages>>,
+    asked: Result<Query<Asked>, QueryRejection>,
+    headers: HeaderMap,
+) -> Response {
+    let scope = match asked.map_err(|_| USAGE).and_then(|Query(asked)| asked.scope()) {
+        Ok(scope) => scope,
+        Err(why) => return (StatusCode::BAD_REQUEST, format!("{why}\n")).into_response(),
+    };
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let format = negotiate(header(ACCEPT));
     let gzip = header(ACCEPT_ENCODING).is_some_and(accepts_gzip);
-    match pages.get(format, gzip).await {
+    match pages.get(scope, format, gzip).await {
         Ok(page) => {
             let common = [(CONTENT_TYPE, format.content_type()), (VARY, "Accept, Accept-Encoding")];
             match gzip {
@@ -22,6 +57,7 @@ pub(super) async fn metrics(State(pages): State<Arc<Pages>>, headers: HeaderMap)
                 false => (common, page).into_response(),
             }
         }
+        Err(error @ PageError::NoCluster) => (StatusCode::NOT_FOUND, format!("{error}\n")).into_response(),
         Err(error) => {
             tracing::error!("{error}");
             (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response()

@@ -7,9 +7,11 @@ pub mod door;
 mod handshake;
 mod health;
 mod metrics;
+mod openapi;
 mod page;
 mod rate;
 mod rules;
+mod sd;
 mod seen;
 mod seldom;
 mod start;
@@ -32,7 +34,7 @@ use tower_http::timeout::TimeoutLayer;
 pub use door::Door;
 pub use page::OwnSource;
 
-use crate::observe::Hub;
+use crate::observe::fleet::Hubs;
 use connection::Doorkeeper;
 use page::Pages;
 
@@ -87,7 +89,7 @@ const MOST_STREAMS: u32 = 32;
 /// Answers until `stop` is done; requests under way get a little longer.
 pub async fn serve(
     listener: TcpListener,
-    hubs: Arc<[Arc<Hub>]>,
+    hubs: Hubs,
     own: OwnSource,
     door: Arc<Door>,
     stop: impl Future<Output = ()>,
@@ -121,6 +123,8 @@ fn router(pages: Arc<Pages>, door: Arc<Door>) -> Router {
         .route("/-/ready", get(health::ready))
         .route("/api/v1/clusters", get(api::clusters))
         .route("/api/v1/clusters/{cluster}", get(api::cluster))
+        .route("/api/v1/openapi.yaml", get(openapi::page))
+        .route("/sd", get(sd::targets))
         .fallback(nowhere)
         .with_state(pages)
         .layer(RequestBodyLimitLayer::new(BODY_LIMIT))

@@ -1,6 +1,7 @@
 //! `/metrics` as it is kept in memory: made when somebody asks, at most once a sample interval (or when a node's state changed
-//! since), one at a time, with all ages computed then.
+//! since), one at a time, with all ages computed then. Each [`Scope`] is a page of its own.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,24 +15,38 @@ use crate::clock::{Moment, Mono};
 use crate::cluster::cluster_samples;
 use crate::metric::catalog;
 use crate::metric::exposition::{Format, RenderError, render};
-use crate::metric::own::{Own, own_samples};
+use crate::metric::family::Family;
+use crate::metric::own::{self, Own, own_samples};
 use crate::metric::sample::Samples;
 use crate::observe::Hub;
+use crate::observe::fleet::Hubs;
 
 /// Tells about our own process.
 pub type OwnSource = Arc<dyn Fn() -> Own + Send + Sync>;
 
-/// The pages, by format.
+/// What a page shows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Scope {
+    /// Every cluster, and pgvigil's own process.
+    All,
+    /// One cluster.
+    Cluster(String),
+    /// pgvigil's own process.
+    Own,
+}
+
+/// The pages, by scope and format.
 pub(super) struct Pages {
-    hubs: Arc<[Arc<Hub>]>,
+    hubs: Hubs,
     own: OwnSource,
-    max_age: Duration,
-    open_metrics: Mutex<Option<Made>>,
-    prometheus: Mutex<Option<Made>>,
+    /// Whoever makes a page holds the lock: one at a time.
+    made: Mutex<BTreeMap<(Scope, Format), Made>>,
 }
 
 struct Made {
     at: Mono,
+    /// Whom it shows, at which revision.
+    hubs: Arc<[Arc<Hub>]>,
     revision: u64,
     plain: Bytes,
     gzip: Option<Bytes>,
@@ -40,6 +55,8 @@ struct Made {
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PageError {
+    #[error("there is no cluster of this name; /api/v1/clusters lists them")]
+    NoCluster,
     #[error(transparent)]
     Render(#[from] RenderError),
     #[error("the metrics could not be compressed: {0}")]
@@ -47,30 +64,31 @@ pub(super) enum PageError {
 }
 
 impl Pages {
-    pub(super) fn new(hubs: Arc<[Arc<Hub>]>, own: OwnSource) -> Self {
+    pub(super) fn new(hubs: Hubs, own: OwnSource) -> Self {
+        Self { hubs, own, made: Mutex::default() }
+    }
+
+    /// The clusters of this moment.
+    pub(super) fn hubs(&self) -> Arc<[Arc<Hub>]> {
+        self.hubs.now()
+    }
+
+    /// The page of `scope` in `format`, compressed if `gzip`.
+    pub(super) async fn get(&self, scope: Scope, format: Format, gzip: bool) -> Result<Bytes, PageError> {
+        let mut pages = self.made.lock().await;
+        let hubs = self.hubs();
+        // Pages of clusters that are gone go too.
+        pages.retain(|_, made| Arc::ptr_eq(&made.hubs, &hubs));
+        let revision = hubs.iter().map(|hub| hub.cluster().revision()).sum();
         let intervals = hubs.iter().map(|hub| hub.cluster().layout().timing.sample_interval);
         let max_age = intervals.min().unwrap_or(Duration::from_secs(1));
-        Self { hubs, own, max_age, open_metrics: Mutex::default(), prometheus: Mutex::default() }
-    }
-
-    /// The clusters.
-    pub(super) fn hubs(&self) -> &[Arc<Hub>] {
-        &self.hubs
-    }
-
-    /// The page in `format`, compressed if `gzip`.
-    pub(super) async fn get(&self, format: Format, gzip: bool) -> Result<Bytes, PageError> {
-        let mut slot = match format {
-            Format::OpenMetrics => self.open_metrics.lock().await,
-            Format::PrometheusText => self.prometheus.lock().await,
-        };
-        let revision = self.hubs.iter().map(|hub| hub.cluster().revision()).sum();
-        let current = |made: &Made| made.revision == revision && Mono::now().since(made.at) < self.max_age;
-        let made = match slot.take().filter(current) {
+        let current = |made: &Made| made.revision == revision && Mono::now().since(made.at) < max_age;
+        let key = (scope, format);
+        let made = match pages.remove(&key).filter(current) {
             Some(made) => made,
-            None => Made { at: Mono::now(), revision, plain: self.make(format)?, gzip: None },
+            None => Made { at: Mono::now(), plain: self.make(&hubs, &key.0, format)?, hubs, revision, gzip: None },
         };
-        let made = slot.insert(made);
+        let made = pages.entry(key).or_insert(made);
         if !gzip {
             return Ok(made.plain.clone());
         }
@@ -81,14 +99,34 @@ impl Pages {
         Ok(made.gzip.insert(compressed).clone())
     }
 
-    fn make(&self, format: Format) -> Result<Bytes, PageError> {
+    fn make(&self, hubs: &[Arc<Hub>], scope: &Scope, format: Format) -> Result<Bytes, PageError> {
         let mut samples = Samples::default();
-        for hub in self.hubs.iter() {
+        let mut shown = 0;
+        for hub in hubs {
             let cluster = hub.cluster();
-            cluster_samples(&cluster, Moment::now(), &mut samples);
+            let is_shown = match scope {
+                Scope::All => true,
+                Scope::Cluster(name) => cluster.layout().name == *name,
+                Scope::Own => false,
+            };
+            if is_shown {
+                cluster_samples(&cluster, Moment::now(), &mut samples);
+                shown += 1;
+            }
         }
-        own_samples(&(self.own)(), &mut samples);
-        Ok(render(&catalog::families(), samples.into_vec(), format)?.into())
+        match scope {
+            Scope::Cluster(_) if shown == 0 => return Err(PageError::NoCluster),
+            Scope::Cluster(_) => {}
+            Scope::All | Scope::Own => own_samples(&(self.own)(), &mut samples),
+        }
+        let of_process = |family: &Family| own::FAMILIES.iter().any(|own| own.name == family.name);
+        let in_scope = |family: &&'static Family| match scope {
+            Scope::All => true,
+            Scope::Cluster(_) => !of_process(family),
+            Scope::Own => of_process(family),
+        };
+        let families: Vec<_> = catalog::families().into_iter().filter(in_scope).collect();
+        Ok(render(&families, samples, format)?.into())
     }
 }
 

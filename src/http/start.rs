@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::Html;
 use maud::{DOCTYPE, Markup, html};
 
+use super::api::role;
 use super::page::Pages;
 use crate::clock::Moment;
 use crate::cluster::Cluster;
@@ -30,7 +31,7 @@ pub(super) async fn page(State(pages): State<Arc<Pages>>) -> Html<String> {
             }
             body {
                 h1 { "pgvigil" }
-                @for hub in pages.hubs() {
+                @for hub in pages.hubs().iter() {
                     (cluster(&hub.cluster(), now))
                 }
                 p {
@@ -72,17 +73,11 @@ fn cluster(cluster: &Cluster, now: Moment) -> Markup {
 
 fn row(node: &NodeAssessment, cluster: &Cluster, index: usize) -> Markup {
     let facts = cluster.facts(index);
-    let recovery = facts.snapshot.recovery.as_ref().filter(|_| node.up);
-    let role = match recovery.map(|fact| fact.value.in_recovery) {
-        Some(true) => "standby",
-        Some(false) => "primary",
-        None => "unknown",
-    };
     html! {
         tr {
             td { (node.name) }
             td class=[(!node.up).then_some("bad")] { (node.state) }
-            td { (role) }
+            td { (role(facts, node.up)) }
             @match &node.lag {
                 Some(lag) => { td { (stage(&lag.received)) } td { (stage(&lag.replayed)) } }
                 None => { td { "–" } td { "–" } }

@@ -19,6 +19,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(30);
 pub struct ServerOptions {
     settings: BTreeMap<String, String>,
     fresh_identity: bool,
+    checksums: bool,
 }
 
 impl ServerOptions {
@@ -36,6 +37,12 @@ impl ServerOptions {
     /// Runs an own `initdb`: servers that come from the shared template have one system identifier.
     pub fn fresh_identity(mut self) -> Self {
         self.fresh_identity = true;
+        self
+    }
+
+    /// Runs an own `initdb`, so that pages bear checksums on every version.
+    pub fn checksums(mut self) -> Self {
+        self.checksums = true;
         self
     }
 
@@ -76,9 +83,10 @@ impl Lab {
     /// Makes and starts a primary and waits until it answers.
     pub async fn primary(&self, name: &str, options: ServerOptions) -> Result<Server, LabError> {
         let data = self.server_dir(name)?.join("data");
-        let template = if options.fresh_identity {
+        let template = if options.fresh_identity || options.checksums {
             self.root().create_dir(&format!("{name}/data"), true)?;
-            template::initialise(self.binaries(), self.root(), &data).await?;
+            let more: &[&str] = if options.checksums { &["--data-checksums"] } else { &[] };
+            template::initialise(self.binaries(), self.root(), &data, more).await?;
             None
         } else {
             let template = template::shared(self.binaries()).await?;

@@ -38,7 +38,7 @@ pub(super) async fn shared(binaries: &Binaries) -> Result<Arc<Template>, LabErro
     let dir = RootDir::create()?;
     dir.create_dir("home", true)?;
     let data = dir.create_dir("data", true)?;
-    initialise(binaries, &dir, &data).await?;
+    initialise(binaries, &dir, &data, &[]).await?;
     let template = Arc::new(Template { _dir: dir, data });
     known.insert(binaries.dir().to_path_buf(), Arc::downgrade(&template));
     Ok(template)
@@ -52,8 +52,13 @@ impl Template {
 }
 
 /// Makes a cluster in the empty directory `data`: role `postgres`, trust over the socket (whose directory is private),
-/// SCRAM over TCP, segments of 1 MB, and the roles of [`super::Role`].
-pub(super) async fn initialise(binaries: &Binaries, root: &RootDir, data: &Path) -> Result<(), LabError> {
+/// SCRAM over TCP, segments of 1 MB, and the roles of [`super::Role`]. `more`: arguments of `initdb`.
+pub(super) async fn initialise(
+    binaries: &Binaries,
+    root: &RootDir,
+    data: &Path,
+    more: &[&str],
+) -> Result<(), LabError> {
     let pwfile = root.path.join("home/password");
     root.write(&pwfile, &PASSWORD)?;
     let mut initdb = command(binaries, root, "initdb");
@@ -66,6 +71,7 @@ pub(super) async fn initialise(binaries: &Binaries, root: &RootDir, data: &Path)
         "--wal-segsize=1",
         "--no-sync",
     ]);
+    initdb.args(more);
     run(initdb, "").await?;
     let roles = format!(
         "CREATE ROLE pgvigil LOGIN PASSWORD '{0}' IN ROLE pg_monitor\n\

@@ -1,27 +1,24 @@
-//! The one place that turns samples into text, with `prometheus-client`: OpenMetrics 1.0, and Prometheus text 0.0.4 made from it.
+//! The one place that turns samples into text, with `prometheus-client`: OpenMetrics 1.0, and Prometheus text 0.0.4.
 
 mod accept;
-mod prometheus_text;
 
 use std::collections::HashMap;
-use std::fmt;
-use std::sync::Arc;
+use std::fmt::{self, Write as _};
+use std::ptr;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, LabelSetEncoder, MetricEncoder, NoLabelSet,
-};
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, LabelSetEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry;
 
 use super::family::{Family, Kind, Unit};
-use super::sample::{Sample, Value};
+use super::sample::{Sample, Samples, Value};
 
 pub use accept::negotiate;
 
 /// A text format of the page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Format {
     /// OpenMetrics 1.0.
     OpenMetrics,
@@ -46,58 +43,76 @@ pub struct RenderError(#[from] fmt::Error);
 
 /// Writes a page. Each of `families` gets its HELP and TYPE even without a sample, in the order given; samples of a family keep
 /// their order. Samples of a family that is not among them come last, so that no mistake loses a fact.
-///
-/// A `Vec` of samples is taken over as it is; a slice is cloned.
-pub fn render(
-    families: &[&'static Family],
-    samples: impl Into<Arc<[Sample]>>,
-    format: Format,
-) -> Result<String, RenderError> {
-    let page = Page::new(families, samples.into());
-    let mut text = String::with_capacity(page.groups.len() * 192 + page.samples.len() * 112);
+pub fn render(families: &[&'static Family], samples: Samples, format: Format) -> Result<String, RenderError> {
+    let page = Page::new(families, samples, format);
+    let mut text = String::with_capacity(page.size());
     let mut registry = registry::Registry::default();
     registry.register_collector(Box::new(page));
-    encode(&mut text, &registry)?;
-    Ok(match format {
-        Format::OpenMetrics => text,
-        Format::PrometheusText => prometheus_text::from_open_metrics(&text),
-    })
+    encode_registry(&mut text, &registry)?;
+    if format == Format::OpenMetrics {
+        encode_eof(&mut text)?;
+    }
+    Ok(text)
 }
 
-/// What is on a page: families in order, each with the indices of its samples.
+/// What is on a page: families in order, each with the numbers of its samples.
 #[derive(Debug)]
 struct Page {
     groups: Vec<(&'static Family, Vec<usize>)>,
-    samples: Arc<[Sample]>,
+    samples: Samples,
+    format: Format,
 }
 
 impl Page {
-    fn new(families: &[&'static Family], samples: Arc<[Sample]>) -> Self {
+    fn new(families: &[&'static Family], samples: Samples, format: Format) -> Self {
         let mut groups: Vec<_> = families.iter().map(|family| (*family, Vec::new())).collect();
-        let mut places: HashMap<_, _> =
-            families.iter().enumerate().map(|(place, family)| (family.name, place)).collect();
+        // A family is one static: its address is its identity.
+        let mut places: HashMap<*const Family, usize> =
+            families.iter().enumerate().map(|(place, family)| (ptr::from_ref(*family), place)).collect();
+        let mut last = None;
         for (index, sample) in samples.iter().enumerate() {
-            let place = *places.entry(sample.family.name).or_insert(groups.len());
+            let place = match last {
+                Some((family, place)) if ptr::eq(family, sample.family) => place,
+                _ => *places.entry(ptr::from_ref(sample.family)).or_insert(groups.len()),
+            };
+            last = Some((sample.family, place));
             match groups.get_mut(place) {
                 Some((_, indices)) => indices.push(index),
                 None => groups.push((sample.family, vec![index])),
             }
         }
-        Self { groups, samples }
+        Self { groups, samples, format }
+    }
+
+    /// About how long it will be, rather too much: a text that outgrows its room is copied.
+    fn size(&self) -> usize {
+        let lines = |sample: Sample<'_>| match sample.value {
+            Value::Number(_) => 1,
+            Value::Histogram(histogram) => histogram.buckets().count() + 2,
+        };
+        self.groups.len() * 320 + self.samples.iter().map(lines).sum::<usize>() * 112
     }
 }
 
 impl Collector for Page {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut head = String::new();
         for (family, indices) in &self.groups {
-            let (stem, unit) = wire(family);
+            let (stem, unit) = wire(family, self.format);
             let mut metric = encoder.encode_descriptor(stem, family.help, unit.as_ref(), metric_type(family.kind))?;
+            let mut before: Option<Sample<'_>> = None;
             for sample in indices.iter().filter_map(|index| self.samples.get(*index)) {
+                if !before.is_some_and(|before| sample.differs_in_last(&before)) {
+                    write_head(&mut head, &sample)?;
+                }
+                before = Some(sample);
                 // An empty set of labels would be written as empty braces.
-                if sample.labels.is_empty() {
-                    encode_sample(&mut metric, sample)?;
-                } else {
-                    encode_sample(&mut metric.encode_family(&Labels(sample))?, sample)?;
+                match sample.labels().last() {
+                    None => encode_sample(&mut metric, sample, self.format)?,
+                    Some(last) => {
+                        let labels = Labels { head: &head, last };
+                        encode_sample(&mut metric.encode_family(&labels)?, sample, self.format)?;
+                    }
                 }
             }
         }
@@ -105,8 +120,12 @@ impl Collector for Page {
     }
 }
 
-/// The name as the encoder wants it: without `_total` and without the unit, which it puts behind again.
-fn wire(family: &Family) -> (&'static str, Option<registry::Unit>) {
+/// The name as the encoder wants it. For OpenMetrics without `_total` and without the unit, which it puts behind again; Prometheus
+/// text has counters' names in full in its comments, and no word of units.
+fn wire(family: &Family, format: Format) -> (&'static str, Option<registry::Unit>) {
+    if format == Format::PrometheusText {
+        return (family.name, None);
+    }
     let stem = match family.kind {
         Kind::Counter => family.name.strip_suffix("_total").unwrap_or(family.name),
         Kind::Gauge | Kind::Histogram => family.name,
@@ -127,17 +146,19 @@ const fn metric_type(kind: Kind) -> MetricType {
     }
 }
 
-fn encode_sample(encoder: &mut MetricEncoder<'_>, sample: &Sample) -> fmt::Result {
-    match (&sample.value, sample.family.kind) {
-        (Value::Histogram(histogram), _) => {
+fn encode_sample(encoder: &mut MetricEncoder<'_>, sample: Sample<'_>, format: Format) -> fmt::Result {
+    match (sample.value, sample.family.kind, format) {
+        (Value::Histogram(histogram), ..) => {
             let buckets: Vec<_> = histogram.buckets().collect();
             encoder.encode_histogram::<NoLabelSet>(histogram.sum(), histogram.count(), &buckets, None)
         }
-        (Value::Number(number), Kind::Counter) => match whole(*number) {
+        // The encoder puts `_total` behind.
+        (Value::Number(number), Kind::Counter, Format::OpenMetrics) => match whole(*number) {
             Some(whole) => encoder.encode_counter::<NoLabelSet, u64, u64>(&whole.unsigned_abs(), None),
             None => encoder.encode_counter::<NoLabelSet, f64, f64>(number, None),
         },
-        (Value::Number(number), _) => match whole(*number) {
+        // The encoder writes the name as it is.
+        (Value::Number(number), ..) => match whole(*number) {
             Some(whole) => encoder.encode_gauge(&whole),
             None => encoder.encode_gauge(number),
         },
@@ -150,22 +171,44 @@ fn whole(number: f64) -> Option<i64> {
     (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)
 }
 
-/// The labels of a sample, written from where they are.
+/// The labels of a sample. One series after the other mostly differs in the last label alone, and what stands before its value is
+/// handed to the encoder as one name: a page has thousands of series, and each piece of a line costs.
 #[derive(Debug)]
-struct Labels<'a>(&'a Sample);
+struct Labels<'a> {
+    head: &'a str,
+    last: &'a str,
+}
 
 impl EncodeLabelSet for Labels<'_> {
     fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
-        for (name, value) in self.0.family.labels.iter().zip(&self.0.labels) {
-            let mut label = encoder.encode_label();
-            let mut key = label.encode_label_key()?;
-            fmt::Write::write_str(&mut key, name)?;
-            let mut text = key.encode_label_value()?;
-            value.as_ref().encode(&mut text)?;
-            text.finish()?;
-        }
-        Ok(())
+        let mut label = encoder.encode_label();
+        let mut key = label.encode_label_key()?;
+        key.write_str(self.head)?;
+        let mut value = key.encode_label_value()?;
+        value.write_str(self.last)?;
+        value.finish()
     }
+}
+
+/// All labels up to the name of the last one, with values escaped as the encoder does: `cluster="orders",node="a",state`.
+fn write_head(head: &mut String, sample: &Sample<'_>) -> fmt::Result {
+    head.clear();
+    let mut names = sample.family.labels.iter();
+    let Some(last) = names.next_back() else { return Ok(()) };
+    for (name, value) in names.zip(sample.labels()) {
+        write!(head, "{name}=\"")?;
+        for character in value.chars() {
+            match character {
+                '\\' => head.push_str("\\\\"),
+                '"' => head.push_str("\\\""),
+                '\n' => head.push_str("\\n"),
+                plain => head.push(plain),
+            }
+        }
+        head.push_str("\",");
+    }
+    head.push_str(last);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -173,19 +216,19 @@ mod tests {
     use super::*;
     use crate::metric::family::Observers;
     use crate::metric::histogram::Histogram;
-    use crate::metric::sample::Samples;
 
     const fn family(name: &'static str, kind: Kind, unit: Unit, labels: &'static [&'static str]) -> Family {
         Family { name, help: "Help.", kind, unit, labels, observers: Observers::Max }
     }
 
     static GAUGE: Family = family("pgvigil_g_bytes", Kind::Gauge, Unit::Bytes, &["slot"]);
+    static WIDE: Family = family("pgvigil_wide", Kind::Gauge, Unit::None, &["cluster", "node", "state"]);
     static COUNTER: Family = family("pgvigil_c_seconds_total", Kind::Counter, Unit::Seconds, &[]);
     static HISTOGRAM: Family = family("pgvigil_h_seconds", Kind::Histogram, Unit::Seconds, &["stage"]);
     static SILENT: Family = family("pgvigil_silent_total", Kind::Counter, Unit::None, &[]);
     static UNLISTED: Family = family("pgvigil_unlisted", Kind::Gauge, Unit::None, &[]);
 
-    fn samples() -> Vec<Sample> {
+    fn samples() -> Samples {
         let mut samples = Samples::default();
         samples.number(&UNLISTED, &[], f64::NAN);
         samples.number(&GAUGE, &["a\"b\\c\nd # {x} 1"], 1_099_511_627_776.0);
@@ -196,7 +239,7 @@ mod tests {
             histogram.observe(value);
         }
         samples.histogram(&HISTOGRAM, &["received"], &histogram);
-        samples.into_vec()
+        samples
     }
 
     static LISTED: &[&Family] = &[&SILENT, &GAUGE, &COUNTER, &HISTOGRAM];
@@ -256,9 +299,20 @@ pgvigil_unlisted NaN
     }
 
     #[test]
-    fn a_slice_of_samples_does_as_well_as_a_vector() {
-        let kept = samples();
-        let page = render(LISTED, kept.as_slice(), Format::OpenMetrics).unwrap();
-        assert_eq!(page, render(LISTED, kept, Format::OpenMetrics).unwrap());
+    fn every_label_is_escaped_and_none_is_that_of_another_series() {
+        let mut samples = Samples::default();
+        let odd = "a\"b\\c\nd";
+        for labels in [["c", odd, "x"], ["c", odd, odd], ["c", "n", odd], ["n", "n", odd], ["", "", ""]] {
+            samples.number(&WIDE, &labels, 1.0);
+        }
+        let page = render(&[], samples, Format::PrometheusText).unwrap();
+        let lines: Vec<_> = page.lines().skip(2).collect();
+        let odd = r#"a\"b\\c\nd"#;
+        let expected = [["c", odd, "x"], ["c", odd, odd], ["c", "n", odd], ["n", "n", odd], ["", "", ""]].map(
+            |[cluster, node, state]| {
+                format!("pgvigil_wide{{cluster=\"{cluster}\",node=\"{node}\",state=\"{state}\"}} 1")
+            },
+        );
+        assert_eq!(lines, expected);
     }
 }

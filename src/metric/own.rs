@@ -35,9 +35,33 @@ static STATE_SAVED: Family = own(
     &["cluster"],
     "1 if the cluster's lag history was last kept in state_dir, 0 if that failed; absent without a state_dir.",
 );
+static RELOAD_OK: Family = own(
+    "pgvigil_config_last_reload_successful",
+    Kind::Gauge,
+    Unit::None,
+    &[],
+    "1 if the config was taken in when it was last read, 0 if the one before stays in force; the log says why.",
+);
+static RELOAD_TIME: Family = own(
+    "pgvigil_config_last_reload_success_timestamp_seconds",
+    Kind::Gauge,
+    Unit::Seconds,
+    &[],
+    "When the config in force was read, since the Unix epoch.",
+);
 
 /// All of them.
-pub static FAMILIES: &[&Family] = &[&BUILD_INFO, &START_TIME, &RESIDENT, &CPU, &OPEN_FDS, &STATE_SAVED];
+pub static FAMILIES: &[&Family] =
+    &[&BUILD_INFO, &START_TIME, &RESIDENT, &CPU, &OPEN_FDS, &STATE_SAVED, &RELOAD_OK, &RELOAD_TIME];
+
+/// How the last reading of the config went.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ConfigReload {
+    /// Whether it was taken in.
+    pub ok: bool,
+    /// When the one in force was read, in seconds since the Unix epoch.
+    pub last_good: f64,
+}
 
 /// What pgvigil knows of its own process. `None`: this system does not tell.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +76,8 @@ pub struct Own {
     pub open_fds: Option<u64>,
     /// Whether each cluster's history was kept when it was last tried.
     pub state_saved: Vec<(String, bool)>,
+    /// How the last reading of the config went.
+    pub config: ConfigReload,
 }
 
 /// Adds the samples of our own process.
@@ -64,4 +90,6 @@ pub fn own_samples(own: &Own, samples: &mut Samples) {
     for (cluster, saved) in &own.state_saved {
         samples.flag(&STATE_SAVED, &[cluster], *saved);
     }
+    samples.flag(&RELOAD_OK, &[], own.config.ok);
+    samples.number(&RELOAD_TIME, &[], own.config.last_good);
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Hub;
+use super::fleet::Hubs;
 use super::state_file::{self, StateFileError};
 use crate::clock::Mono;
 use crate::cluster::memory::Memory;
@@ -63,10 +64,12 @@ impl Keeper {
         last.iter().map(|(cluster, last)| (cluster.clone(), last.ok && now.since(last.at) <= STALE)).collect()
     }
 
-    /// Writes all memories down. A failure is logged once, and its end.
+    /// Writes all memories down. A failure is logged once, and its end. What was said of clusters that are gone is forgotten.
     pub fn save(&self, hubs: &[Arc<Hub>]) {
         let Some(dir) = &self.state_dir else { return };
         let _one_at_a_time = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        let names: Vec<_> = hubs.iter().map(|hub| hub.cluster().layout().name.clone()).collect();
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, _| names.contains(name));
         for hub in hubs {
             let (name, memory) = {
                 let cluster = hub.cluster();
@@ -85,12 +88,12 @@ impl Keeper {
     }
 
     /// Saves again and again.
-    pub async fn keep(self: Arc<Self>, hubs: Arc<[Arc<Hub>]>) {
+    pub async fn keep(self: Arc<Self>, hubs: Hubs) {
         let mut ticks = interval(SAVE_EACH);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let (keeper, hubs) = (self.clone(), hubs.clone());
+            let (keeper, hubs) = (self.clone(), hubs.now());
             // A disk may be slow; the loops that watch must not wait for it.
             if tokio::task::spawn_blocking(move || keeper.save(&hubs)).await.is_err() {
                 tracing::error!("saving the lag history failed unexpectedly");

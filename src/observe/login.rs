@@ -22,7 +22,7 @@ pub(super) async fn probe(watch: Watch) {
         let result = log_in(&watch).await;
         words::login(&watch, result.as_ref().err(), again);
         again = result.is_err();
-        watch.hub.report(watch.node, Report::Login(result));
+        watch.hub.report(&watch.name, Report::Login(result));
     }
 }
 

@@ -1,5 +1,7 @@
-//! The loops that watch: for each node a fast and a slow reading and a login probe, for each cluster a tick.
+//! The loops that watch: for each node a fast and a slow reading and a login probe, for each cluster a tick. The [`fleet`] starts and
+//! ends them as the config says.
 
+pub mod fleet;
 pub mod keeper;
 mod login;
 mod node;
@@ -41,8 +43,12 @@ impl Hub {
         self.cluster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn report(&self, node: usize, report: Report) {
-        self.cluster().report(node, report, Moment::now());
+    /// Takes in what the loops of `node` have to say; of a node that is no longer configured, nothing.
+    fn report(&self, node: &str, report: Report) {
+        let mut cluster = self.cluster();
+        if let Some(index) = cluster.layout().index_of(node) {
+            cluster.report(index, report, Moment::now());
+        }
     }
 }
 
@@ -52,7 +58,6 @@ struct Watch {
     hub: Arc<Hub>,
     cluster: Arc<str>,
     name: Arc<str>,
-    node: usize,
     source: Source,
     timing: Timing,
     /// One connect in flight a node.
@@ -63,26 +68,25 @@ struct Watch {
     voice: Arc<Mutex<Voice>>,
 }
 
-/// Watches `hub`'s cluster until the returned set is dropped. `sources` are in the order of the layout's members.
-pub fn observe(hub: &Arc<Hub>, sources: Vec<Source>) -> JoinSet<()> {
-    let layout = hub.cluster().layout().clone();
+/// Watches the node `name` of `hub`'s cluster until the returned set is dropped.
+fn observe(hub: &Arc<Hub>, name: &str, source: Source) -> JoinSet<()> {
+    let (cluster, timing) = {
+        let cluster = hub.cluster();
+        (cluster.layout().name.as_str().into(), cluster.layout().timing)
+    };
+    let watch = Watch {
+        hub: hub.clone(),
+        cluster,
+        name: name.into(),
+        source,
+        timing,
+        connecting: Arc::new(Semaphore::new(1)),
+        up: watch::Sender::new(false),
+        voice: Arc::default(),
+    };
     let mut loops = JoinSet::new();
-    for (node, (member, source)) in layout.members.iter().zip(sources).enumerate() {
-        let watch = Watch {
-            hub: hub.clone(),
-            cluster: layout.name.as_str().into(),
-            name: member.name.as_str().into(),
-            node,
-            source,
-            timing: layout.timing,
-            connecting: Arc::new(Semaphore::new(1)),
-            up: watch::Sender::new(false),
-            voice: Arc::default(),
-        };
-        loops.spawn(node::fast(watch.clone()));
-        loops.spawn(node::slow(watch.clone()));
-        loops.spawn(login::probe(watch));
-    }
-    loops.spawn(tick::tick(hub.clone(), layout.timing.sample_interval));
+    loops.spawn(node::fast(watch.clone()));
+    loops.spawn(node::slow(watch.clone()));
+    loops.spawn(login::probe(watch));
     loops
 }

@@ -149,7 +149,7 @@ impl Reader {
             Ok(prepared) => prepared?,
             Err(_) => return Err(Failure::new(Cause::Timeout, "no answer to a prepare")),
         }
-        self.watch.hub.report(self.watch.node, report);
+        self.watch.hub.report(&self.watch.name, report);
         if self.pace == Pace::Fast {
             self.read_first(&mut session).await?;
         }
@@ -158,16 +158,16 @@ impl Reader {
 
     /// Reads what the meaning of the first positions hangs on, before them.
     async fn read_first(&self, session: &mut Session) -> Result<(), Failure> {
+        let sent = Moment::now();
+        let mut answers = Answers::with_capacity(FIRST.len());
         for collector in FIRST {
-            let sent = Moment::now();
-            let answer = match timeout(self.watch.timing.query_timeout, session.read_once(collector)).await {
-                Ok(answer) => answer?,
+            match timeout(self.watch.timing.query_timeout, session.read_once(collector)).await {
+                Ok(answer) => answers.push((collector, answer?)),
                 Err(_) => return Err(Failure::new(Cause::Timeout, "no answer to the first query")),
-            };
-            let exchange = Exchange { sent, received: Moment::now() };
-            let report = Report::Read { pace: Pace::Slow, exchange, answers: vec![(collector, answer)] };
-            self.watch.hub.report(self.watch.node, report);
+            }
         }
+        let exchange = Exchange { sent, received: Moment::now() };
+        self.watch.hub.report(&self.watch.name, Report::Read { pace: Pace::Slow, exchange, answers });
         Ok(())
     }
 
@@ -180,7 +180,7 @@ impl Reader {
 
     fn publish(&self, exchange: Exchange, answers: Answers) {
         let watch = &self.watch;
-        watch.hub.report(watch.node, Report::Read { pace: self.pace, exchange, answers });
+        watch.hub.report(&watch.name, Report::Read { pace: self.pace, exchange, answers });
         words::answered(watch, self.pace, exchange);
         if self.pace == Pace::Fast {
             watch.up.send_if_modified(|up| !std::mem::replace(up, true));
@@ -192,12 +192,12 @@ impl Reader {
         match self.pace {
             Pace::Fast => {
                 watch.up.send_replace(false);
-                watch.hub.report(watch.node, Report::Failed(failure));
+                watch.hub.report(&watch.name, Report::Failed(failure));
                 words::failed(watch);
             }
             Pace::Slow => {
                 words::slow_failed(watch, &failure);
-                watch.hub.report(watch.node, Report::SlowFailed(failure));
+                watch.hub.report(&watch.name, Report::SlowFailed(failure));
             }
         }
     }

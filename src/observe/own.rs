@@ -3,19 +3,20 @@
 use std::fs;
 
 use crate::clock::Wall;
-use crate::metric::own::Own;
+use crate::metric::own::{ConfigReload, Own};
 
 /// The unit of CPU times in `/proc`, on every Linux that Rust runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Reads `/proc/self`. What it does not tell is absent.
-pub fn read(started: Wall, state_saved: Vec<(String, bool)>) -> Own {
+pub fn read(started: Wall, state_saved: Vec<(String, bool)>, config: ConfigReload) -> Own {
     Own {
         start_time: started.as_seconds(),
         resident_bytes: resident_bytes(),
         cpu_seconds: cpu_seconds(),
         open_fds: fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count() as u64),
         state_saved,
+        config,
     }
 }
 
@@ -40,7 +41,7 @@ mod tests {
 
     #[test]
     fn a_living_process_has_memory_and_descriptors() {
-        let own = read(Wall::now(), Vec::new());
+        let own = read(Wall::now(), Vec::new(), ConfigReload::default());
         assert!(own.resident_bytes.is_some_and(|bytes| bytes > 100_000));
         assert!(own.cpu_seconds.is_some());
         assert!(own.open_fds.is_some_and(|fds| fds > 0));

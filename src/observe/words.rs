@@ -18,13 +18,19 @@ impl Watch {
         let left_out = voice.changes(topic, what, Mono::now())?;
         Some((left_out > 0).then_some(left_out))
     }
+
+    /// What is known of the node; `None` once it is no longer configured.
+    fn facts<'a>(&self, known: &'a Cluster) -> Option<&'a NodeFacts> {
+        known.layout().index_of(&self.name).map(|node| known.facts(node))
+    }
 }
 
 /// After a failure of the fast reading was reported.
 pub(super) fn failed(watch: &Watch) {
     let known = watch.hub.cluster();
     // As the facts have it: what a server said before it went away still counts.
-    let Some(failure) = known.facts(watch.node).failure.as_ref().map(|failing| &failing.value) else { return };
+    let Some(failing) = watch.facts(&known).and_then(|facts| facts.failure.as_ref()) else { return };
+    let failure = &failing.value;
     let Some(left_out) = watch.says("reading", &gist(failure)) else { return };
     let (cluster, node, state) = (&*watch.cluster, &*watch.name, failure.state.as_str());
     let (reason, message) = (failure.cause.as_str(), &failure.message);
@@ -39,7 +45,7 @@ pub(super) fn failed(watch: &Watch) {
 /// After a reading was reported.
 pub(super) fn answered(watch: &Watch, pace: Pace, exchange: Exchange) {
     let known = watch.hub.cluster();
-    let facts = known.facts(watch.node);
+    let Some(facts) = watch.facts(&known) else { return };
     if pace == Pace::Fast && facts.read == Some(exchange.received) {
         up(watch, facts);
         twin(watch, &known);
@@ -64,7 +70,7 @@ fn up(watch: &Watch, facts: &NodeFacts) {
 }
 
 fn twin(watch: &Watch, known: &Cluster) {
-    let twin = known.evidence(Moment::now()).twin_of(watch.node);
+    let twin = known.layout().index_of(&watch.name).and_then(|node| known.evidence(Moment::now()).twin_of(node));
     let twin = twin.map_or("", |twin| known.layout().members[twin].name.as_str());
     let Some(left_out) = watch.says("twin", twin) else { return };
     let (cluster, node) = (&*watch.cluster, &*watch.name);
@@ -82,7 +88,7 @@ fn twin(watch: &Watch, known: &Cluster) {
 /// Before a failure of the slow reading is reported.
 pub(super) fn slow_failed(watch: &Watch, failure: &Failure) {
     let known = watch.hub.cluster();
-    let facts = known.facts(watch.node);
+    let Some(facts) = watch.facts(&known) else { return };
     // With the fast reading gone too, that was said already; and it may notice an end or a silence a moment after us.
     if facts.failure.is_some() || !(is_an_answer(failure) || facts.slow_failure.is_some()) {
         return;

@@ -32,10 +32,12 @@ const LAYERS: &[(&str, &[&str])] = &[
             "pg/session",
             "metric/exposition",
             "config/mod",
+            "config/reload",
+            "peer",
         ],
     ),
     ("drivers", &["observe", "http", "lab"]),
-    ("wiring", &["app", "demo", "cli", "main", "lib"]),
+    ("wiring", &["app", "demo", "status", "cli", "main", "lib"]),
 ];
 
 /// Modules that only list others.

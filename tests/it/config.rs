@@ -102,6 +102,10 @@ fn each_mistake_is_one_sentence_that_says_where_and_what_to_do() {
         ("clusters:\n  - name: my db\n".into(), format!("f:2:11: {bad_name}")),
         (format!("clusters:\n  - name: {}\n", "x".repeat(64)), format!("f:2:11: {bad_name}")),
         ("clusters:\n  - name: .hidden\n".into(), format!("f:2:11: {bad_name}")),
+        (
+            "clusters:\n  - name: c\n    nodes:\n      - {name: unknown, dsn: host=db1}\n".into(),
+            "f:4:16: a node cannot be called unknown, which pgvigil says of a standby's upstream: rename it".into(),
+        ),
         ("clusters:\n  - {name: c, nodes: [\"host=db1 password=secret\"]}\n".into(), "f:2:23: a section of keys belongs here".into()),
         ("clusters:\n  - {name: c, nodes: [{name: a, dsn: ''}]}\n  - {name: c, nodes: [{name: a, dsn: ''}]}\n".into(), "f:3:12: two clusters are called c: rename one".into()),
         (node("        dsn: host=db1\n      - name: a\n        dsn: host=db2\n"), "f:6:15: two nodes of cluster c are called a: rename one".into()),

@@ -6,7 +6,9 @@ use pgvigil::collector::COLLECTORS;
 use pgvigil::collector::archiver::ArchiveCommand;
 use pgvigil::collector::limits::Usage;
 use pgvigil::collector::recovery::ReplayPause;
+use pgvigil::collector::settings::Value;
 use pgvigil::collector::snapshot::{Exchange, Snapshot};
+use pgvigil::collector::walsender_kind::WalsenderKind;
 use pgvigil::pg::lsn::Timeline;
 
 use crate::fixture::{self, Answer};
@@ -171,6 +173,11 @@ fn a_standby_fed_from_the_archive() {
         assert_eq!((settings.recovery_min_apply_delay, settings.restore_command_set), (1.5, true), "{major}");
         assert_eq!((settings.wal_segment_size, settings.wal_receiver_status_interval), (1 << 20, 10.0), "{major}");
         assert_eq!((settings.wal_sender_timeout, settings.wal_receiver_timeout), (60.0, 60.0), "{major}");
+        assert_eq!((settings.pending_restart, settings.known.len()), (Some(0), known(major)), "{major}");
+        let value = |name: &str| settings.known[name].value;
+        assert_eq!(value("wal_level"), Value::Word("replica"), "{major}: its primary has another");
+        assert_eq!(value("max_slot_wal_keep_size"), Value::Number(-1.0), "{major}: no limit");
+        assert_eq!((value("fsync"), value("hot_standby")), (Value::Number(0.0), Value::Number(1.0)), "{major}");
     });
 }
 
@@ -220,6 +227,11 @@ fn a_primary_in_trouble() {
     });
 }
 
+/// How many of the listed settings a server of this version has.
+fn known(major: u32) -> usize {
+    37 + if major >= 17 { 3 } else { 0 } + usize::from(major >= 18)
+}
+
 #[test]
 fn a_role_without_the_grant() {
     each("primary-plain", |major, snapshot| {
@@ -230,16 +242,59 @@ fn a_role_without_the_grant() {
         assert!(snapshot.recovery.is_some() && snapshot.slots.is_some() && snapshot.archiver.is_some(), "{major}");
         let privileges = snapshot.privileges.unwrap().value;
         assert_eq!((privileges.pg_monitor, privileges.connection_limit), (false, -1), "{major}");
+        let settings = snapshot.settings.unwrap().value;
+        assert_eq!((settings.pending_restart, settings.known.len()), (None, known(major)), "{major}: some are hidden");
     });
     each("standby-plain", |major, snapshot| assert!(snapshot.wal_receiver.is_none(), "{major}"));
 }
 
+#[test]
+fn wal_and_what_is_made_of_it() {
+    for role in ["primary", "standby", "archive-only", "promoted"] {
+        each(role, |major, snapshot| {
+            let in_recovery = snapshot.recovery.unwrap().value.in_recovery;
+            let stats = snapshot.wal_stats.unwrap().value;
+            assert_eq!(stats.is_some(), major >= 14, "{major} {role}");
+            if let Some(stats) = stats.filter(|_| role == "primary") {
+                assert!(stats.wal_bytes > stats.wal_records && stats.wal_records > 0 && stats.wal_write > 0, "{major}");
+                assert!(
+                    stats.wal_write_time.is_some_and(|time| time > 0.0) && stats.wal_sync_time.is_some(),
+                    "{major}"
+                );
+            }
+            let dir = snapshot.wal_dir.unwrap().value;
+            assert!(dir.size >= dir.segments << 20 && dir.segments > 0, "{major} {role}");
+            assert_eq!(dir.oldest_lsn.map(|lsn| lsn.0 % (1 << 20)), Some(0), "{major} {role}");
+            let checkpoints = snapshot.checkpoints.unwrap().value;
+            assert_eq!(checkpoints.restartpoints_done.is_some(), major >= 17, "{major} {role}");
+            let prefetch = snapshot.prefetch.unwrap().value;
+            assert_eq!(prefetch.map(|row| row.in_recovery), (major >= 15).then_some(in_recovery), "{major} {role}");
+            let checksums = snapshot.checksums.unwrap().value;
+            assert_eq!(
+                (checksums.enabled, checksums.failures),
+                (Some(major >= 18), (major >= 18).then_some(0)),
+                "{major}"
+            );
+            let control = snapshot.control.unwrap().value;
+            // A promoted one forgets it at its first checkpoint.
+            assert!(role == "promoted" || control.min_recovery_end_lsn.is_some() == in_recovery, "{major} {role}");
+        });
+    }
+}
+
 /// The recorded answer of a collector on 16, with one cell changed, as the collector takes it.
 fn with_cell(role: &str, collector: &str, column: &str, cell: Option<&str>) -> Snapshot {
+    with_cells(role, collector, |columns, rows| {
+        let index = columns.iter().position(|name| name == column).unwrap();
+        rows[0][index] = cell.map(str::to_owned);
+    })
+}
+
+/// The same with any change to its rows.
+fn with_cells(role: &str, collector: &str, change: impl FnOnce(&[String], &mut Vec<Vec<Option<String>>>)) -> Snapshot {
     let collector = COLLECTORS.iter().find(|other| other.name() == collector).unwrap();
     let mut answer = Answer::read(&fixture::path(16, role, collector.name())).unwrap();
-    let index = answer.columns.iter().position(|name| name == column).unwrap();
-    answer.rows[0][index] = cell.map(str::to_owned);
+    change(&answer.columns, &mut answer.rows);
     let mut snapshot = Snapshot::default();
     let now = Moment::default();
     collector.store(&answer.records(), &mut snapshot, Exchange { sent: now, received: now }).unwrap();
@@ -258,7 +313,52 @@ fn what_a_command_amounts_to() {
 
 #[test]
 fn settings_that_an_old_server_hides_are_taken_at_their_worst() {
-    let settings = |column| with_cell("archive-only", "settings", column, None).settings.unwrap().value;
-    assert!(settings("restore_command_set").restore_command_set);
-    assert_eq!(settings("recovery_min_apply_delay").recovery_min_apply_delay, 0.0);
+    let settings = with_cells("archive-only", "settings", |columns, rows| {
+        let [name, set] =
+            ["name", "restore_command_set"].map(|column| columns.iter().position(|name| name == column).unwrap());
+        rows.retain(|row| row[name].as_deref() != Some("recovery_min_apply_delay"));
+        rows.iter_mut().for_each(|row| row[set] = None);
+    });
+    let settings = settings.settings.unwrap().value;
+    assert!(settings.restore_command_set);
+    assert_eq!(settings.recovery_min_apply_delay, 0.0);
+}
+
+#[test]
+fn a_cascade_under_a_backup() {
+    each("cascade", |major, snapshot| {
+        let kind_of = |name: &str| -> Vec<_> {
+            snapshot
+                .senders()
+                .filter(|(walsender, _)| walsender.application_name == name)
+                .map(|(_, kind)| kind)
+                .collect()
+        };
+        assert_eq!(kind_of("d"), [WalsenderKind::Standby], "{major}");
+        assert_eq!(kind_of("nightly"), [WalsenderKind::WalStream], "{major}");
+        assert_eq!(kind_of("pg_basebackup"), [WalsenderKind::Backup, WalsenderKind::WalStream], "{major}");
+        let walsenders = &snapshot.walsenders.as_ref().unwrap().value;
+        let d = walsenders.iter().find(|walsender| walsender.application_name == "d").unwrap();
+        assert_eq!((d.sync_priority, d.xmin_age.is_some(), d.in_database), (Some(0), true, false), "{major}");
+
+        let receiver = snapshot.wal_receiver.as_ref().unwrap().value.as_ref().unwrap();
+        assert!(receiver.pid.is_some_and(|pid| pid > 1), "{major}");
+        let json = serde_json::to_value(receiver).unwrap();
+        assert!(json.get("pid").is_none() && json.get("status").is_some(), "{major}: {json}");
+
+        let backups = &snapshot.base_backups.as_ref().unwrap().value;
+        assert_eq!(backups.len(), 1, "{major}");
+        assert_eq!(backups[0].phase, "streaming database files", "{major}");
+        assert!(
+            backups[0].backup_total > Some(1 << 20) && backups[0].backup_streamed < backups[0].backup_total,
+            "{major}"
+        );
+        assert_eq!((backups[0].tablespaces_total, backups[0].tablespaces_streamed), (Some(1), Some(0)), "{major}");
+    });
+    each("primary", |major, snapshot| {
+        let kinds: Vec<_> = snapshot.senders().map(|(walsender, kind)| (walsender.sync_priority, kind)).collect();
+        assert!(kinds.contains(&(Some(1), WalsenderKind::Standby)), "{major}: {kinds:?}");
+        assert!(kinds.contains(&(Some(0), WalsenderKind::Logical)), "{major}: {kinds:?}");
+        assert_eq!(snapshot.base_backups.unwrap().value, [], "{major}");
+    });
 }

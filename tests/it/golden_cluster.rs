@@ -11,8 +11,8 @@ use pgvigil::collector::snapshot::Exchange;
 use pgvigil::collector::{COLLECTORS, Pace};
 use pgvigil::metric::catalog;
 use pgvigil::metric::exposition::{Format, render};
-use pgvigil::metric::own::{Own, own_samples};
-use pgvigil::metric::sample::{Sample, Samples};
+use pgvigil::metric::own::{ConfigReload, Own, own_samples};
+use pgvigil::metric::sample::Samples;
 use pgvigil::pg::failure::{Cause, Failure};
 use pgvigil::pg::lsn::Lsn;
 use pgvigil::pg::version::ServerVersion;
@@ -21,17 +21,27 @@ use crate::fixture::{self, Answer};
 use crate::golden::{MAJORS, compare, promtool, reading};
 
 /// The recorded nodes, in one cluster.
-const NODES: [&str; 4] = ["primary", "standby", "standby-paused", "archive-only"];
-/// A node that refuses connections.
+const NODES: [&str; 5] = ["primary", "standby", "standby-paused", "archive-only", "cascade"];
+/// A node that refuses connections, and yet streams from the cascade.
 const GONE: &str = "gone";
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn layout() -> Layout {
     let member = |name: &str| {
-        // The recorded standby called itself b.
-        let called = if name == "standby" { "b" } else { name };
-        Member { name: name.into(), slot: called.into(), application_name: called.into(), expected: true }
+        // What the recorded standbys called themselves.
+        let called = match name {
+            "standby" => "b",
+            GONE => "d",
+            other => other,
+        };
+        Member {
+            name: name.into(),
+            slot: called.into(),
+            application_name: called.into(),
+            address: None,
+            expected: true,
+        }
     };
     let timing = Timing {
         sample_interval: SECOND,
@@ -76,7 +86,7 @@ fn started_apart(mut answer: Answer, node: usize) -> Answer {
 }
 
 /// What a pgvigil shows that watched these nodes for three seconds, and the primary, which wrote 4 KiB a second, for ten before.
-pub fn samples(major: u32) -> Vec<Sample> {
+pub fn samples(major: u32) -> Samples {
     let (_, recorded) = reading(major, "primary");
     let start = Moment { mono: Mono::from_nanos(3_600_000_000_000), ..recorded };
     let before = Moment { mono: start.mono.minus(10 * SECOND), ..start };
@@ -101,9 +111,10 @@ pub fn samples(major: u32) -> Vec<Sample> {
         cpu_seconds: Some(0.25),
         open_fds: Some(21),
         state_saved: vec![("orders".to_owned(), true)],
+        config: ConfigReload { ok: true, last_good: start.wall.as_seconds() },
     };
     own_samples(&own, &mut samples);
-    samples.into_vec()
+    samples
 }
 
 #[test]

@@ -3,19 +3,21 @@
 use std::time::Duration;
 
 use pgvigil::clock::{Moment, Wall};
+use pgvigil::collector::base_backups::BaseBackup;
 use pgvigil::collector::recovery::ReplayPause;
 use pgvigil::collector::slots::Slot;
 use pgvigil::collector::snapshot::{Fact, NodeView, Snapshot};
+use pgvigil::collector::wal_receiver::WalReceiver;
 use pgvigil::collector::walsenders::Walsender;
 use pgvigil::metric::catalog;
 use pgvigil::metric::exposition::{Format, render};
-use pgvigil::metric::sample::{Sample, Value};
+use pgvigil::metric::sample::{Sample, Samples, Value};
 use pgvigil::pg::lsn::Lsn;
 
 use crate::golden::{promtool, reading, samples_of, view};
 
 /// The series of a node.
-struct Series(Vec<Sample>);
+struct Series(Samples);
 
 impl Series {
     fn of(view: &NodeView<'_>) -> Self {
@@ -25,9 +27,12 @@ impl Series {
     /// The value of a series by the labels after cluster and node; `None` if it is absent.
     fn value(&self, name: &str, labels: &[&str]) -> Option<f64> {
         let name = format!("pgvigil_{name}");
-        let found = self.0.iter().find(|sample| sample.family.name == name && sample.labels[2..] == *labels)?;
+        let found = self
+            .0
+            .iter()
+            .find(|sample| sample.family.name == name && sample.labels().skip(2).eq(labels.iter().copied()))?;
         match found.value {
-            Value::Number(number) => Some(number),
+            Value::Number(number) => Some(*number),
             Value::Histogram(_) => None,
         }
     }
@@ -35,9 +40,11 @@ impl Series {
     /// The state that is 1, of the series with these labels before `state`.
     fn state(&self, name: &str, labels: &[&str]) -> &str {
         let name = format!("pgvigil_{name}");
-        let of = |sample: &&Sample| sample.family.name == name && sample.labels[2..].starts_with(&to_labels(labels));
-        let on = |sample: &&Sample| sample.value == Value::Number(1.0);
-        let found: Vec<_> = self.0.iter().filter(of).filter(on).map(|sample| sample.labels.last().unwrap()).collect();
+        let of = |sample: &Sample<'_>| {
+            sample.family.name == name && sample.labels().skip(2).take(labels.len()).eq(labels.iter().copied())
+        };
+        let on = |sample: &Sample<'_>| *sample.value == Value::Number(1.0);
+        let found: Vec<_> = self.0.iter().filter(of).filter(on).filter_map(|sample| sample.labels().last()).collect();
         assert_eq!(found.len(), 1, "{name}{labels:?} {found:?}");
         found[0]
     }
@@ -45,10 +52,6 @@ impl Series {
     fn any(&self, name: &str) -> bool {
         self.0.iter().any(|sample| sample.family.name == format!("pgvigil_{name}"))
     }
-}
-
-fn to_labels<'a>(labels: &[&'a str]) -> Vec<std::borrow::Cow<'a, str>> {
-    labels.iter().map(|label| (*label).into()).collect()
 }
 
 fn primary() -> (Snapshot, Moment) {
@@ -85,6 +88,8 @@ fn walsenders_of_one_name_become_one_that_says_the_worst() {
         replay_lag: Some(7.0),
         write_lag: None,
         reply_time: Some(Wall::from_seconds(5.0)),
+        sync_priority: Some(0),
+        xmin_age: Some(12.0),
         ..first.clone()
     };
     for (one, other) in [(first.clone(), behind.clone()), (behind, first.clone())] {
@@ -96,6 +101,9 @@ fn walsenders_of_one_name_become_one_that_says_the_worst() {
         assert_eq!(series.value("walsender_lag_seconds", &["b", "write"]), first.write_lag);
         assert_eq!(series.value("walsender_lag_bytes", &["b", "replay"]), Some(4_096.0));
         assert_eq!(series.value("walsender_reply_timestamp_seconds", &["b"]), Some(5.0));
+        assert_eq!(series.value("walsender_sync_priority", &["b"]), Some(0.0), "out of the list is the worst place");
+        assert_eq!(series.value("walsender_xmin_age_transactions", &["b"]), Some(12.0));
+        assert_eq!(series.value("walsender_slot_info", &["b", "b"]), Some(1.0));
     }
 }
 
@@ -121,21 +129,107 @@ fn a_walsender_that_has_just_started_has_a_state_and_no_lag() {
 }
 
 #[test]
-fn only_physical_walsenders_that_stream_are_standbys() {
+fn only_what_replays_is_a_standby_and_every_walsender_is_counted() {
     let (mut snapshot, read) = primary();
-    let backup = Walsender {
-        pid: 1,
-        state: "backup".to_owned(),
-        application_name: "pg_basebackup".to_owned(),
-        ..walsender_b(&snapshot)
-    };
-    value(&mut snapshot.walsenders).push(backup);
-    assert_eq!(snapshot.walsenders.as_ref().unwrap().value.len(), 3);
-    let series = Series::of(&view(&snapshot, "a", read));
-    for other in ["orders_feed", "pg_basebackup"] {
+    let b = walsender_b(&snapshot);
+    let called = |pid, name: &str| Walsender { pid, application_name: name.to_owned(), ..b.clone() };
+    let backup = Walsender { state: "backup".to_owned(), ..called(1, "pg_basebackup") };
+    let stream = Walsender { replay_lsn: None, ..called(2, "pg_basebackup") };
+    let nightly = Walsender { replay_lsn: None, ..called(3, "nightly") };
+    let new = Walsender { replay_lsn: None, write_lsn: None, reply_time: None, ..called(4, "new") };
+    value(&mut snapshot.walsenders).extend([backup, stream, nightly, new]);
+    let mut view = view(&snapshot, "a", read);
+    let series = Series::of(&view);
+    for other in ["orders_feed", "pg_basebackup", "nightly"] {
         assert_eq!(series.value("walsender_start_time_seconds", &[other]), None, "{other}");
     }
-    assert!(series.value("walsender_start_time_seconds", &["b"]).is_some());
+    for standby in ["b", "new"] {
+        assert!(series.value("walsender_start_time_seconds", &[standby]).is_some(), "{standby}");
+    }
+    let counts = |series: &Series| {
+        ["standby", "wal_stream", "backup", "logical"].map(|kind| series.value("walsenders", &[kind]).unwrap())
+    };
+    assert_eq!(counts(&series), [2.0, 2.0, 1.0, 1.0]);
+    // What the configuration knows as a standby is one.
+    view.standby_names.insert(3, "berlin".to_owned());
+    let series = Series::of(&view);
+    assert_eq!(counts(&series), [3.0, 1.0, 1.0, 1.0]);
+    assert!(series.value("walsender_start_time_seconds", &["berlin"]).is_some());
+}
+
+#[test]
+fn a_walreceiver_with_nothing_to_tell_keeps_its_row() {
+    let (mut snapshot, read) = standby();
+    let of = |snapshot: &Snapshot| Series::of(&view(snapshot, "b", read));
+    let whole = of(&snapshot);
+    assert_eq!(whole.value("wal_receiver_slot_info", &["b"]), Some(1.0));
+    let (age, ratio) =
+        (whole.value("wal_receiver_last_message_age_seconds", &[]), whole.value("wal_receiver_message_age_ratio", &[]));
+    assert_eq!(ratio, age.map(|age| age / 60.0));
+
+    value(&mut snapshot.settings).wal_receiver_timeout = 0.0;
+    assert!(!of(&snapshot).any("wal_receiver_message_age_ratio"), "no timeout");
+    let receiver = value(&mut snapshot.wal_receiver).as_mut().unwrap();
+    receiver.slot_name = Some("pg_walreceiver_4711".to_owned());
+    assert!(!of(&snapshot).any("wal_receiver_slot_info"), "the name of a slot of its own bears its pid");
+
+    let receiver = value(&mut snapshot.wal_receiver).as_mut().unwrap();
+    *receiver = WalReceiver {
+        slot_name: None,
+        sender_host: None,
+        sender_port: None,
+        written_lsn: None,
+        latest_end_lsn: None,
+        last_msg_send_time: None,
+        last_msg_receipt_time: None,
+        latest_end_time: None,
+        ..receiver.clone()
+    };
+    let series = of(&snapshot);
+    assert_eq!(
+        (series.state("wal_receiver_state", &[]), series.value("wal_receiver_up", &[])),
+        ("streaming", Some(1.0))
+    );
+    assert_eq!(series.value("wal_receiver_timeline", &["received"]), Some(1.0));
+    assert!(series.value("wal_receiver_position_bytes", &["flushed"]).is_some());
+    assert_eq!(series.value("wal_receiver_position_bytes", &["written"]), None);
+    for absent in ["last_message_age_seconds", "last_message_send_timestamp_seconds", "latest_end_timestamp_seconds"] {
+        assert!(!series.any(&format!("wal_receiver_{absent}")), "{absent}");
+    }
+}
+
+#[test]
+fn base_backups_add_up_and_the_least_advanced_names_the_phase() {
+    let (mut snapshot, read) = primary();
+    let of = |snapshot: &Snapshot| Series::of(&view(snapshot, "a", read));
+    let idle = of(&snapshot);
+    assert_eq!(idle.value("base_backups", &[]), Some(0.0));
+    assert!(!idle.any("base_backup_phase") && !idle.any("base_backup_streamed_bytes"), "nothing is in progress");
+
+    let backup = |phase: &str, total, streamed| BaseBackup {
+        phase: phase.to_owned(),
+        backup_total: total,
+        backup_streamed: Some(streamed),
+        tablespaces_total: Some(2),
+        tablespaces_streamed: Some(1),
+    };
+    *value(&mut snapshot.base_backups) = vec![
+        backup("waiting for wal archiving to finish", Some(1_000), 1_010),
+        backup("streaming database files", Some(500), 20),
+    ];
+    let two = of(&snapshot);
+    assert_eq!(two.value("base_backups", &[]), Some(2.0));
+    assert_eq!(two.state("base_backup_phase", &[]), "streaming_files");
+    assert_eq!(two.value("base_backup_streamed_bytes", &[]), Some(1_030.0));
+    assert_eq!(two.value("base_backup_estimated_bytes", &[]), Some(1_500.0));
+    assert_eq!(two.value("base_backup_tablespaces", &["total"]), Some(4.0));
+    assert_eq!(two.value("base_backup_tablespaces", &["streamed"]), Some(2.0));
+
+    value(&mut snapshot.base_backups).push(backup("waiting for checkpoint to finish", None, 0));
+    let three = of(&snapshot);
+    assert_eq!(three.state("base_backup_phase", &[]), "waiting_for_checkpoint");
+    assert_eq!(three.value("base_backup_estimated_bytes", &[]), None, "one has no estimate");
+    assert_eq!(three.value("base_backup_streamed_bytes", &[]), Some(1_030.0));
 }
 
 #[test]
@@ -180,12 +274,16 @@ fn the_slow_reading_outlives_the_fast_one() {
 #[test]
 fn a_lost_slot_has_a_status_and_no_bytes() {
     let (mut snapshot, read) = primary();
-    let slot = slot_b(&mut snapshot);
-    (slot.restart_lsn, slot.safe_wal_size, slot.wal_status) = (None, None, Some("lost".to_owned()));
-    let series = Series::of(&view(&snapshot, "a", read));
-    assert_eq!(series.state("slot_wal_status", &["b"]), "lost");
-    assert_eq!(series.value("slot_retained_bytes", &["b", "physical"]), None);
-    assert_eq!(series.value("slot_safe_bytes", &["b"]), None);
+    let kept = slot_b(&mut snapshot).restart_lsn;
+    // It keeps its restart_lsn unless it was lost for removed WAL.
+    for restart_lsn in [None, kept] {
+        let slot = slot_b(&mut snapshot);
+        (slot.restart_lsn, slot.safe_wal_size, slot.wal_status) = (restart_lsn, None, Some("lost".to_owned()));
+        let series = Series::of(&view(&snapshot, "a", read));
+        assert_eq!(series.state("slot_wal_status", &["b"]), "lost");
+        assert_eq!(series.value("slot_retained_bytes", &["b", "physical"]), None);
+        assert_eq!(series.value("slot_safe_bytes", &["b"]), None);
+    }
 }
 
 #[test]

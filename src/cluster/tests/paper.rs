@@ -14,6 +14,7 @@ use crate::collector::{COLLECTORS, Pace};
 use crate::pg::failure::{Cause, Failure};
 use crate::pg::lsn::Lsn;
 use crate::pg::records::Records;
+use crate::pg::version::ServerVersion;
 
 pub const A: usize = 0;
 pub const B: usize = 1;
@@ -33,10 +34,16 @@ pub struct Says {
     pub flush: u64,
     pub receive: Option<u64>,
     pub replay: Option<u64>,
-    /// Rows of `pg_stat_replication`: pid, application name, flushed, replayed, reply time.
+    /// Rows of `pg_stat_replication`: pid, application name, flushed, replayed (0: never), reply time.
     pub walsenders: Vec<(i32, &'static str, u64, u64, f64)>,
+    /// Slots in use: name and the walsender's pid.
+    pub slots: Vec<(&'static str, i32)>,
     /// Timeline of the live stream.
     pub streaming: Option<u32>,
+    /// The walreceiver's pid.
+    pub receiver_pid: i32,
+    /// The host that the walreceiver connected to, at port 5432.
+    pub sender_host: Option<&'static str>,
     pub control_timeline: u32,
     pub system: &'static str,
     pub restore_command: bool,
@@ -44,6 +51,16 @@ pub struct Says {
     pub twin_of: Option<usize>,
     /// `synchronous_standby_names`.
     pub sync_names: &'static str,
+    /// Whether replay is paused.
+    pub paused: bool,
+    /// Settings without a unit, beside those that are always told.
+    pub settings: Vec<(&'static str, &'static str)>,
+    /// How often the server was started before.
+    pub restarts: u32,
+    /// What the startup process waits for.
+    pub wait_event: &'static str,
+    /// Where the oldest segment begins; a segment has one byte.
+    pub oldest: u64,
 }
 
 pub fn primary(timeline: u32, flush: u64) -> Says {
@@ -78,8 +95,13 @@ impl Paper {
     }
 
     pub fn remembering(memory: Memory, seconds: f64) -> Self {
-        let member =
-            |name: &str| Member { name: name.into(), slot: name.into(), application_name: name.into(), expected: true };
+        let member = |name: &str| Member {
+            name: name.into(),
+            slot: name.into(),
+            application_name: name.into(),
+            address: Some(format!("{name}.example:5432")),
+            expected: true,
+        };
         let second = Duration::from_secs(1);
         let timing = Timing {
             sample_interval: second,
@@ -118,7 +140,8 @@ impl Paper {
         };
         let answers = |names: &[&str]| names.iter().filter(|name| **name != missing).map(answer).collect();
         let fast = answers(&["recovery", "wal_receiver", "walsenders", "slots"]);
-        let slow = answers(&["control", "settings", "sync"]);
+        let slow = answers(&["control", "settings", "sync", "replay_wait", "wal_dir"]);
+        self.cluster.report(node, Report::Connected { version: ServerVersion(160_000) }, self.now);
         self.cluster.report(node, Report::Read { pace: Pace::Slow, exchange, answers: slow }, self.now);
         self.cluster.report(node, Report::Read { pace: Pace::Fast, exchange, answers: fast }, self.now);
     }
@@ -158,15 +181,21 @@ impl Paper {
                 ("flush_lsn", lsn(primary(says.flush))),
                 ("insert_lsn", lsn(primary(says.flush))),
                 ("timeline", primary(1).map(|_| format!("{:08X}", says.timeline))),
-                ("pause", says.standby.then(|| "not paused".to_owned())),
+                ("pause", says.standby.then(|| if says.paused { "paused" } else { "not paused" }.to_owned())),
                 ("last_xact_replay", None),
-                ("started_at", text(1 + says.twin_of.unwrap_or(node))),
+                ("started_at", text(1 + says.twin_of.unwrap_or(node) + 10 * says.restarts as usize)),
             ]]),
             "wal_receiver" => records(
                 says.streaming
                     .iter()
                     .map(|timeline| {
-                        let mut row = vec![("status", text("streaming")), ("received_tli", text(timeline))];
+                        let mut row = vec![
+                            ("pid", text(says.receiver_pid)),
+                            ("status", text("streaming")),
+                            ("received_tli", text(timeline)),
+                            ("sender_host", says.sender_host.and_then(text)),
+                            ("sender_port", says.sender_host.and_then(|_| text(5432))),
+                        ];
                         for column in WAL_RECEIVER_NULLS {
                             row.push((column, None));
                         }
@@ -185,33 +214,67 @@ impl Paper {
                             ("sent_lsn", lsn(Some(*flush))),
                             ("write_lsn", lsn(Some(*flush))),
                             ("flush_lsn", lsn(Some(*flush))),
-                            ("replay_lsn", lsn(Some(*replay))),
+                            ("replay_lsn", lsn(Some(*replay).filter(|replay| *replay > 0))),
                             ("write_lag", None),
                             ("flush_lag", None),
                             ("replay_lag", None),
                             ("sync_state", text("async")),
+                            ("sync_priority", text(0)),
+                            ("xmin_age", None),
+                            ("in_database", text(false)),
                             ("reply_time", text(reply)),
                             ("backend_start", text(1)),
                         ]
                     })
                     .collect(),
             ),
-            "slots" => records(Vec::new()),
+            "slots" => records(
+                says.slots
+                    .iter()
+                    .map(|(name, pid)| {
+                        vec![
+                            ("slot_name", text(name)),
+                            ("slot_type", text("physical")),
+                            ("temporary", text(false)),
+                            ("active", text(true)),
+                            ("active_pid", text(pid)),
+                            ("restart_lsn", None),
+                            ("confirmed_flush_lsn", None),
+                            ("wal_status", None),
+                            ("safe_wal_size", None),
+                        ]
+                    })
+                    .collect(),
+            ),
             "control" => records(vec![vec![
                 ("system_identifier", text(says.system)),
                 ("checkpoint_timeline", text(says.control_timeline)),
                 ("min_recovery_end_timeline", says.standby.then(|| says.control_timeline.to_string())),
+                ("min_recovery_end_lsn", None),
                 ("redo_lsn", None),
                 ("checkpoint_time", None),
             ]]),
-            "settings" => records(vec![vec![
-                ("wal_receiver_status_interval", text(10)),
-                ("wal_sender_timeout", text(60)),
-                ("wal_receiver_timeout", text(60)),
-                ("recovery_min_apply_delay", text(0)),
-                ("restore_command_set", text(says.restore_command)),
-                ("wal_segment_size", text(1 << 24)),
-            ]]),
+            "settings" => {
+                let always = [
+                    ("wal_receiver_status_interval", "10", Some("s")),
+                    ("wal_sender_timeout", "60", Some("s")),
+                    ("wal_receiver_timeout", "60", Some("s")),
+                    ("recovery_min_apply_delay", "0", Some("s")),
+                    ("wal_segment_size", "16", Some("MB")),
+                ];
+                let more = says.settings.iter().map(|(name, setting)| (*name, *setting, None));
+                let row = |(name, setting, unit): (&str, &str, Option<&str>)| {
+                    vec![
+                        ("name", text(name)),
+                        ("setting", text(setting)),
+                        ("unit", unit.map(str::to_owned)),
+                        ("pending_restart", None),
+                        ("restore_command_set", text(says.restore_command)),
+                        ("sees_all", text(true)),
+                    ]
+                };
+                records(always.into_iter().chain(more).map(row).collect())
+            }
             "sync" => records(vec![vec![
                 ("standby_names", text(says.sync_names)),
                 ("synchronous_commit", text("on")),
@@ -220,12 +283,25 @@ impl Paper {
                 ("waiting_pid", None),
                 ("busy_since", None),
             ]]),
+            "replay_wait" => records(vec![vec![
+                ("in_recovery", text(says.standby)),
+                ("allowed", text(true)),
+                ("found", text(says.standby)),
+                ("wait_event_type", text("Activity")),
+                ("wait_event", text(says.wait_event)),
+            ]]),
+            "wal_dir" => records(vec![vec![
+                ("size", text(0)),
+                ("segments", text(1)),
+                ("oldest", text(format!("{:016X}", says.oldest))),
+                ("wal_segment_size", text(1)),
+            ]]),
             other => panic!("no rows for {other}"),
         }
     }
 }
 
-const WAL_RECEIVER_NULLS: [&str; 11] = [
+const WAL_RECEIVER_NULLS: [&str; 9] = [
     "receive_start_lsn",
     "receive_start_tli",
     "written_lsn",
@@ -235,8 +311,6 @@ const WAL_RECEIVER_NULLS: [&str; 11] = [
     "latest_end_lsn",
     "latest_end_time",
     "slot_name",
-    "sender_host",
-    "sender_port",
 ];
 
 pub fn moment(seconds: f64) -> Moment {

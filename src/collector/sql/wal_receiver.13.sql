@@ -1,5 +1,6 @@
 -- conninfo is left out: it may hold a password.
-SELECT status::text AS status,
+SELECT pid::text AS pid,
+       status::text AS status,
        receive_start_lsn::text AS receive_start_lsn,
        receive_start_tli::text AS receive_start_tli,
        written_lsn::text AS written_lsn,

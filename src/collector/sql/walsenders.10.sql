@@ -10,6 +10,9 @@ SELECT w.pid::text AS pid,
        extract(epoch FROM w.flush_lag)::text AS flush_lag,
        extract(epoch FROM w.replay_lag)::text AS replay_lag,
        w.sync_state::text AS sync_state,
+       w.sync_priority::text AS sync_priority,
        NULL::text AS reply_time,
-       extract(epoch FROM a.backend_start)::text AS backend_start
+       extract(epoch FROM a.backend_start)::text AS backend_start,
+       age(a.backend_xmin)::text AS xmin_age,
+       (a.datid IS NOT NULL)::text AS in_database
   FROM pg_stat_get_wal_senders() AS w, pg_stat_get_activity(w.pid) AS a

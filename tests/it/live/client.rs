@@ -83,3 +83,8 @@ pub async fn request(port: u16, method: &str, path: &str, headers: &str) -> Answ
 pub async fn get(port: u16, path: &str, headers: &str) -> Answer {
     request(port, "GET", path, headers).await
 }
+
+/// The same of a server that may not listen yet.
+pub async fn try_get(port: u16, path: &str) -> Result<Answer, String> {
+    exchange(port, format!("GET {path} HTTP/1.0\r\nHost: lab\r\n\r\n").as_bytes()).await
+}

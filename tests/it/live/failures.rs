@@ -266,8 +266,8 @@ async fn a_missing_grant_is_named_once_and_so_is_its_end() -> Outcome {
     let vigil = Vigil::start(&lab, &[Node::with("a", &a.dsn(Role::Plain), "")]).await?;
     let readings = "collector_duration_seconds_count";
     vigil
-        .until("three slow readings", |page| match page.get(readings, "node=\"a\",collector=\"privileges\"") {
-            Some(3.0..) => Ok(()),
+        .until("three slow readings and the first", |page| match page.get(readings, "node=\"a\",collector=\"slow\"") {
+            Some(4.0..) => Ok(()),
             other => Err(format!("{other:?}")),
         })
         .await;

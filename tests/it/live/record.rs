@@ -6,14 +6,16 @@ use std::time::Duration;
 use pgvigil::clock::Moment;
 use pgvigil::collector::slots::Slot;
 use pgvigil::collector::snapshot::{Exchange, Snapshot};
+use pgvigil::collector::walsender_kind::WalsenderKind;
 use pgvigil::collector::{COLLECTORS, CollectError};
-use pgvigil::lab::{Archive, Lab, LabError, Role, Server, ServerOptions, StandbyOptions, Writer, wait_until};
+use pgvigil::lab::{Archive, Lab, LabError, Role, Server, ServerOptions, StandbyOptions, StopMode, Writer, wait_until};
 use pgvigil::pg::lsn::Timeline;
 use pgvigil::pg::version::ServerVersion;
 use tokio::task::JoinHandle;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
+use super::copier::Copier;
 use crate::fixture::{self, Answer};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -84,6 +86,36 @@ pub(super) async fn feed_a_subscription(a: &Server) -> Result<(), LabError> {
     a.wait_streaming("orders_feed", SOON).await
 }
 
+/// The names of what a node's walsenders feed, of one kind.
+fn fed(snapshot: &Snapshot, kind: WalsenderKind) -> Vec<&str> {
+    let senders = snapshot.senders().filter(|(_, other)| *other == kind);
+    senders.map(|(walsender, _)| walsender.application_name.as_str()).collect()
+}
+
+/// Behind `b` another standby, and, all at once, a base backup with its stream of WAL and a receiver of WAL.
+async fn record_cascade(lab: &Lab, b: &Server) -> Result<(), LabError> {
+    let server = ServerOptions::default().set("wal_receiver_status_interval", "1s").set("hot_standby_feedback", "on");
+    let d = lab.standby_of(b, "d", StandbyOptions { server, ..Default::default() }).await?;
+    let connect = async |name: &str| Copier::connect(b, name).await.expect("a replication connection");
+    let backup = connect("pg_basebackup").await.backup(b).await.expect("a base backup");
+    let streams =
+        [connect("pg_basebackup").await.stream(b, true).await?, connect("nightly").await.stream(b, false).await?];
+    let running = "SELECT count(*) = 1 AND (SELECT count(replay_lsn) = 1 AND count(backend_xmin) = 1 AND count(reply_time) = 3 \
+                   FROM pg_stat_replication) FROM pg_stat_progress_basebackup WHERE backup_total > 0 AND backup_streamed > 0";
+    wait_until("a standby, a backup and two streams", SOON, async || match b.value(running).await? {
+        Some(yes) if yes == "t" => Ok(()),
+        other => Err(format!("{other:?} {:?}", b.query("SELECT * FROM pg_stat_replication").await?)),
+    })
+    .await?;
+    let cascade = record(b, Role::Monitor, "cascade").await?;
+    assert_eq!(fed(&cascade, WalsenderKind::Standby), ["d"]);
+    assert_eq!(fed(&cascade, WalsenderKind::Backup), ["pg_basebackup"]);
+    assert_eq!(fed(&cascade, WalsenderKind::WalStream), ["pg_basebackup", "nightly"]);
+    assert_eq!(cascade.base_backups.map(|fact| fact.value.len()), Some(1));
+    drop((backup, streams));
+    d.stop(StopMode::Immediate).await
+}
+
 /// A commit that waits for a standby that is gone, until it is cancelled.
 async fn hang_a_commit(a: &Server) -> Result<JoinHandle<Result<(), LabError>>, LabError> {
     a.alter(&[("synchronous_standby_names", "b")]).await?;
@@ -122,7 +154,11 @@ async fn bring_trouble(a: &Server) -> Result<(), LabError> {
 async fn every_statement_gives_the_columns_of_its_fixture() -> Result<(), LabError> {
     let lab = Lab::new()?;
     let wal = lab.server_dir("wal")?;
-    let options = ServerOptions::default()
+    let timed = match lab.binaries().major() {
+        14.. => ServerOptions::default().set("track_wal_io_timing", "on"),
+        _ => ServerOptions::default(),
+    };
+    let options = timed
         .archive(&Archive::Into(wal.clone()))
         .set("wal_level", "logical")
         .set("max_slot_wal_keep_size", "64MB")
@@ -180,11 +216,12 @@ async fn every_statement_gives_the_columns_of_its_fixture() -> Result<(), LabErr
     let delayed = record(&c, Role::Monitor, "archive-only").await?;
     record(&a, Role::Plain, "primary-plain").await?;
     record(&b, Role::Plain, "standby-plain").await?;
+    record_cascade(&lab, &b).await?;
     b.pause_replay().await?;
     let paused = record(&b, Role::Monitor, "standby-paused").await?;
 
-    let standbys: Vec<_> = primary.physical_walsenders().map(|walsender| walsender.application_name.as_str()).collect();
-    assert_eq!(standbys, ["b"], "the subscription is no standby");
+    assert_eq!(fed(&primary, WalsenderKind::Standby), ["b"], "the subscription is no standby");
+    assert_eq!(fed(&primary, WalsenderKind::Logical), ["orders_feed"]);
     assert_eq!(primary.walsenders.as_ref().map(|fact| fact.value.len()), Some(2));
     assert!(standby.wal_receiver.is_some_and(|fact| fact.value.is_some()));
     assert!(delayed.wal_receiver.is_some_and(|fact| fact.value.is_none()));
@@ -204,34 +241,6 @@ async fn every_statement_gives_the_columns_of_its_fixture() -> Result<(), LabErr
     a.sql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'").await?;
     commit.await.expect("the commit ends")?;
     assert!(troubled.slots.is_some_and(|fact| fact.value.iter().any(lost)));
-    lab.stop().await;
-    Ok(())
-}
-
-#[tokio::test]
-async fn settings_with_units_are_read_exactly() -> Result<(), LabError> {
-    let lab = Lab::new()?;
-    let a = lab.primary("a", ServerOptions::default()).await?;
-    let client = a.connect_as(Role::Monitor).await?;
-    let settings = COLLECTORS.iter().find(|collector| collector.name() == "settings").unwrap();
-    let sql = settings.sql().pick(ServerVersion(a.major() * 10_000)).unwrap();
-    let statement = client.prepare(sql).await.unwrap();
-    for (text, seconds) in [
-        ("0", 0.0),
-        ("1ms", 0.001),
-        ("1500", 1.5),
-        ("10s", 10.0),
-        ("90s", 90.0),
-        ("1min", 60.0),
-        ("25h", 90_000.0),
-        ("7d", 604_800.0),
-        ("2147483647", 2_147_483.647),
-    ] {
-        client.batch_execute(&format!("SET wal_sender_timeout = '{text}'")).await.unwrap();
-        let row = client.query_one(&statement, &[]).await.unwrap();
-        let cell: String = row.get("wal_sender_timeout");
-        assert_eq!(cell.parse(), Ok(seconds), "{text}");
-    }
     lab.stop().await;
     Ok(())
 }

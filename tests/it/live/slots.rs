@@ -1,13 +1,13 @@
-//! Slots that are left behind, slots that spill, and what pgvigil says of them, against the servers' own word.
+//! Slots that are left behind, and what pgvigil says of them, against the servers' own word.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use pgvigil::lab::{Backend, Lab, LabError, Role, Server, ServerOptions, wait_until};
+use pgvigil::lab::{Backend, Lab, LabError, Server, ServerOptions, wait_until};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::watch::{Node, Page, SOON, Vigil};
+use super::watch::{Node, Page, Vigil};
 
 const MEBIBYTE: f64 = 1_048_576.0;
 
@@ -124,7 +124,8 @@ async fn a_slot_left_alone_goes_from_reserved_to_lost_when_it_said() -> Result<(
         let truth = unsafe_at.duration_since(*seen).as_secs_f64();
         // The nearer the end, the more the time between a reading and its page weighs.
         if truth >= 4.0 {
-            assert!((left - truth).abs() <= 0.2 * truth, "pgvigil says {left:.1} s, truth is {truth:.1} s");
+            // On a busy machine the load may be a second late, and makes up for it then.
+            assert!((left - truth).abs() <= 0.2 * truth + 1.0, "pgvigil says {left:.1} s, truth is {truth:.1} s");
             checked += 1;
         }
     }
@@ -155,69 +156,51 @@ async fn a_slot_left_alone_goes_from_reserved_to_lost_when_it_said() -> Result<(
 }
 
 #[tokio::test]
-async fn a_logical_slot_that_spills_counts_what_it_spilled() -> Result<(), LabError> {
+async fn an_idle_slot_tells_for_how_long_and_is_given_up_where_the_server_does() -> Result<(), LabError> {
     let lab = Lab::new()?;
-    let options = ServerOptions::default()
-        .set("wal_level", "logical")
-        .set("logical_decoding_work_mem", "64kB")
-        .set("max_prepared_transactions", "2");
-    let a = lab.primary("a", options).await?;
-    // pgoutput is part of every server; test_decoding is not of every package.
-    let two_phase = if a.major() >= 14 { ", false, true" } else { "" };
-    a.sql(&format!("SELECT pg_create_logical_replication_slot('feed', 'pgoutput'{two_phase})")).await?;
-    a.sql("CREATE TABLE orders (id int PRIMARY KEY, words text)").await?;
-    a.sql("CREATE PUBLICATION orders FOR TABLE orders").await?;
+    let a = lab.primary("a", ServerOptions::default().set("autovacuum", "off")).await?;
     let vigil = Vigil::start(&lab, &[Node::of(&a)]).await?;
-    a.sql("INSERT INTO orders SELECT n, repeat('x', 100) FROM generate_series(1, 5000) AS n").await?;
-    let take = "SELECT count(*) FROM pg_logical_slot_get_binary_changes('feed', NULL, NULL, \
-                'proto_version', '1', 'publication_names', 'orders')";
-    let changes: u32 = a.value(take).await?.unwrap().parse().unwrap();
-    assert!(changes >= 5000, "{changes}");
-
-    // A transaction later the catalogue's horizon is a transaction older.
-    for _ in 0..5 {
-        a.sql("SELECT txid_current()").await?;
-    }
-    let client = a.connect_as(Role::Monitor).await?;
-    let truth = async |column: &str, from: &str| -> Option<f64> {
-        let sql = format!("SELECT {column} FROM {from} WHERE slot_name = 'feed'");
-        a.query_on(&client, &sql).await.unwrap().remove(0).remove(0).map(|cell| cell.parse().unwrap())
-    };
-    let age = truth("age(catalog_xmin)", "pg_replication_slots").await;
-    assert!(age >= Some(5.0), "{age:?}");
-    vigil
-        .until("the age of catalog_xmin", |page| {
-            let seen = page.get("slot_catalog_xmin_age_transactions", &slot("feed"));
-            if seen == age { Ok(()) } else { Err(format!("{seen:?}, truth is {age:?}")) }
-        })
-        .await;
-    assert_eq!(vigil.page().await.get("slot_xmin_age_transactions", &slot("feed")), None);
-    if a.major() < 14 {
-        assert!(vigil.page().await.matching(&["slot_spilled"]).iter().all(|(series, _)| !series.contains("feed")));
+    let made = Instant::now();
+    a.sql("SELECT pg_create_physical_replication_slot('left', true)").await?;
+    let page = until_state(&vigil, "slot_invalidation", "none").await;
+    let age = |page: &Page| page.get("slot_inactive_age_seconds", &slot("left"));
+    if a.major() < 17 {
+        assert_eq!(age(&page), None, "these servers do not tell");
+        assert!(a.value("SELECT inactive_since FROM pg_replication_slots").await.is_err());
         lab.stop().await;
         return Ok(());
     }
-    // The server tells of it within a second of the decoding's end.
-    for (family, column, least) in [
-        ("slot_spilled_transactions_total", "spill_txns", 1.0),
-        ("slot_spilled_bytes_total", "spill_bytes", 500_000.0),
-        ("slot_decoded_transactions_total", "total_txns", 1.0),
-        ("slot_decoded_bytes_total", "total_bytes", 500_000.0),
-        ("slot_streamed_transactions_total", "stream_txns", 0.0),
-        ("slot_streamed_bytes_total", "stream_bytes", 0.0),
-    ] {
-        wait_until(family, SOON, async || {
-            let told = truth(column, "pg_stat_replication_slots").await;
-            let seen = vigil.page().await.get(family, &slot("feed"));
-            if seen == told && seen >= Some(least) { Ok(()) } else { Err(format!("{seen:?}, truth is {told:?}")) }
-        })
-        .await?;
+    // It is as old as the slot, less what lies between a reading and its page.
+    for least in [1.0, 2.0] {
+        vigil
+            .until(&format!("{least} s of idleness"), |page| match age(page) {
+                Some(seen) if seen >= least => Ok(()),
+                other => Err(format!("{other:?}")),
+            })
+            .await;
+        let seen = age(&vigil.page().await).unwrap();
+        let truth = made.elapsed().as_secs_f64();
+        assert!(seen <= truth && truth - seen < 3.0, "{seen} of {truth}");
     }
-    let page = vigil.page().await;
-    assert_eq!(page.get("slot_two_phase", &slot("feed")), Some(1.0));
-    let since_17 = (a.major() >= 17).then_some(0.0);
-    assert_eq!(page.get("slot_failover", &slot("feed")), since_17);
-    assert_eq!(page.get("slot_synced", &slot("feed")), since_17);
+    if a.major() < 18 {
+        assert!(a.value("SHOW idle_replication_slot_timeout").await.is_err(), "these servers wait for ever");
+        a.sql("CHECKPOINT").await?;
+        assert_eq!(
+            until_state(&vigil, "slot_wal_status", "reserved").await.one_of("slot_invalidation", &slot("left")),
+            "none"
+        );
+        lab.stop().await;
+        return Ok(());
+    }
+    a.alter(&[("idle_replication_slot_timeout", "1s")]).await?;
+    a.sql("CHECKPOINT").await?;
+    let told = a.value("SELECT invalidation_reason FROM pg_replication_slots WHERE slot_name = 'left'").await?;
+    assert_eq!(told.as_deref(), Some("idle_timeout"), "the server's word");
+    until_state(&vigil, "slot_invalidation", "idle_timeout").await;
+    let page = until_status(&vigil, &a, "lost").await?;
+    let kept = a.value("SELECT restart_lsn FROM pg_replication_slots").await?;
+    assert!(kept.is_some(), "the server still names a position");
+    assert!(page.matching(&["slot_retained_bytes", "left"]).is_empty(), "from which it keeps nothing");
     lab.stop().await;
     Ok(())
 }

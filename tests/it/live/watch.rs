@@ -48,18 +48,36 @@ impl Vigil {
     /// The same with more top-level configuration (whole lines).
     pub async fn start_with(lab: &Lab, nodes: &[Node], more: &str) -> Result<Self, LabError> {
         let port = lab.free_port()?;
-        let state_dir = lab.own_dir("state")?;
-        let nodes: String = nodes.iter().map(|node| node.yaml.as_str()).collect();
-        let text = format!(
-            "listen: 127.0.0.1:{port}\nstate_dir: {}\nsample_interval: {}ms\ncollect_interval: 1s\nlogin_interval: 1s\n{more}\
-             clusters:\n  - name: lab\n    nodes:\n{nodes}",
-            state_dir.display(),
-            INTERVAL.as_millis(),
-        );
+        lab.own_dir("state")?;
         let config = lab.path().join("pgvigil.yml");
-        std::fs::write(&config, text).expect("a config file in the lab");
+        std::fs::write(&config, Self::config_text(lab, port, nodes, more)).expect("a config file in the lab");
         let process = Self::spawn(lab, &config)?;
         let vigil = Self { process, config, port };
+        vigil.wait_ready().await?;
+        Ok(vigil)
+    }
+
+    /// The configuration that [`Self::start_with`] writes.
+    pub fn config_text(lab: &Lab, port: u16, nodes: &[Node], more: &str) -> String {
+        let nodes: String = nodes.iter().map(|node| node.yaml.as_str()).collect();
+        format!(
+            "listen: 127.0.0.1:{port}\nstate_dir: {}\nsample_interval: {}ms\ncollect_interval: 1s\nlogin_interval: 1s\n{more}\
+             clusters:\n  - name: lab\n    nodes:\n{nodes}",
+            lab.path().join("state").display(),
+            INTERVAL.as_millis(),
+        )
+    }
+
+    /// Puts another config file into the place of the present one, in one step as an editor does.
+    pub fn replace_config(&self, text: &str) {
+        let new = self.config.with_extension("new");
+        std::fs::write(&new, text).expect("a file in the lab");
+        std::fs::rename(&new, &self.config).expect("a config file in the lab");
+    }
+
+    /// One that reads the config file at `config`, which listens on `port`.
+    pub async fn start_at(lab: &Lab, config: PathBuf, port: u16) -> Result<Self, LabError> {
+        let vigil = Self { process: Self::spawn(lab, &config)?, config, port };
         vigil.wait_ready().await?;
         Ok(vigil)
     }

@@ -1,0 +1,101 @@
+//! Taking in another config while pgvigil runs: all of it, or nothing.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::plans;
+use crate::clock::Wall;
+use crate::config::{self, ConfigError, Environment, Report, Settings};
+use crate::metric::own::ConfigReload;
+use crate::observe::fleet::Fleet;
+
+/// How long reading the files may take.
+const CHECK_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Takes in other configs, one at a time.
+pub(super) struct Reloader {
+    path: Option<PathBuf>,
+    environment: Arc<Environment>,
+    fleet: Arc<Fleet>,
+    /// The config in force, and a check that did not end in time.
+    state: Mutex<State>,
+    outcome: StdMutex<ConfigReload>,
+}
+
+struct State {
+    settings: Settings,
+    hanging: Option<JoinHandle<Result<Report, ConfigError>>>,
+}
+
+impl Reloader {
+    /// `settings`, read from `path`, are in force.
+    pub(super) fn new(
+        path: Option<PathBuf>,
+        settings: Settings,
+        environment: Arc<Environment>,
+        fleet: Arc<Fleet>,
+    ) -> Arc<Self> {
+        let outcome = ConfigReload { ok: true, last_good: Wall::now().as_seconds() };
+        let state = Mutex::new(State { settings, hanging: None });
+        Arc::new(Self { path, environment, fleet, state, outcome: StdMutex::new(outcome) })
+    }
+
+    /// How the last reload went.
+    pub(super) fn outcome(&self) -> ConfigReload {
+        *self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the config again. On error the old one stays; why is logged, and told in a sentence. `trigger` is who asked.
+    pub(super) async fn reload(self: Arc<Self>, trigger: &'static str) -> Result<(), String> {
+        let reloader = self.clone();
+        // In a task of its own: a client that goes away must not stop it half way.
+        let result = tokio::spawn(async move { reloader.take_in().await }).await;
+        let result = result.unwrap_or_else(|_| Err(anyhow::anyhow!("it failed unexpectedly")));
+        let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        outcome.ok = result.is_ok();
+        match result {
+            Ok(notes) => {
+                outcome.last_good = Wall::now().as_seconds();
+                for note in notes {
+                    tracing::warn!("{note}");
+                }
+                tracing::info!(trigger, "the config was read again and is in force");
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(trigger, "the config was not taken in, the old one stays in force: {error:#}");
+                Err(format!("{error:#}"))
+            }
+        }
+    }
+
+    async fn take_in(&self) -> anyhow::Result<Vec<String>> {
+        let mut state = self.state.lock().await;
+        if state.hanging.as_ref().is_some_and(|hanging| !hanging.is_finished()) {
+            bail!("reading the files has hung since the last try: see whether their disk answers");
+        }
+        let (path, environment) = (self.path.clone(), self.environment.clone());
+        let mut check = tokio::task::spawn_blocking(move || config::check(path.as_deref(), &environment));
+        let Ok(checked) = timeout(CHECK_DEADLINE, &mut check).await else {
+            state.hanging = Some(check);
+            bail!("reading the files took longer than {} s: see whether their disk answers", CHECK_DEADLINE.as_secs());
+        };
+        let report = checked.context("reading the files failed unexpectedly")??;
+        let (old, new) = (&state.settings, &report.settings);
+        if new.listen != old.listen {
+            bail!("listen cannot change from {} to {} while pgvigil runs: restart it", old.listen, new.listen);
+        }
+        if new.state_dir != old.state_dir {
+            bail!("state_dir cannot change while pgvigil runs: restart it");
+        }
+        self.fleet.apply(plans(new, &self.environment)).await;
+        state.settings = report.settings;
+        Ok(report.notes)
+    }
+}

@@ -1,0 +1,154 @@
+//! Collector `wal_dir`: `pg_ls_waldir()`, what lies in `pg_wal`, and how far back the WAL goes that the server can still send.
+
+use serde::Serialize;
+
+use super::snapshot::{Exchange, Fact, NodeView, Snapshot};
+use super::{CollectError, Pace};
+use crate::metric::family::{Family, Kind, Observers, Unit};
+use crate::metric::sample::Samples;
+use crate::pg::lsn::Lsn;
+use crate::pg::records::{DecodeError, Record, Records};
+use crate::pg::version::VersionedSql;
+
+/// What `pg_ls_waldir()` lists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WalDir {
+    /// Sum of `size` of all files, those kept for later use included.
+    pub size: u64,
+    /// Number of segments, those kept for later use included.
+    pub segments: u64,
+    /// Where the oldest segment begins; `None` if there is none.
+    pub oldest_lsn: Option<Lsn>,
+    /// `wal_segment_size` in bytes.
+    pub wal_segment_size: u64,
+}
+
+static SQL: VersionedSql = VersionedSql(&[(10, include_str!("sql/wal_dir.10.sql"))]);
+
+const fn gauge(name: &'static str, unit: Unit, help: &'static str) -> Family {
+    Family { name, help, kind: Kind::Gauge, unit, labels: &["cluster", "node"], observers: Observers::Max }
+}
+
+static SIZE: Family = gauge(
+    "pgvigil_wal_dir_bytes",
+    Unit::Bytes,
+    "Size of the files in pg_wal, segments that are kept for later use included.",
+);
+
+static SEGMENTS: Family = gauge(
+    "pgvigil_wal_dir_segments",
+    Unit::None,
+    "WAL segments in pg_wal, those that are kept for later use included.",
+);
+
+static OLDEST: Family = gauge(
+    "pgvigil_wal_oldest_position_bytes",
+    Unit::Bytes,
+    "Where the oldest WAL segment of the server begins: a standby that has not received up to here cannot be fed by it any more.",
+);
+
+static FAMILIES: [&Family; 3] = [&SIZE, &SEGMENTS, &OLDEST];
+
+impl WalDir {
+    /// Whether the server still has WAL from `lsn` on. What it sends begins with the whole segment.
+    pub fn reaches_back_to(&self, lsn: Lsn) -> Option<bool> {
+        let begins = lsn.0.checked_rem(self.wal_segment_size).map(|into| Lsn(lsn.0 - into))?;
+        Some(self.oldest_lsn? <= begins)
+    }
+}
+
+/// The collector.
+#[derive(Debug)]
+pub struct Collector;
+
+impl super::Collector for Collector {
+    fn name(&self) -> &'static str {
+        "wal_dir"
+    }
+
+    fn pace(&self) -> Pace {
+        Pace::Slow
+    }
+
+    fn sql(&self) -> &'static VersionedSql {
+        &SQL
+    }
+
+    fn source(&self) -> &'static str {
+        "pg_ls_waldir()"
+    }
+
+    fn grant(&self) -> Option<&'static str> {
+        Some("pg_monitor")
+    }
+
+    fn families(&self) -> &'static [&'static Family] {
+        &FAMILIES
+    }
+
+    fn store(&self, records: &Records, snapshot: &mut Snapshot, exchange: Exchange) -> Result<(), CollectError> {
+        let value = decode(&records.single()?)?;
+        snapshot.wal_dir = Some(Fact { value, seen: exchange.received });
+        Ok(())
+    }
+
+    fn samples(&self, view: &NodeView<'_>, samples: &mut Samples) {
+        let Some(dir) = view.fresh(&view.snapshot.wal_dir, Pace::Slow) else { return };
+        let labels = view.labels();
+        samples.number(&SIZE, &labels, dir.size as f64);
+        samples.number(&SEGMENTS, &labels, dir.segments as f64);
+        samples.known(&OLDEST, &labels, dir.oldest_lsn.map(Lsn::as_f64));
+    }
+}
+
+fn decode(row: &Record<'_>) -> Result<WalDir, DecodeError> {
+    let wal_segment_size = row.need_number("wal_segment_size")?;
+    Ok(WalDir {
+        size: row.need_number("size")?,
+        segments: row.need_number("segments")?,
+        oldest_lsn: row.text("oldest")?.and_then(|number| begin(number, wal_segment_size)),
+        wal_segment_size,
+    })
+}
+
+/// Where a segment begins, by the part of its name after the timeline: the high half of its positions, then its number in them.
+fn begin(number: &str, wal_segment_size: u64) -> Option<Lsn> {
+    let half = |digits: &str| {
+        let plain = digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if plain { u64::from_str_radix(digits, 16).ok() } else { None }
+    };
+    let (high, low) = number.split_at_checked(8)?;
+    let low = half(low)?.checked_mul(wal_segment_size).filter(|low| *low <= u64::from(u32::MAX))?;
+    Some(Lsn(half(high)? << 32 | low))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MEBIBYTE: u64 = 1 << 20;
+
+    #[test]
+    fn a_segment_begins_where_its_name_says_for_any_size() {
+        assert_eq!(begin("0000000000000001", 16 * MEBIBYTE), Some(Lsn(0x0100_0000)));
+        assert_eq!(begin("0000000A000000FF", 16 * MEBIBYTE), Some(Lsn(0xA_FF00_0000)));
+        assert_eq!(begin("0000000A00000FFF", MEBIBYTE), Some(Lsn(0xA_FFF0_0000)));
+        assert_eq!(begin("FFFFFFFF00000003", 1024 * MEBIBYTE), Some(Lsn(0xFFFF_FFFF_C000_0000)));
+        // No segment of this size has such a number.
+        assert_eq!(begin("0000000A00000100", 16 * MEBIBYTE), None);
+        for text in ["", "00000001", "000000010000000G", "+000000100000001", "00000001000000010", "ééééééé0"] {
+            assert_eq!(begin(text, MEBIBYTE), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_position_needs_its_whole_segment() {
+        let dir = |oldest_lsn| WalDir { size: 0, segments: 0, oldest_lsn, wal_segment_size: MEBIBYTE };
+        let from = dir(Some(Lsn(3 * MEBIBYTE)));
+        assert_eq!(from.reaches_back_to(Lsn(3 * MEBIBYTE)), Some(true));
+        assert_eq!(from.reaches_back_to(Lsn(3 * MEBIBYTE - 1)), Some(false));
+        assert_eq!(from.reaches_back_to(Lsn(4 * MEBIBYTE - 1)), Some(true));
+        assert_eq!(dir(None).reaches_back_to(Lsn(1)), None);
+        assert_eq!(WalDir { wal_segment_size: 0, ..from }.reaches_back_to(Lsn(1)), None);
+    }
+}

@@ -1,0 +1,182 @@
+//! Asking a running pgvigil over its API: for the command line, and for one pgvigil that asks another.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
+use reqwest::{Client, Response, StatusCode, Url};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use serde::de::DeserializeOwned;
+
+/// How long one answer may take, from the name to its last byte.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// No answer of the API is longer.
+const MOST_BYTES: usize = 32 << 20;
+/// A token is a line.
+const MOST_TOKEN_BYTES: usize = 4 << 10;
+
+/// Where a pgvigil answers, and who we are to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// Its URL, without a path.
+    pub url: Url,
+    /// The file of our bearer token; read at each question, so that a rotated one counts.
+    pub token_file: Option<PathBuf>,
+    /// The certificates to trust, PEM; those of the system if there is none.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Why there is no answer. Safe to show.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// A file of ours.
+    #[error("{what} {}: {why}", .path.display())]
+    File {
+        /// What it is for.
+        what: &'static str,
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// It cannot be reached.
+    #[error("{url} does not answer: {why}; is pgvigil serve running there?")]
+    Unreachable {
+        /// Whom we asked.
+        url: Url,
+        /// Why.
+        why: String,
+    },
+    /// It answered, and refused.
+    #[error("{url} answers {status}: {why}")]
+    Refused {
+        /// Whom we asked.
+        url: Url,
+        /// The status.
+        status: StatusCode,
+        /// Its word.
+        why: String,
+    },
+    /// It answered something else than a pgvigil does.
+    #[error("{url} does not answer like a pgvigil of this version: {why}")]
+    Strange {
+        /// Whom we asked.
+        url: Url,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// A pgvigil that can be asked.
+pub struct Peer {
+    address: Address,
+    client: Client,
+}
+
+impl Peer {
+    /// Reads the certificates; asks nothing yet.
+    pub fn new(address: Address) -> Result<Self, PeerError> {
+        let tls = tls(address.ca_file.as_deref())?;
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .timeout(DEADLINE)
+            .redirect(reqwest::redirect::Policy::none())
+            // What a proxy in the environment is for is another question.
+            .no_proxy()
+            .pool_max_idle_per_host(1)
+            .build();
+        let client = client.map_err(|error| PeerError::Unreachable { url: address.url.clone(), why: chain(&error) })?;
+        Ok(Self { address, client })
+    }
+
+    /// What `path` answers.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, PeerError> {
+        let mut url = self.address.url.clone();
+        url.set_path(path);
+        let mut request = self.client.get(url.clone()).header(ACCEPT, "application/json");
+        if let Some(file) = &self.address.token_file {
+            request = request.header(AUTHORIZATION, bearer(file)?);
+        }
+        let unreachable = |error: reqwest::Error| PeerError::Unreachable { url: url.clone(), why: chain(&error) };
+        let answer = request.send().await.map_err(unreachable)?;
+        let status = answer.status();
+        let body = whole(answer, &url).await?;
+        if !status.is_success() {
+            return Err(PeerError::Refused { url, status, why: word(&body) });
+        }
+        serde_json::from_slice(&body).map_err(|error| PeerError::Strange { url, why: error.to_string() })
+    }
+}
+
+/// The body, as long as it is not too long.
+async fn whole(mut answer: Response, url: &Url) -> Result<Vec<u8>, PeerError> {
+    let mut body = Vec::new();
+    loop {
+        let piece = answer.chunk().await;
+        match piece.map_err(|error| PeerError::Unreachable { url: url.clone(), why: chain(&error) })? {
+            None => return Ok(body),
+            Some(piece) if body.len() + piece.len() > MOST_BYTES => {
+                let why = format!("its answer is longer than {} MiB", MOST_BYTES >> 20);
+                return Err(PeerError::Strange { url: url.clone(), why });
+            }
+            Some(piece) => body.extend_from_slice(&piece),
+        }
+    }
+}
+
+/// What a refusal says: the `error` of a JSON body, or its first line.
+fn word(body: &[u8]) -> String {
+    let said = serde_json::from_slice::<serde_json::Value>(body).ok();
+    let said = said.as_ref().and_then(|body| body["error"].as_str());
+    let text = said.map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned);
+    text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(300).collect()
+}
+
+fn bearer(file: &Path) -> Result<HeaderValue, PeerError> {
+    let bad = |why: String| PeerError::File { what: "token file", path: file.to_owned(), why };
+    let text = std::fs::read_to_string(file).map_err(|error| bad(error.to_string()))?;
+    let token = text.trim();
+    if token.is_empty() || token.len() > MOST_TOKEN_BYTES {
+        return Err(bad("it does not hold one line with a token".to_owned()));
+    }
+    let mut value = HeaderValue::try_from(format!("Bearer {token}"))
+        .map_err(|_| bad("it holds characters that no token has".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, PeerError> {
+    let mut roots = RootCertStore::empty();
+    match ca_file {
+        Some(path) => {
+            let bad = |why: String| PeerError::File { what: "CA file", path: path.to_owned(), why };
+            let pem = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
+            let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+            let certificates = certificates.map_err(|error| bad(format!("it is not PEM: {error}")))?;
+            if roots.add_parsable_certificates(certificates).0 == 0 {
+                return Err(bad("there is no certificate of an authority in it".to_owned()));
+            }
+        }
+        // A machine without certificates can still be asked without TLS.
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| PeerError::File {
+        what: "CA file",
+        path: ca_file.unwrap_or(Path::new("of the system")).to_owned(),
+        why: error.to_string(),
+    })?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// An error with its causes: reqwest's own word alone says little.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.last().map_or_else(|| error.to_string(), ToString::to_string)
+}

@@ -38,7 +38,8 @@ pub async fn serve(report: Report, door: Door, environment: Environment) -> anyh
     let fleet = Arc::new(Fleet::new(keeper.clone()));
     fleet.apply(plans(&settings, &environment)).await;
     let hubs = fleet.hubs();
-    let reloader = Reloader::new(path.clone(), settings, environment, fleet.clone());
+    let door = Arc::new(door);
+    let reloader = Reloader::new(path.clone(), settings, environment, door.clone(), fleet.clone());
     let mut tasks = JoinSet::new();
     tasks.spawn(keeper.clone().keep(hubs.clone()));
     tasks.spawn({
@@ -72,8 +73,12 @@ pub async fn serve(report: Report, door: Door, environment: Environment) -> anyh
         let (started, keeper, reloader) = (Wall::now(), keeper.clone(), reloader.clone());
         Arc::new(move || own::read(started, keeper.saved(), reloader.outcome()))
     };
+    let reload: http::Reload = Arc::new(move |name| {
+        let reloader = reloader.clone();
+        async move { reloader.reload(&format!("request of {name}")).await }.boxed()
+    });
     tracing::info!(%listen, clusters = hubs.now().len(), "pgvigil is ready");
-    http::serve(listener, hubs, own, Arc::new(door), stop).await?;
+    http::serve(listener, hubs, own, reload, door, stop).await?;
     drop((tasks, fleet));
     if timeout(LAST_SAVE_DEADLINE, last_save).await.is_err() {
         tracing::warn!("the last save of the lag history did not end in time: the one before it counts");

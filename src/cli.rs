@@ -130,7 +130,10 @@ fn address_of(config: Option<&Path>) -> Result<reqwest::Url, String> {
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    let url = format!("http://{}", SocketAddr::new(host, listen.port()));
+    let web = report.settings.web_config.as_deref().map(config::web_config).transpose();
+    let web = web.map_err(|error| error.to_string())?;
+    let scheme = if web.is_some_and(|web| web.tls.is_some()) { "https" } else { "http" };
+    let url = format!("{scheme}://{}", SocketAddr::new(host, listen.port()));
     url.parse().map_err(|error| format!("{url}: {error}"))
 }
 

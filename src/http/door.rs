@@ -3,20 +3,19 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
 use super::access::{Hasher, Passwords};
 use super::rate::Bucket;
-use super::rules::{Rules, Sources, is_public};
+use super::rules::{Rules, Sources};
 use super::seen::Seen;
 use super::seldom::Seldom;
 use crate::clock::Mono;
-use crate::config::web::{Pem, Rate};
-use crate::config::{ConfigError, Proof, Settings};
+use crate::config::web::Rate;
+use crate::config::{ConfigError, Settings};
 
 /// The files are looked at so often. A change counts when it was seen twice the same, so that a certificate and its key come together.
 const LOOK_EACH: Duration = Duration::from_millis(500);
@@ -34,14 +33,33 @@ pub enum DoorError {
 
 /// Who comes in, and how.
 pub struct Door {
-    sources: Mutex<Sources>,
     rules: RwLock<Arc<Rules>>,
-    /// What the rules were read from.
-    seen: Mutex<Seen>,
+    /// Held while the rules are replaced, and not while files are read.
+    origin: Mutex<Origin>,
     hasher: Hasher,
     passwords: Passwords,
     bucket: Mutex<Bucket>,
     refusals: Seldom,
+}
+
+/// What the rules were read from.
+#[derive(Clone, PartialEq)]
+struct Origin {
+    sources: Sources,
+    seen: Seen,
+}
+
+/// Rules that were read and can be put in force.
+pub struct Prepared {
+    rules: Rules,
+    origin: Origin,
+}
+
+impl Prepared {
+    /// What is allowed and yet not well.
+    pub fn notes(&self, settings: &Settings) -> Vec<String> {
+        self.rules.notes(settings)
+    }
 }
 
 impl Door {
@@ -49,13 +67,11 @@ impl Door {
     pub fn open(settings: &Settings) -> Result<Self, DoorError> {
         let no_random = || DoorError::Unusable("the system gave no random numbers".to_owned());
         let hasher = Hasher::new().ok_or_else(no_random)?;
-        let sources = Sources { web_config: settings.web_config.clone(), access: settings.access.clone() };
-        let mut seen = Seen::default();
-        let rules = Rules::read(&sources, &hasher, &mut seen)?;
+        let mut origin = Origin { sources: Sources::of(settings), seen: Seen::default() };
+        let rules = Rules::read(&origin.sources, &hasher, &mut origin.seen)?;
         Ok(Self {
-            sources: Mutex::new(sources),
             rules: RwLock::new(Arc::new(rules)),
-            seen: Mutex::new(seen),
+            origin: Mutex::new(origin),
             passwords: Passwords::new(hasher.clone()),
             hasher,
             bucket: Mutex::default(),
@@ -65,27 +81,7 @@ impl Door {
 
     /// What is allowed and yet not well.
     pub fn notes(&self, settings: &Settings) -> Vec<String> {
-        let rules = self.rules();
-        let mut secrets: Vec<&Path> = Vec::new();
-        secrets.extend(settings.access.iter().filter_map(|holder| match &holder.proof {
-            Proof::TokenFile(path) => Some(path.as_path()),
-            Proof::User(_) | Proof::ClientSan(_) => None,
-        }));
-        if let Some(Pem::File(key)) = rules.web.tls.as_ref().map(|tls| &tls.key) {
-            secrets.push(key);
-        }
-        let public = secrets.into_iter().filter(|path| is_public(path));
-        let mut notes: Vec<_> = public
-            .map(|path| format!("{} can be read by everybody: chmod it to 0640 or less", path.display()))
-            .collect();
-        let has_secrets = !rules.web.users.is_empty() || !rules.tokens.is_empty();
-        if has_secrets && rules.tls.is_none() && !settings.listen.ip().is_loopback() {
-            notes.push(format!(
-                "passwords and tokens travel to {} in clear: set tls_server_config in a web_config",
-                settings.listen
-            ));
-        }
-        notes
+        self.rules().notes(settings)
     }
 
     /// Whether HTTP/2 is spoken, which is decided once.
@@ -117,27 +113,32 @@ impl Door {
         tracing::warn!(unsaid, "an HTTP request {what} by {name} from {from} was refused");
     }
 
-    /// Puts other settings in force, if they can be: without, everything stays as it is. Whether TLS and HTTP/2 are spoken at all is
-    /// decided when pgvigil starts.
-    pub fn change(&self, settings: &Settings) -> Result<(), DoorError> {
-        let sources = Sources { web_config: settings.web_config.clone(), access: settings.access.clone() };
-        self.read(&sources)?;
-        *self.sources.lock().unwrap_or_else(PoisonError::into_inner) = sources;
-        Ok(())
+    /// Reads everything that other settings name, which may take as long as the file system does, and changes nothing.
+    pub fn prepare(&self, settings: &Settings) -> Result<Prepared, DoorError> {
+        let mut origin = Origin { sources: Sources::of(settings), seen: Seen::default() };
+        let rules = self.read(&mut origin)?;
+        Ok(Prepared { rules, origin })
     }
 
-    fn read(&self, sources: &Sources) -> Result<(), DoorError> {
-        let mut seen = Seen::default();
-        let read = Rules::read(sources, &self.hasher, &mut seen);
-        {
-            let mut known = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            if read.is_err() {
-                // To put the old files back is a change too.
-                seen.add_again(&known);
-            }
-            *known = seen;
-        }
-        let rules = read?;
+    /// Puts in force what was read.
+    pub fn take_in(&self, prepared: Prepared) {
+        self.replace(&mut self.origin(), prepared);
+    }
+
+    fn replace(&self, origin: &mut Origin, prepared: Prepared) {
+        *origin = prepared.origin;
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(prepared.rules);
+        self.passwords.forget();
+    }
+
+    fn origin(&self) -> MutexGuard<'_, Origin> {
+        self.origin.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the sources; what was seen of them counts also if that fails. Whether TLS and HTTP/2 are spoken at all is decided when
+    /// pgvigil starts.
+    fn read(&self, origin: &mut Origin) -> Result<Rules, DoorError> {
+        let rules = Rules::read(&origin.sources, &self.hasher, &mut origin.seen)?;
         let old = self.rules();
         if rules.tls.is_some() != old.tls.is_some() {
             let what = "tls_server_config came or went, which needs a restart of pgvigil".to_owned();
@@ -146,9 +147,7 @@ impl Door {
         if rules.tls.is_some() && rules.web.http2 != old.web.http2 {
             return Err(DoorError::Unusable("http2 was changed, which needs a restart of pgvigil".to_owned()));
         }
-        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
-        self.passwords.forget();
-        Ok(())
+        Ok(rules)
     }
 
     /// Looks at the files for ever.
@@ -158,7 +157,7 @@ impl Door {
         let mut last = Seen::default();
         loop {
             ticks.tick().await;
-            if self.seen.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+            if self.origin().seen.is_empty() {
                 continue;
             }
             let (door, earlier) = (self.clone(), last);
@@ -169,15 +168,29 @@ impl Door {
 
     /// Looks once; `earlier` is what the last look saw.
     fn look(&self, earlier: &Seen) -> Seen {
-        let known = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let seen = known.again();
-        if seen == known || seen != *earlier {
+        let known = self.origin().clone();
+        let seen = known.seen.again();
+        if seen == known.seen || seen != *earlier {
             return seen;
         }
-        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match self.read(&sources) {
-            Ok(()) => tracing::info!("web_config, certificates and tokens were read anew"),
-            Err(error) => tracing::warn!("{error}; what was read before stays in force"),
+        let mut origin = Origin { sources: known.sources.clone(), seen: Seen::default() };
+        let read = self.read(&mut origin);
+        let mut current = self.origin();
+        // Another config came meanwhile, and counts.
+        if *current != known {
+            return seen;
+        }
+        match read {
+            Ok(rules) => {
+                self.replace(&mut current, Prepared { rules, origin });
+                tracing::info!("web_config, certificates and tokens were read anew");
+            }
+            Err(error) => {
+                // To put the old files back is a change too.
+                origin.seen.add_again(&known.seen);
+                *current = origin;
+                tracing::warn!("{error}; what was read before stays in force");
+            }
         }
         seen
     }

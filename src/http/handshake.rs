@@ -22,14 +22,22 @@ const HANDSHAKE: u8 = 22;
 const NO_TLS: &[u8] = b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n\
                         This door speaks TLS: ask by https.\n";
 
-/// Who is at the other end of a connection, as far as a verified certificate says it.
+/// What a connection says of the other end. By default it is plain and says nothing.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Peer(Arc<[String]>);
+pub(super) struct Peer {
+    names: Arc<[String]>,
+    over_tls: bool,
+}
 
 impl Peer {
     /// The subject alternative names; none without a verified certificate.
     pub(super) fn names(&self) -> &[String] {
-        &self.0
+        &self.names
+    }
+
+    /// Whether it speaks TLS with us.
+    pub(super) fn is_over_tls(&self) -> bool {
+        self.over_tls
     }
 }
 
@@ -56,7 +64,7 @@ pub(super) async fn secure(
     };
     let stream = timeout(DEADLINE, shake).await.map_err(late)??;
     let shown = stream.get_ref().1.peer_certificates().filter(|_| verified).and_then(<[_]>::first);
-    let peer = Peer(shown.map(names_of).unwrap_or_default().into());
+    let peer = Peer { names: shown.map(names_of).unwrap_or_default().into(), over_tls: true };
     Ok((Box::new(stream), peer))
 }
 

@@ -10,6 +10,7 @@ mod metrics;
 mod openapi;
 mod page;
 mod rate;
+mod reload;
 mod rules;
 mod sd;
 mod seen;
@@ -33,6 +34,7 @@ use tower_http::timeout::TimeoutLayer;
 
 pub use door::Door;
 pub use page::OwnSource;
+pub use reload::Reload;
 
 use crate::observe::fleet::Hubs;
 use connection::Doorkeeper;
@@ -91,6 +93,7 @@ pub async fn serve(
     listener: TcpListener,
     hubs: Hubs,
     own: OwnSource,
+    reload: Reload,
     door: Arc<Door>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), HttpError> {
@@ -105,7 +108,7 @@ pub async fn serve(
     server.http_builder().http1().header_read_timeout(HEAD_DEADLINE).max_buf_size(HEAD_LIMIT as usize);
     server.http_builder().http2().max_header_list_size(HEAD_LIMIT).max_concurrent_streams(MOST_STREAMS);
     let pages = Arc::new(Pages::new(hubs, own));
-    let mut serving = std::pin::pin!(server.serve(router(pages, door.clone()).into_make_service()));
+    let mut serving = std::pin::pin!(server.serve(router(pages, reload, door.clone()).into_make_service()));
     let mut keeping = std::pin::pin!(door.keep());
     tokio::select! {
         result = &mut serving => return Ok(result?),
@@ -115,12 +118,13 @@ pub async fn serve(
     Ok(serving.await?)
 }
 
-fn router(pages: Arc<Pages>, door: Arc<Door>) -> Router {
+fn router(pages: Arc<Pages>, reload: Reload, door: Arc<Door>) -> Router {
     Router::new()
         .route("/", get(start::page))
         .route("/metrics", get(metrics::metrics))
         .route("/-/healthy", get(health::healthy))
         .route("/-/ready", get(health::ready))
+        .route("/-/reload", reload::route(reload))
         .route("/api/v1/clusters", get(api::clusters))
         .route("/api/v1/clusters/{cluster}", get(api::cluster))
         .route("/api/v1/openapi.yaml", get(openapi::page))

@@ -11,7 +11,8 @@ use super::access::{Caller, Hasher, Tokens};
 use super::door::DoorError;
 use super::seen::Seen;
 use super::tls;
-use crate::config::{self, Holder, Proof, Role, Web};
+use crate::config::web::Pem;
+use crate::config::{self, Holder, Proof, Role, Settings, Web};
 
 /// What is in force.
 pub(super) struct Rules {
@@ -36,6 +37,12 @@ pub(super) struct Rules {
 pub(super) struct Sources {
     pub(super) web_config: Option<PathBuf>,
     pub(super) access: Vec<Holder>,
+}
+
+impl Sources {
+    pub(super) fn of(settings: &Settings) -> Self {
+        Self { web_config: settings.web_config.clone(), access: settings.access.clone() }
+    }
 }
 
 impl Rules {
@@ -96,6 +103,30 @@ impl Rules {
         Ok(())
     }
 
+    /// What is allowed and yet not well.
+    pub(super) fn notes(&self, settings: &Settings) -> Vec<String> {
+        let mut secrets: Vec<&Path> = Vec::new();
+        secrets.extend(settings.access.iter().filter_map(|holder| match &holder.proof {
+            Proof::TokenFile(path) => Some(path.as_path()),
+            Proof::User(_) | Proof::ClientSan(_) => None,
+        }));
+        if let Some(Pem::File(key)) = self.web.tls.as_ref().map(|tls| &tls.key) {
+            secrets.push(key);
+        }
+        let public = secrets.into_iter().filter(|path| is_public(path));
+        let mut notes: Vec<_> = public
+            .map(|path| format!("{} can be read by everybody: chmod it to 0640 or less", path.display()))
+            .collect();
+        let has_secrets = !self.web.users.is_empty() || !self.tokens.is_empty();
+        if has_secrets && self.tls.is_none() && !settings.listen.ip().is_loopback() {
+            notes.push(format!(
+                "passwords and tokens travel to {} in clear: set tls_server_config in a web_config",
+                settings.listen
+            ));
+        }
+        notes
+    }
+
     /// Who a user with the right password is. Whoever `access` does not name may look.
     pub(super) fn caller_of_user(&self, user: &str) -> Caller {
         let named = self.by_user.get(user).cloned();
@@ -108,7 +139,7 @@ fn header(name: &'static str, value: &str) -> Option<(HeaderName, HeaderValue)> 
 }
 
 /// Whether anybody on the machine may read a secret.
-pub(super) fn is_public(path: &Path) -> bool {
+fn is_public(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o007 != 0)
 }

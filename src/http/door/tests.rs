@@ -63,10 +63,12 @@ fn other_settings_come_whole_or_not_at_all() {
     let house = House::new("change");
     let door = Door::open(&house.settings("")).unwrap();
     assert!(door.rules().open);
-    door.change(&house.settings("access: [{name: dev, role: viewer, token_file: dev}]")).unwrap();
+    let prepared = door.prepare(&house.settings("access: [{name: dev, role: viewer, token_file: dev}]")).unwrap();
+    assert!(door.rules().open, "prepared is not in force");
+    door.take_in(prepared);
     assert!(!door.rules().open);
     let bad = house.settings("access: [{name: dev, role: viewer, token_file: nowhere}]");
-    let error = door.change(&bad).unwrap_err().to_string();
+    let error = door.prepare(&bad).err().unwrap().to_string();
     assert!(error.starts_with("access of dev: token_file ") && error.ends_with("nowhere does not exist"), "{error}");
     assert!(!door.rules().open && door.rules().tokens.owner("dev-token-0123456789").is_some());
 }

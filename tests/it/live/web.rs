@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::client::TlsStream;
 
+use super::api::status;
 use super::client::{Answer, connect, exchange, get, read_all};
 use super::watch::SOON;
 use crate::pki::{Authority, Issued, secure};
@@ -145,6 +146,7 @@ async fn a_real_prometheus_comes_in_by_password_and_by_token_over_tls() -> Outco
             secured.port
         )
     };
+    let by_token = "tls_config: {ca_file: ca.crt}, authorization: {type: Bearer, credentials_file: ops}";
     let jobs = [
         job("password", true, ", basic_auth: {username: prom, password_file: password}"),
         job("password1", false, ", basic_auth: {username: prom, password_file: password}"),
@@ -152,6 +154,12 @@ async fn a_real_prometheus_comes_in_by_password_and_by_token_over_tls() -> Outco
         job("nothing", true, ""),
         job("wrong", true, ", basic_auth: {username: prom, password: wrong}"),
         job("webhook", true, ", authorization: {credentials_file: webhook}"),
+        // What is discovered says by itself that it speaks TLS.
+        format!(
+            "  - {{job_name: sd, honor_labels: true, scrape_interval: 1s, scrape_timeout: 1s, {by_token}, http_sd_configs: \
+             [{{url: 'https://127.0.0.1:{}/sd', refresh_interval: 1s, {by_token}}}]}}\n",
+            secured.port
+        ),
     ];
     secured.write("prometheus.yml", &format!("scrape_configs:\n{}", jobs.concat()));
     let prometheus = Spawn::new("prometheus", prometheus()?)
@@ -168,6 +176,8 @@ async fn a_real_prometheus_comes_in_by_password_and_by_token_over_tls() -> Outco
         ("nothing", "server returned HTTP status 401 Unauthorized"),
         ("password", ""),
         ("password1", ""),
+        ("sd", ""),
+        ("sd", ""),
         ("token", ""),
         ("webhook", "server returned HTTP status 403 Forbidden"),
         ("wrong", "server returned HTTP status 401 Unauthorized"),
@@ -226,6 +236,22 @@ async fn passwords_tokens_and_methods_over_tls() -> Outcome {
     let given = format!("Bearer {OPS}");
     assert_eq!(ask_http2(&mut sender, &[("authorization", &given)]).await, Ok(200));
     assert_eq!(ask_http2(&mut sender, &[]).await, Ok(401));
+
+    // The command line comes in likewise, and finds the way by the config.
+    let (url, at) =
+        (format!("https://127.0.0.1:{}", secured.port), |file: &str| secured.dir.join(file).display().to_string());
+    let (ca, token, config) = (at("ca.crt"), at("ops"), at("pgvigil.yml"));
+    let good = ["--ca-file", &ca, "--token-file", &token];
+    for (arguments, code, says) in [
+        ([&["--server", &url][..], &good].concat(), 0, "cluster lab: primary unknown"),
+        ([&["--config", &config][..], &good].concat(), 0, "cluster lab: primary unknown"),
+        (vec!["--server", &url, "--ca-file", &ca], 1, "answers 401 Unauthorized: This needs a credential."),
+        (vec!["--server", &url, "--token-file", &token], 1, "invalid peer certificate: UnknownIssuer"),
+    ] {
+        let (said, ended) = status(&secured.lab, &arguments).await?;
+        assert!(ended == Some(code) && said.contains(says), "{arguments:?}: {ended:?} {said}");
+        assert!(!said.contains(OPS), "{said}");
+    }
 
     // A token that is rotated counts at once, and the old one no more; one that cannot be used changes nothing.
     secured.write("ops", "rotated-token-0123456789");

@@ -71,6 +71,12 @@ fn other_settings_come_whole_or_not_at_all() {
     let error = door.prepare(&bad).err().unwrap().to_string();
     assert!(error.starts_with("access of dev: token_file ") && error.ends_with("nowhere does not exist"), "{error}");
     assert!(!door.rules().open && door.rules().tokens.owner("dev-token-0123456789").is_some());
+
+    // What could not be taken in hides no change of the files that are in force.
+    fs::write(house.0.join("dev"), "rotated-token-0123456789").unwrap();
+    assert!(door.prepare(&bad).is_err());
+    settle(&door);
+    assert!(door.rules().tokens.owner("rotated-token-0123456789").is_some());
 }
 
 #[test]

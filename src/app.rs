@@ -15,7 +15,7 @@ use crate::clock::Wall;
 use crate::cluster::layout::{Layout, Member, Timing};
 use crate::config::reload::FileChanges;
 use crate::config::{self, Cluster, Environment, Node, Report, Settings};
-use crate::http;
+use crate::http::{self, Door};
 use crate::observe::fleet::{Fleet, Place, Plan};
 use crate::observe::keeper::Keeper;
 use crate::observe::{Source, own};
@@ -25,9 +25,9 @@ use reload::Reloader;
 /// How long the last save may take once the HTTP door is closed. A disk that hangs must not keep us.
 const LAST_SAVE_DEADLINE: Duration = Duration::from_millis(500);
 
-/// Watches the clusters of the config in `report` and answers over HTTP until SIGINT or SIGTERM. The config is read again on SIGHUP,
+/// Watches the clusters of the config in `report` and answers at `door` until SIGINT or SIGTERM. The config is read again on SIGHUP,
 /// on request, and when its file says something else.
-pub async fn serve(report: Report, environment: Environment) -> anyhow::Result<()> {
+pub async fn serve(report: Report, door: Door, environment: Environment) -> anyhow::Result<()> {
     let stop = stopped()?.shared();
     let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let Report { path, settings, .. } = report;
@@ -38,7 +38,8 @@ pub async fn serve(report: Report, environment: Environment) -> anyhow::Result<(
     let fleet = Arc::new(Fleet::new(keeper.clone()));
     fleet.apply(plans(&settings, &environment)).await;
     let hubs = fleet.hubs();
-    let reloader = Reloader::new(path.clone(), settings, environment, fleet.clone());
+    let door = Arc::new(door);
+    let reloader = Reloader::new(path.clone(), settings, environment, door.clone(), fleet.clone());
     let mut tasks = JoinSet::new();
     tasks.spawn(keeper.clone().keep(hubs.clone()));
     tasks.spawn({
@@ -72,8 +73,12 @@ pub async fn serve(report: Report, environment: Environment) -> anyhow::Result<(
         let (started, keeper, reloader) = (Wall::now(), keeper.clone(), reloader.clone());
         Arc::new(move || own::read(started, keeper.saved(), reloader.outcome()))
     };
+    let reload: http::Reload = Arc::new(move |name| {
+        let reloader = reloader.clone();
+        async move { reloader.reload(&format!("request of {name}")).await }.boxed()
+    });
     tracing::info!(%listen, clusters = hubs.now().len(), "pgvigil is ready");
-    http::serve(listener, hubs, own, stop).await?;
+    http::serve(listener, hubs, own, reload, door, stop).await?;
     drop((tasks, fleet));
     if timeout(LAST_SAVE_DEADLINE, last_save).await.is_err() {
         tracing::warn!("the last save of the lag history did not end in time: the one before it counts");

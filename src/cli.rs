@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, Environment};
+use crate::http::Door;
 use crate::peer::Address;
 use crate::status::{self, Show};
 use crate::{app, demo};
@@ -107,14 +108,14 @@ pub fn run() -> ExitCode {
 
 fn serve(runtime: tokio::runtime::Runtime, config: Option<&Path>) -> ExitCode {
     let environment = Environment::of_this_process();
-    let report = match config::check(config, &environment) {
-        Ok(report) => report,
+    let (report, door) = match judge(config, &environment) {
+        Ok(good) => good,
         Err(error) => return fail(BAD_CONFIG, &error.to_string()),
     };
     for note in &report.notes {
         tracing::warn!("{note}");
     }
-    let served = runtime.block_on(app::serve(report, environment));
+    let served = runtime.block_on(app::serve(report, door, environment));
     // A name's lookup or a write may hang in a thread that nobody can stop.
     runtime.shutdown_background();
     exit(served.map(|()| ExitCode::SUCCESS))
@@ -129,18 +130,29 @@ fn address_of(config: Option<&Path>) -> Result<reqwest::Url, String> {
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    let url = format!("http://{}", SocketAddr::new(host, listen.port()));
+    let web = report.settings.web_config.as_deref().map(config::web_config).transpose();
+    let web = web.map_err(|error| error.to_string())?;
+    let scheme = if web.is_some_and(|web| web.tls.is_some()) { "https" } else { "http" };
+    let url = format!("{scheme}://{}", SocketAddr::new(host, listen.port()));
     url.parse().map_err(|error| format!("{url}: {error}"))
 }
 
 fn check(config: Option<&Path>) -> ExitCode {
-    match config::check(config, &Environment::of_this_process()) {
-        Ok(report) => match write!(std::io::stdout(), "{report}") {
+    match judge(config, &Environment::of_this_process()) {
+        Ok((report, _)) => match write!(std::io::stdout(), "{report}") {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::from(REFUSED),
         },
         Err(error) => fail(BAD_CONFIG, &error.to_string()),
     }
+}
+
+/// The config, and the door that it describes, with what is to be said of both.
+fn judge(config: Option<&Path>, environment: &Environment) -> anyhow::Result<(config::Report, Door)> {
+    let mut report = config::check(config, environment)?;
+    let door = Door::open(&report.settings)?;
+    report.notes.extend(door.notes(&report.settings));
+    Ok((report, door))
 }
 
 fn exit(result: anyhow::Result<ExitCode>) -> ExitCode {

@@ -11,7 +11,9 @@ use tokio::time::timeout;
 
 use super::plans;
 use crate::clock::Wall;
-use crate::config::{self, ConfigError, Environment, Report, Settings};
+use crate::config::{self, Environment, Report, Settings};
+use crate::http::Door;
+use crate::http::door::Prepared;
 use crate::metric::own::ConfigReload;
 use crate::observe::fleet::Fleet;
 
@@ -22,6 +24,7 @@ const CHECK_DEADLINE: Duration = Duration::from_secs(5);
 pub(super) struct Reloader {
     path: Option<PathBuf>,
     environment: Arc<Environment>,
+    door: Arc<Door>,
     fleet: Arc<Fleet>,
     /// The config in force, and a check that did not end in time.
     state: Mutex<State>,
@@ -30,7 +33,7 @@ pub(super) struct Reloader {
 
 struct State {
     settings: Settings,
-    hanging: Option<JoinHandle<Result<Report, ConfigError>>>,
+    hanging: Option<JoinHandle<anyhow::Result<(Report, Prepared)>>>,
 }
 
 impl Reloader {
@@ -39,11 +42,12 @@ impl Reloader {
         path: Option<PathBuf>,
         settings: Settings,
         environment: Arc<Environment>,
+        door: Arc<Door>,
         fleet: Arc<Fleet>,
     ) -> Arc<Self> {
         let outcome = ConfigReload { ok: true, last_good: Wall::now().as_seconds() };
         let state = Mutex::new(State { settings, hanging: None });
-        Arc::new(Self { path, environment, fleet, state, outcome: StdMutex::new(outcome) })
+        Arc::new(Self { path, environment, door, fleet, state, outcome: StdMutex::new(outcome) })
     }
 
     /// How the last reload went.
@@ -52,7 +56,7 @@ impl Reloader {
     }
 
     /// Reads the config again. On error the old one stays; why is logged, and told in a sentence. `trigger` is who asked.
-    pub(super) async fn reload(self: Arc<Self>, trigger: &'static str) -> Result<(), String> {
+    pub(super) async fn reload(self: Arc<Self>, trigger: &str) -> Result<(), String> {
         let reloader = self.clone();
         // In a task of its own: a client that goes away must not stop it half way.
         let result = tokio::spawn(async move { reloader.take_in().await }).await;
@@ -69,8 +73,9 @@ impl Reloader {
                 Ok(())
             }
             Err(error) => {
-                tracing::error!(trigger, "the config was not taken in, the old one stays in force: {error:#}");
-                Err(format!("{error:#}"))
+                let what = format!("the config was not taken in, the old one stays in force: {error:#}");
+                tracing::error!(trigger, "{what}");
+                Err(what)
             }
         }
     }
@@ -80,13 +85,19 @@ impl Reloader {
         if state.hanging.as_ref().is_some_and(|hanging| !hanging.is_finished()) {
             bail!("reading the files has hung since the last try: see whether their disk answers");
         }
-        let (path, environment) = (self.path.clone(), self.environment.clone());
-        let mut check = tokio::task::spawn_blocking(move || config::check(path.as_deref(), &environment));
+        let (path, environment, door) = (self.path.clone(), self.environment.clone(), self.door.clone());
+        // Everything that can fail, and nothing that changes anything: what comes too late is dropped.
+        let mut check = tokio::task::spawn_blocking(move || {
+            let mut report = config::check(path.as_deref(), &environment)?;
+            let prepared = door.prepare(&report.settings)?;
+            report.notes.extend(prepared.notes(&report.settings));
+            Ok((report, prepared))
+        });
         let Ok(checked) = timeout(CHECK_DEADLINE, &mut check).await else {
             state.hanging = Some(check);
             bail!("reading the files took longer than {} s: see whether their disk answers", CHECK_DEADLINE.as_secs());
         };
-        let report = checked.context("reading the files failed unexpectedly")??;
+        let (report, prepared) = checked.context("reading the files failed unexpectedly")??;
         let (old, new) = (&state.settings, &report.settings);
         if new.listen != old.listen {
             bail!("listen cannot change from {} to {} while pgvigil runs: restart it", old.listen, new.listen);
@@ -94,6 +105,7 @@ impl Reloader {
         if new.state_dir != old.state_dir {
             bail!("state_dir cannot change while pgvigil runs: restart it");
         }
+        self.door.take_in(prepared);
         self.fleet.apply(plans(new, &self.environment)).await;
         state.settings = report.settings;
         Ok(report.notes)

@@ -1,6 +1,7 @@
 //! The config: a YAML file typed first for line and column, then overlaid by `PGVIGIL_…` variables, then judged. `docs/configuration.md`
 //! describes every key.
 
+mod access;
 mod duration;
 mod environment;
 mod problem;
@@ -8,6 +9,7 @@ pub mod raw;
 pub mod reload;
 mod secret;
 pub mod settings;
+pub mod web;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -16,10 +18,12 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+pub use access::{Holder, Proof, Role};
 pub use environment::{Environment, PREFIX};
 pub use problem::{ConfigError, Origin};
 pub use secret::Secret;
 pub use settings::{Cluster, Dsn, Node, Settings};
+pub use web::Web;
 
 use crate::pg::dsn::Target;
 use crate::pg::failure::{Cause, Failure};
@@ -32,6 +36,9 @@ pub const DEFAULT_PATHS: [&str; 2] = ["pgvigil.yml", "/etc/pgvigil/pgvigil.yml"]
 
 /// A connection string is a line.
 const MAX_DSN_BYTES: u64 = 64 << 10;
+
+/// Tokens, certificates and keys are small.
+const MAX_SMALL_BYTES: u64 = 256 << 10;
 
 /// Reads the file at `path`, or the first of [`DEFAULT_PATHS`] that exists, or, without any, what libpq's environment names: one
 /// cluster `default` with one node. Every connection string is tried for its form; no server is asked.
@@ -162,6 +169,17 @@ pub fn target(node: &Node, env: &Environment) -> Result<Target, TargetError> {
             }
         }
     }
+}
+
+/// Reads and judges the file of `web_config`. Its certificates are for whoever uses them.
+pub fn web_config(path: &Path) -> Result<Web, ConfigError> {
+    let text = read(path, "web_config", yaml::MAX_BYTES).map_err(|problem| problem.in_file(None))?;
+    web::parse(&text, path.parent().unwrap_or(Path::new(""))).map_err(|problem| problem.in_file(Some(path)))
+}
+
+/// The whole text of a small file that is called `what`; an error is one sentence.
+pub fn read_small(path: &Path, what: &str) -> Result<String, String> {
+    read(path, what, MAX_SMALL_BYTES).map_err(|problem| problem.what)
 }
 
 /// The whole text of a file that is not too large.

@@ -6,8 +6,8 @@ use serde_saphyr::Spanned;
 
 use super::secret::Secret;
 
-/// The keys with one value, which the environment may set too, and their defaults. Those of a section are written with a dot.
-pub const SCALARS: [(&str, &str); 8] = [
+/// The keys with one value, which the environment may set too, and their defaults, empty for none. Those of a section are written with a dot.
+pub const SCALARS: [(&str, &str); 10] = [
     ("listen", "127.0.0.1:10187"),
     ("state_dir", "/var/lib/pgvigil"),
     ("sample_interval", "1s"),
@@ -16,21 +16,12 @@ pub const SCALARS: [(&str, &str); 8] = [
     ("timeouts.connect", "2s"),
     ("timeouts.query", "2s"),
     ("archive_hung_after", "60s"),
+    ("web_config", ""),
+    ("alertmanager.bearer_token_file", ""),
 ];
 
 /// The keys of features that this version does not have.
-pub const LATER: [&str; 10] = [
-    "web_config",
-    "access",
-    "alertmanager",
-    "observers",
-    "runbook_dirs",
-    "manager",
-    "runbooks",
-    "admin_dsn",
-    "admin_dsn_file",
-    "log",
-];
+pub const LATER: [&str; 7] = ["observers", "runbook_dirs", "manager", "runbooks", "admin_dsn", "admin_dsn_file", "log"];
 
 /// The key of a feature that this version does not have: known, and refused by name.
 pub type Later = Option<Spanned<IgnoredAny>>;
@@ -55,12 +46,12 @@ pub struct RawConfig {
     pub archive_hung_after: Option<Spanned<String>>,
     /// What is watched.
     pub clusters: Vec<RawCluster>,
-    /// TLS and passwords of the page.
-    pub web_config: Later,
-    /// Who may change state.
-    pub access: Later,
+    /// The file that says how the door is secured.
+    pub web_config: Option<Spanned<String>>,
+    /// Who may do what.
+    pub access: Vec<RawHolder>,
     /// The webhook's credential.
-    pub alertmanager: Later,
+    pub alertmanager: RawAlertmanager,
     /// Other pgvigils that watch the same.
     pub observers: Later,
     /// Where runbooks are.
@@ -75,6 +66,33 @@ pub struct RawTimeouts {
     pub connect: Option<Spanned<String>>,
     /// For one reading.
     pub query: Option<Spanned<String>>,
+}
+
+/// One who may do something.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawHolder {
+    /// How they are called in logs.
+    pub name: Spanned<String>,
+    /// What they may do.
+    pub role: Spanned<String>,
+    /// The file that holds their bearer token.
+    #[serde(default)]
+    pub token_file: Option<Spanned<String>>,
+    /// Which of web_config's users they are.
+    #[serde(default)]
+    pub user: Option<Spanned<String>>,
+    /// A name in their client certificate.
+    #[serde(default)]
+    pub client_san: Option<Spanned<String>>,
+}
+
+/// The webhook's credential.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawAlertmanager {
+    /// The file that holds its bearer token.
+    pub bearer_token_file: Option<Spanned<String>>,
 }
 
 /// One cluster: the servers with one system identifier.
@@ -147,19 +165,15 @@ impl RawConfig {
             "timeouts.connect" => self.timeouts.connect.as_ref(),
             "timeouts.query" => self.timeouts.query.as_ref(),
             "archive_hung_after" => self.archive_hung_after.as_ref(),
+            "web_config" => self.web_config.as_ref(),
+            "alertmanager.bearer_token_file" => self.alertmanager.bearer_token_file.as_ref(),
             _ => None,
         }
     }
 
     /// The keys of later versions.
-    pub fn later(&self) -> [(&'static str, &Later); 5] {
-        [
-            ("web_config", &self.web_config),
-            ("access", &self.access),
-            ("alertmanager", &self.alertmanager),
-            ("observers", &self.observers),
-            ("runbook_dirs", &self.runbook_dirs),
-        ]
+    pub fn later(&self) -> [(&'static str, &Later); 2] {
+        [("observers", &self.observers), ("runbook_dirs", &self.runbook_dirs)]
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_saphyr::Spanned;
 
+use super::access::{self, Holder};
 use super::duration;
 use super::environment::Merged;
 use super::problem::{Origin, Problem};
@@ -30,6 +31,10 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// How long a WAL segment may wait while nothing is archived before archiving is called hung.
     pub archive_hung_after: Duration,
+    /// The file that says how the door is secured, if there is one.
+    pub web_config: Option<PathBuf>,
+    /// Who may do what; names and credentials are unique.
+    pub access: Vec<Holder>,
     /// What is watched; at least one.
     pub clusters: Vec<Cluster>,
 }
@@ -131,6 +136,8 @@ pub(super) fn settle(
             query: duration_of(merged, "timeouts.query")?,
         },
         archive_hung_after: duration_of(merged, "archive_hung_after")?,
+        web_config: web_config(merged, dir)?,
+        access: access::settle(raw, merged, dir)?,
         clusters,
     })
 }
@@ -158,6 +165,17 @@ fn state_dir(merged: &Merged<'_>, dir: &Path) -> Result<StateDir, Problem> {
     let explicit = origin != Origin::Nowhere;
     let path = if matches!(origin, Origin::File(..)) { dir.join(text) } else { text.into() };
     Ok(StateDir { path, explicit })
+}
+
+fn web_config(merged: &Merged<'_>, dir: &Path) -> Result<Option<PathBuf>, Problem> {
+    match merged.get("web_config") {
+        (text, Origin::Nowhere) if text.is_empty() => Ok(None),
+        (text, origin) if text.is_empty() => {
+            Err(Problem::new(origin, "web_config is empty: name a file, or remove it"))
+        }
+        (text, Origin::File(..)) => Ok(Some(dir.join(text))),
+        (text, _) => Ok(Some(text.into())),
+    }
 }
 
 fn lone(name: &str) -> Node {
@@ -277,7 +295,8 @@ pub(super) fn is_name(name: &str) -> bool {
     (1..=63).contains(&name.len()) && name.bytes().all(plain) && !name.starts_with(['.', '-'])
 }
 
-fn name(given: &Spanned<String>) -> Result<String, Problem> {
+/// A name of the file that stands in labels, URLs or logs.
+pub(super) fn name(given: &Spanned<String>) -> Result<String, Problem> {
     if is_name(&given.value) {
         return Ok(given.value.clone());
     }
@@ -301,7 +320,8 @@ fn is_address(address: &str) -> bool {
     host_is_fine && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
-fn unique<'a>(names: impl Iterator<Item = &'a Spanned<String>>, what: &str) -> Result<(), Problem> {
+/// No two are called the same.
+pub(super) fn unique<'a>(names: impl Iterator<Item = &'a Spanned<String>>, what: &str) -> Result<(), Problem> {
     let mut seen = std::collections::BTreeSet::new();
     for name in names {
         if !seen.insert(&name.value) {

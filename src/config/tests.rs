@@ -3,7 +3,8 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 
-use super::raw::{LATER, RawCluster, RawNode, RawTimeouts, SCALARS};
+use super::raw::{LATER, RawAlertmanager, RawCluster, RawHolder, RawNode, RawTimeouts, SCALARS};
+use super::web::{RawHeaders, RawHttp, RawRate, RawTls, RawWeb};
 use super::*;
 
 const DOC: &str = include_str!("../../docs/configuration.md");
@@ -21,11 +22,29 @@ fn documented() -> Vec<Vec<&'static str>> {
     rows.map(|row| row.trim_matches('|').split(" | ").map(|cell| cell.trim_matches([' ', '`'])).collect()).collect()
 }
 
+fn keys_of_the_web_config() -> BTreeSet<String> {
+    let mut known: BTreeSet<String> = keys_of::<RawWeb>("").into_iter().collect();
+    for section in ["tls_server_config", "http_server_config", "rate_limit"] {
+        assert!(known.remove(section), "{section}: {known:?}");
+    }
+    known.extend(keys_of::<RawTls>("tls_server_config."));
+    known.extend(keys_of::<RawHttp>("http_server_config."));
+    assert!(known.remove("http_server_config.headers"));
+    known.extend(keys_of::<RawHeaders>("http_server_config.headers."));
+    known.extend(keys_of::<RawRate>("rate_limit."));
+    known
+}
+
 #[test]
 fn every_key_is_documented_with_its_default_and_bounds() {
     let rows = documented();
     let mut known: BTreeSet<String> = keys_of::<RawConfig>("").into_iter().collect();
-    assert!(known.remove("timeouts") && known.remove("clusters"), "sections: {known:?}");
+    for section in ["timeouts", "clusters", "access", "alertmanager"] {
+        assert!(known.remove(section), "{section}: {known:?}");
+    }
+    known.extend(keys_of::<RawHolder>("access[]."));
+    known.extend(keys_of::<RawAlertmanager>("alertmanager."));
+    known.extend(keys_of_the_web_config());
     known.extend(keys_of::<RawTimeouts>("timeouts."));
     known.extend(keys_of::<RawCluster>("clusters[]."));
     known.remove("clusters[].nodes");
@@ -36,6 +55,7 @@ fn every_key_is_documented_with_its_default_and_bounds() {
 
     let row = |key: &str| rows.iter().find(|row| row[0] == key).unwrap();
     for (key, default) in SCALARS {
+        let default = if default.is_empty() { "none" } else { default };
         assert_eq!(row(key)[1], default, "default of {key}");
     }
     for (key, least, most) in settings::BOUNDS {
@@ -53,6 +73,12 @@ fn what_the_documents_show_is_a_config() {
     let mut blocks: Vec<&str> = DOC.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert!(blocks.len() >= 2, "{}", blocks.len());
     blocks.push(EXAMPLE);
+    // Those of the web config are a format of their own.
+    let (webs, blocks): (Vec<_>, Vec<_>) = blocks.into_iter().partition(|block| block.contains("basic_auth_users"));
+    assert!(!webs.is_empty());
+    for block in webs {
+        web::parse(block, Path::new("")).unwrap_or_else(|error| panic!("{error:?} in:\n{block}"));
+    }
     for block in blocks {
         let report = judge(Some("x.yml".into()), Some(block), &Environment::default());
         report.unwrap_or_else(|error| panic!("{error} in:\n{block}"));
@@ -90,6 +116,30 @@ proptest! {
             Err(error) => format!("{error:?} {error}"),
         };
         prop_assert!(!shown.contains("hunter2"), "{}", shown);
+    }
+
+    /// A web config with secrets, cut and mended at random.
+    #[test]
+    fn no_damage_of_a_web_config_makes_it_panic_or_leak(
+        cuts in prop::collection::vec((0.0..1.0f64, 0..40usize, "[-:{}\\[\\]&*!|>'\"%@`#?~\n\t a-z0-9]{0,6}"), 1..6),
+    ) {
+        let secret = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG";
+        let text = format!(
+            "tls_server_config:\n  cert: hunter2\n  key: hunter2\n  min_version: TLS13\n  cipher_suites: [TLS_AES_128_GCM_SHA256]\n\
+             basic_auth_users:\n  ann: {secret}\nrate_limit: {{interval: 1m30s, burst: 3}}\n"
+        );
+        let mut text: Vec<char> = text.chars().collect();
+        for (at, len, piece) in cuts {
+            let start = (at * text.len() as f64) as usize;
+            let end = (start + len).min(text.len());
+            text.splice(start..end, piece.chars());
+        }
+        let text: String = text.into_iter().collect();
+        let shown = match web::parse(&text, Path::new("")) {
+            Ok(web) => format!("{:?} {:?}", web.users.values(), web.tls.map(|tls| tls.key)),
+            Err(error) => format!("{error:?}"),
+        };
+        prop_assert!(!shown.contains("hunter2") && !shown.contains("X0h1gDsPszWURQaxFh"), "{}", shown);
     }
 
     #[test]

@@ -1,13 +1,22 @@
 //! The HTTP door: pages and JSON from memory. No request touches a database, and nothing changes by GET.
 
+pub mod access;
 mod api;
 mod connection;
+pub mod door;
+mod handshake;
 mod health;
 mod metrics;
 mod openapi;
 mod page;
+mod rate;
+mod reload;
+mod rules;
 mod sd;
+mod seen;
+mod seldom;
 mod start;
+mod tls;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -16,13 +25,16 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use axum_server::Handle;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
+pub use door::Door;
 pub use page::OwnSource;
+pub use reload::Reload;
 
 use crate::observe::fleet::Hubs;
 use connection::Doorkeeper;
@@ -35,8 +47,8 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 /// How long requests under way may take when we stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(2);
 /// No request's head is longer.
-const HEAD_LIMIT: usize = 32 * 1024;
-/// No request has a body yet.
+const HEAD_LIMIT: u32 = 32 * 1024;
+/// No request's body is longer.
 const BODY_LIMIT: usize = 64 * 1024;
 
 /// Why the door cannot be opened.
@@ -73,41 +85,55 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener, HttpError> {
     listener.map_err(|source| HttpError::Listen { address, source })
 }
 
+/// Streams of one HTTP/2 connection at one time.
+const MOST_STREAMS: u32 = 32;
+
 /// Answers until `stop` is done; requests under way get a little longer.
 pub async fn serve(
     listener: TcpListener,
     hubs: Hubs,
     own: OwnSource,
+    reload: Reload,
+    door: Arc<Door>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), HttpError> {
     let handle = Handle::new();
-    // Without HTTP/2 nothing waits, without a deadline, for the first bytes to tell the two apart.
-    let server = axum_server::from_tcp(listener)?.http1_only().handle(handle.clone());
-    let mut server = server.acceptor(Doorkeeper::new()).accept_error_handler(connection::tell_refusals());
-    server.http_builder().http1().header_read_timeout(HEAD_DEADLINE).max_buf_size(HEAD_LIMIT);
+    let server = axum_server::from_tcp(listener)?.handle(handle.clone());
+    let server = match door.offers_http2() {
+        // The first bytes tell HTTP/1 and HTTP/2 apart, and they must come in time.
+        true => server.first_request_timeout(HEAD_DEADLINE),
+        false => server.http1_only(),
+    };
+    let mut server = server.acceptor(Doorkeeper::new(door.clone())).accept_error_handler(connection::tell_refusals());
+    server.http_builder().http1().header_read_timeout(HEAD_DEADLINE).max_buf_size(HEAD_LIMIT as usize);
+    server.http_builder().http2().max_header_list_size(HEAD_LIMIT).max_concurrent_streams(MOST_STREAMS);
     let pages = Arc::new(Pages::new(hubs, own));
-    let mut serving = std::pin::pin!(server.serve(router(pages).into_make_service()));
+    let mut serving = std::pin::pin!(server.serve(router(pages, reload, door.clone()).into_make_service()));
+    let mut keeping = std::pin::pin!(door.keep());
     tokio::select! {
         result = &mut serving => return Ok(result?),
         () = stop => handle.graceful_shutdown(Some(STOP_DEADLINE)),
+        never = &mut keeping => match never {},
     }
     Ok(serving.await?)
 }
 
-fn router(pages: Arc<Pages>) -> Router {
+fn router(pages: Arc<Pages>, reload: Reload, door: Arc<Door>) -> Router {
     Router::new()
         .route("/", get(start::page))
         .route("/metrics", get(metrics::metrics))
         .route("/-/healthy", get(health::healthy))
         .route("/-/ready", get(health::ready))
+        .route("/-/reload", reload::route(reload))
         .route("/api/v1/clusters", get(api::clusters))
         .route("/api/v1/clusters/{cluster}", get(api::cluster))
         .route("/api/v1/openapi.yaml", get(openapi::page))
         .route("/sd", get(sd::targets))
         .fallback(nowhere)
         .with_state(pages)
-        .layer(CatchPanicLayer::new())
         .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
+        .layer(from_fn_with_state(door, access::admit))
+        .layer(CatchPanicLayer::new())
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_DEADLINE))
 }
 

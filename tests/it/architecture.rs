@@ -35,6 +35,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "archive_watch/line",
             "archive_watch/time_to_full",
             "archive_watch/waiting",
+            "http/access/decision",
         ],
     ),
     (

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pgvigil::config::{ConfigError, Dsn, Environment, Settings, check, load, target};
+use pgvigil::config::{ConfigError, Dsn, Environment, Proof, Settings, check, load, target};
 
 /// A directory of its own, gone at the end.
 struct Dir(PathBuf);
@@ -49,7 +49,7 @@ fn each_mistake_is_one_sentence_that_says_where_and_what_to_do() {
     let no_cluster = "f: no cluster is named: add clusters with at least one node each, or run without a config file to watch the server that PGHOST names";
     let not_yaml = "this is not YAML as it should be: check indentation, quotes and brackets";
     let bad_name = "this name cannot stand in labels and URLs: use 1 to 63 of A-Z, a-z, 0-9, dot, dash and underscore, beginning with a letter, a digit or an underscore";
-    let bomb = "&a [x,x,x,x,x,x,x,x,x,x]\naccess: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nobservers: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nalertmanager: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\nrunbook_dirs: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\n";
+    let bomb = "[&a [x,x,x,x,x,x,x,x,x,x],\n  &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a],\n  &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b],\n  &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c],\n  &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]]\n";
     let cases: Vec<(String, String)> = vec![
         // The file as a whole.
         (String::new(), no_cluster.into()),
@@ -58,7 +58,7 @@ fn each_mistake_is_one_sentence_that_says_where_and_what_to_do() {
         ("- a\n".into(), "f:1:1: a section of keys belongs here".into()),
         (format!("{GOOD}---\nlisten: x\n"), "f:3:1: a second document begins here: write one document, without ---".into()),
         ("listen: *nowhere\n".into(), "f:1:9: this alias names no anchor".into()),
-        (format!("web_config: {bomb}"), "f:1:29: it is nested too deeply or repeats itself too often by aliases: write it out".into()),
+        (format!("observers: {bomb}"), "f:1:29: it is nested too deeply or repeats itself too often by aliases: write it out".into()),
         ("[".repeat(5000), format!("f:1:256: {not_yaml}")),
         // Keys.
         ("sample_intervall: 1s\n".into(), "f:1:1: sample_intervall is not a key here: did you mean sample_interval?".into()),
@@ -66,7 +66,7 @@ fn each_mistake_is_one_sentence_that_says_where_and_what_to_do() {
         ("timeouts: {foo: 1s}\n".into(), "f:1:12: foo is not a key here: the keys are connect, query".into()),
         (node("        dns: host=db1\n"), "f:5:9: dns is not a key here: did you mean dsn?".into()),
         (node("        dsn: host=db1\n        dsn: host=db2\n"), "f:6:9: dsn is set twice: keep one".into()),
-        ("web_config: web.yml\n".into(), later("web_config", "1:13")),
+        ("observers: []\n".into(), later("observers", "1:12")),
         (node("        dsn: host=db1\n        admin_dsn: host=db1 password=secret\n"), later("admin_dsn", "6:20")),
         ("clusters: [{name: c, manager: none, nodes: []}]\n".into(), later("manager", "1:31")),
         // Directories.
@@ -84,6 +84,21 @@ fn each_mistake_is_one_sentence_that_says_where_and_what_to_do() {
         (format!("{GOOD}timeouts: 2s\n"), "f:2:11: a section of keys belongs here".into()),
         (format!("{GOOD}archive_hung_after: -1s\n"), "f:2:21: archive_hung_after is not a duration such as 500ms, 2s or 1m".into()),
         (format!("{GOOD}state_dir: ''\n"), "f:2:12: state_dir is empty: name a directory, or remove it".into()),
+        // Who may do what.
+        (format!("{GOOD}web_config: ''\n"), "f:2:13: web_config is empty: name a file, or remove it".into()),
+        (format!("{GOOD}alertmanager: {{bearer_token_file: ''}}\n"), "f:2:35: alertmanager.bearer_token_file is empty: name a file, or remove it".into()),
+        (format!("{GOOD}alertmanager: {{bearer_token: secret}}\n"), "f:2:16: bearer_token is not a key here: did you mean bearer_token_file?".into()),
+        (format!("{GOOD}access: {{name: ops}}\n"), "f:2:9: a list belongs here".into()),
+        (format!("{GOOD}access: [{{role: admin, user: x}}]\n"), "f:2:24: name is missing here".into()),
+        (format!("{GOOD}access: [{{name: ops, role: root, user: x}}]\n"), "f:2:28: role of ops is none that there is: use viewer, approver or admin, or ingest to hand in alerts".into()),
+        (format!("{GOOD}access: [{{name: ops, role: admin}}]\n"), "f:2:17: ops of access has no credential: set token_file, user or client_san".into()),
+        (format!("{GOOD}access: [{{name: ops, role: admin, token: secret}}]\n"), "f:2:35: token is not a key here: did you mean token_file?".into()),
+        (format!("{GOOD}access: [{{name: ops, role: admin, user: x, client_san: y}}]\n"), "f:2:56: ops of access has both user and client_san: keep one".into()),
+        (format!("{GOOD}access: [{{name: ops, role: admin, token_file: ''}}]\n"), "f:2:47: token_file of ops is empty: write one".into()),
+        (format!("{GOOD}access: [{{name: a, role: admin, user: x}}, {{name: a, role: viewer, user: y}}]\n"), "f:2:50: two holders of access are called a: rename one".into()),
+        (format!("{GOOD}access: [{{name: a, role: admin, user: x}}, {{name: b, role: viewer, user: x}}]\n"), "f:2:50: a and b of access prove themselves by the same: whose would it be?".into()),
+        (format!("{GOOD}access: [{{name: 'my ops', role: admin, user: x}}]\n"), format!("f:2:17: {bad_name}")),
+        (format!("{GOOD}alertmanager: {{bearer_token_file: t}}\naccess: [{{name: alertmanager, role: admin, user: x}}]\n"), "f:3:17: alertmanager is the name of the webhook's own token: use another one".into()),
         // Clusters and nodes.
         ("clusters: x\n".into(), "f:1:11: a list belongs here".into()),
         ("clusters:\n  - nodes: []\n".into(), "f:2:5: name is missing here".into()),
@@ -152,6 +167,16 @@ fn defaults_lie_below_the_file_and_the_file_below_the_environment() {
     assert_eq!(settings.listen.to_string(), "[::]:0");
     assert_eq!((settings.state_dir.path, settings.state_dir.explicit), (dir.0.join("state"), true));
 
+    let more = "web_config: web.yml\nalertmanager: {bearer_token_file: token}\n";
+    let path = dir.write("pgvigil.yml", format!("{GOOD}{more}"));
+    let settings = load(Some(&path), &env(&[])).unwrap();
+    assert_eq!(settings.web_config, Some(dir.0.join("web.yml")));
+    assert_eq!(settings.access[0].proof, Proof::TokenFile(dir.0.join("token")));
+    let variables = [("PGVIGIL_WEB_CONFIG", "w.yml"), ("PGVIGIL_ALERTMANAGER__BEARER_TOKEN_FILE", "t")];
+    let settings = load(Some(&path), &env(&variables)).unwrap();
+    assert_eq!((settings.web_config, settings.access.len()), (Some("w.yml".into()), 1));
+    assert_eq!(settings.access[0].proof, Proof::TokenFile("t".into()));
+
     let path = dir.write("pgvigil.yml", GOOD);
     let Settings { listen, state_dir, .. } = load(Some(&path), &env(&[])).unwrap();
     assert_eq!(listen.to_string(), "127.0.0.1:10187");
@@ -174,7 +199,8 @@ fn a_wrong_variable_is_named() {
         ),
         ("PGVIGIL_TIMEOUTS_QUERY", "1s", "timeouts_query is not a key here: did you mean timeouts.query?"),
         ("PGVIGIL_CLUSTERS__0__NAME", "x", "clusters is a list, and lists are set in the config file alone"),
-        ("PGVIGIL_WEB_CONFIG", "x", "web_config is not available in this version of pgvigil: remove it"),
+        ("PGVIGIL_OBSERVERS", "x", "observers is not available in this version of pgvigil: remove it"),
+        ("PGVIGIL_WEB_CONFIG", "", "web_config is empty: name a file, or remove it"),
     ] {
         let error = load(Some(&path), &env(&[(name, value)])).unwrap_err();
         assert_eq!(error.to_string(), format!("environment variable {name}: {expected}"));

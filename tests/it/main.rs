@@ -12,4 +12,6 @@ mod fixture;
 mod golden;
 mod golden_cluster;
 mod live;
+mod pki;
 mod series;
+mod web_config;

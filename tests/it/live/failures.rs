@@ -77,7 +77,7 @@ async fn what_cannot_start_says_one_sentence_and_ends_with_2() -> Outcome {
     };
     let node = |dsn: &str| format!("clusters: [{{name: c, nodes: [{{name: a, dsn: \"{dsn}\"}}]}}]\n");
     let good = file("good.yml", &node("host=127.0.0.1 port=1 user=m"));
-    let cases: [Refusal<'_>; 9] = [
+    let cases: [Refusal<'_>; 11] = [
         ("a key", file("key.yml", "sample_intervall: 1s\n"), &[], "did you mean sample_interval?"),
         ("no YAML", file("yaml.yml", "listen: \"x\n"), &[], "check indentation, quotes and brackets"),
         ("no file", lab.path().join("none.yml").display().to_string(), &[], "does not exist"),
@@ -95,6 +95,18 @@ async fn what_cannot_start_says_one_sentence_and_ends_with_2() -> Outcome {
             &[],
             "each node is a server of its own",
         ),
+        (
+            "the door's web config",
+            file("web.yml", &format!("web_config: none.yml\n{}", node("host=db1 user=m"))),
+            &[],
+            "none.yml does not exist",
+        ),
+        (
+            "the door's token",
+            file("token.yml", &format!("alertmanager: {{bearer_token_file: none}}\n{}", node("host=db1 user=m"))),
+            &[],
+            "access of alertmanager: token_file ",
+        ),
         ("a variable", good.clone(), &[("PGVIGIL_LISTEN", "here")], "listen is not an IP address with a port"),
         ("libpq's variable", good.clone(), &[("PGPORT", "x"), ("PGVIGIL_LISTEN", "127.0.0.1:0")], ""),
     ];
@@ -109,7 +121,10 @@ async fn what_cannot_start_says_one_sentence_and_ends_with_2() -> Outcome {
             assert_eq!(code, Some(2), "{what}: {said}");
             assert_eq!(said.lines().count(), 1, "{what}: {said}");
             assert!(said.starts_with("pgvigil: ") && said.contains(sentence), "{what}: {said}");
-            assert!(env.is_empty() == said.contains(path) || *what == "a variable", "{what}: {said}");
+            assert!(
+                env.is_empty() == said.contains(path) || what.starts_with("the door") || *what == "a variable",
+                "{what}: {said}"
+            );
         }
     }
     for args in [&["serve", "--log", "loud=very=much", "--config", &good][..], &["serve", "--unknown"], &["srve"], &[]]

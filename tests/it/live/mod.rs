@@ -33,3 +33,4 @@ mod timelines;
 mod truth;
 mod wal;
 mod watch;
+mod web;

@@ -1,12 +1,16 @@
-//! Another config while pgvigil runs: by the file alone, by SIGHUP, and not at all if it is wrong.
+//! Another config while pgvigil runs: by the file alone, by SIGHUP, by request, and not at all if it is wrong.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
 use pgvigil::lab::{Lab, LabError, Role, Server, ServerOptions, StandbyOptions, wait_until};
 use rustix::process::Signal;
 
+use super::api::OPENAPI;
+use super::client::request;
 use super::watch::{Node, Page, SOON, Vigil};
+use crate::pki::Authority;
 
 /// When each of pgvigil's kept sessions on `server` began.
 async fn sessions(server: &Server) -> Result<Vec<Option<String>>, LabError> {
@@ -124,6 +128,102 @@ async fn a_bad_config_changes_nothing_and_says_why() -> Result<(), LabError> {
             seen => Err(format!("{seen:?}")),
         })
         .await;
+    lab.stop().await;
+    Ok(())
+}
+
+/// The status of a request with this token, and its answer.
+async fn ask(vigil: &Vigil, method: &str, path: &str, token: &str, more: &str) -> (u16, String) {
+    let credential = if token.is_empty() { String::new() } else { format!("Authorization: Bearer {token}\r\n") };
+    let answer = request(vigil.port(), method, path, &format!("{credential}{more}")).await;
+    (answer.status, answer.text())
+}
+
+#[tokio::test]
+async fn an_admin_asks_for_a_reload_and_is_told_how_it_went() -> Result<(), LabError> {
+    const ROOT: &str = "root-token-0123456789";
+    const OPS: &str = "ops-token-0123456789";
+    const DEV: &str = "dev-token-0123456789";
+    let lab = Lab::new()?;
+    let write = |file: &str, text: &str| std::fs::write(lab.path().join(file), text).unwrap();
+    for (file, token) in [("root", ROOT), ("ops", OPS), ("dev", DEV)] {
+        write(file, token);
+    }
+    let pair = Authority::new().issue(&["127.0.0.1"]);
+    write("server.crt", &pair.cert);
+    write("server.key", &pair.key);
+    write("tls.yml", "tls_server_config: {cert_file: server.crt, key_file: server.key}\n");
+    let node = |name: &str| {
+        let dsn = format!("host=127.0.0.1 port={} user=nobody dbname=postgres", name.len());
+        Node::with(name, &dsn, "")
+    };
+    let two =
+        "access:\n  - {name: root, role: admin, token_file: root}\n  - {name: ops, role: approver, token_file: ops}\n";
+    let three = format!("{two}  - {{name: dev, role: viewer, token_file: dev}}\n");
+    let vigil = Vigil::start_with(&lab, &[node("a")], two).await?;
+    let text = |nodes: &[Node], more: &str| Vigil::config_text(&lab, vigil.port(), nodes, more);
+    let reload = async |token: &str, more: &str| ask(&vigil, "POST", "/-/reload", token, more).await;
+    let mut statuses = BTreeSet::new();
+    for (token, more, status) in [
+        ("", "", 403),
+        ("wrong-token-0123456789", "", 403),
+        (OPS, "", 403),
+        (ROOT, "Sec-Fetch-Site: cross-site\r\n", 403),
+        (ROOT, "", 200),
+    ] {
+        let answer = reload(token, more).await;
+        assert_eq!(answer.0, status, "{token} {more} {}", answer.1);
+        statuses.insert(status.to_string());
+    }
+    assert_eq!(ask(&vigil, "GET", "/-/reload", ROOT, "").await.0, 405, "nothing changes by GET");
+    assert!(vigil.log().contains("request of root") && !vigil.log().contains("request of ops"), "{}", vigil.log());
+
+    // Who may look, and what is watched, come together; they are in force when the answer comes.
+    let three_and_bb = text(&[node("a"), node("bb")], &three);
+    vigil.replace_config(&three_and_bb);
+    assert_eq!(reload(ROOT, "").await, (200, "The config was read again and is in force.\n".to_owned()));
+    let hold = async |what: &str| {
+        assert_eq!(ask(&vigil, "GET", "/api/v1/clusters", "", "").await.0, 401, "{what}");
+        assert_eq!(ask(&vigil, "GET", "/api/v1/clusters", OPS, "").await.0, 200, "{what}");
+        let (status, body) = ask(&vigil, "GET", "/api/v1/clusters", DEV, "").await;
+        assert!(status == 200 && body.contains("\"bb\"") && !body.contains("\"ccc\""), "{what}: {body}");
+    };
+    hold("the new config").await;
+    assert_eq!(reload(DEV, "").await.0, 403, "a viewer");
+
+    let other_port = lab.free_port()?.to_string();
+    let three_nodes = || text(&[node("a"), node("bb"), node("ccc")], two);
+    for (text, why) in [
+        (three_nodes().replace("sample_interval", "sample_intervall"), "did you mean sample_interval"),
+        (three_nodes().replace("token_file: ops", "token_file: nowhere"), "nowhere does not exist"),
+        (format!("web_config: tls.yml\n{}", three_nodes()), "tls_server_config came or went"),
+        (three_nodes().replace(&vigil.port().to_string(), &other_port), "listen cannot change"),
+    ] {
+        vigil.replace_config(&text);
+        let (status, sentence) = reload(ROOT, "").await;
+        statuses.insert(status.to_string());
+        let begins = "the config was not taken in, the old one stays in force: ";
+        assert!(status == 500 && sentence.starts_with(begins) && sentence.contains(why), "{status}: {sentence}");
+        assert!(vigil.log().contains(sentence.trim_end()), "the log says the same:\n{}", vigil.log());
+        hold(why).await;
+    }
+    // A rotated token counts even if the config beside it is bad, and it alone mends nothing.
+    write("dev", "rotated-token-0123456789");
+    wait_until("the rotated token", SOON, async || {
+        match ask(&vigil, "GET", "/-/ready", "rotated-token-0123456789", "").await {
+            (200, _) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await?;
+    let metrics = ask(&vigil, "GET", "/metrics", OPS, "").await.1;
+    assert!(metrics.contains("pgvigil_config_last_reload_successful 0"));
+    vigil.replace_config(&three_and_bb);
+    assert_eq!(reload(ROOT, "").await.0, 200);
+
+    let description: serde_json::Value = serde_saphyr::from_str(OPENAPI).expect("YAML");
+    let described = description["paths"]["/-/reload"]["post"]["responses"].as_object().expect("responses");
+    assert_eq!(described.keys().cloned().collect::<BTreeSet<_>>(), statuses);
     lab.stop().await;
     Ok(())
 }

@@ -18,7 +18,9 @@ use crate::config::{self, Cluster, Environment, Node, Report, Settings};
 use crate::http;
 use crate::observe::fleet::{Dial, Fleet, Plan};
 use crate::observe::keeper::Keeper;
+use crate::observe::observers::Observers;
 use crate::observe::{Source, own};
+use crate::peer::Address;
 use crate::pg::failure::Failure;
 use reload::Reloader;
 
@@ -38,7 +40,9 @@ pub async fn serve(report: Report, environment: Environment) -> anyhow::Result<(
     let fleet = Arc::new(Fleet::new(keeper.clone()));
     fleet.apply(plans(&settings, &environment)).await;
     let hubs = fleet.hubs();
-    let reloader = Reloader::new(path.clone(), settings, environment, fleet.clone());
+    let observers = Arc::new(Observers::new(hubs.clone()));
+    observers.apply(addresses(&settings)).await;
+    let reloader = Reloader::new(path.clone(), settings, environment, fleet.clone(), observers.clone());
     let mut tasks = JoinSet::new();
     tasks.spawn(keeper.clone().keep(hubs.clone()));
     tasks.spawn({
@@ -70,7 +74,7 @@ pub async fn serve(report: Report, environment: Environment) -> anyhow::Result<(
     });
     let own: http::OwnSource = {
         let (started, keeper, reloader) = (Wall::now(), keeper.clone(), reloader.clone());
-        Arc::new(move || own::read(started, keeper.saved(), reloader.outcome()))
+        Arc::new(move || own::read(started, keeper.saved(), reloader.outcome(), observers.states()))
     };
     tracing::info!(%listen, clusters = hubs.now().len(), "pgvigil is ready");
     http::serve(listener, hubs, own, stop).await?;
@@ -106,6 +110,11 @@ fn plans(settings: &Settings, environment: &Arc<Environment>) -> Vec<Plan> {
     settings.clusters.iter().map(plan).collect()
 }
 
+/// Whom to ask for a second view.
+fn addresses(settings: &Settings) -> Vec<(String, Address)> {
+    settings.observers.iter().map(|observer| (observer.name.clone(), config::address(observer))).collect()
+}
+
 fn layout(settings: &Settings, cluster: &Cluster) -> Layout {
     let member = |node: &Node| Member {
         name: node.name.clone(),
@@ -113,6 +122,7 @@ fn layout(settings: &Settings, cluster: &Cluster) -> Layout {
         application_name: node.application_name.clone(),
         expected: node.expected,
     };
+    let observers = settings.observers.iter().map(|observer| observer.name.clone()).collect();
     let timing = Timing {
         sample_interval: settings.sample_interval,
         collect_interval: settings.collect_interval,
@@ -121,7 +131,7 @@ fn layout(settings: &Settings, cluster: &Cluster) -> Layout {
         query_timeout: settings.timeouts.query,
         archive_hung_after: settings.archive_hung_after,
     };
-    Layout { name: cluster.name.clone(), members: cluster.nodes.iter().map(member).collect(), timing }
+    Layout { name: cluster.name.clone(), members: cluster.nodes.iter().map(member).collect(), observers, timing }
 }
 
 /// Reads the node's connection string anew for each connect, so that a rotated password is picked up.

@@ -9,11 +9,12 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::plans;
+use super::{addresses, plans};
 use crate::clock::Wall;
 use crate::config::{self, ConfigError, Environment, Report, Settings};
 use crate::metric::own::ConfigReload;
 use crate::observe::fleet::Fleet;
+use crate::observe::observers::Observers;
 
 /// How long reading the files may take.
 const CHECK_DEADLINE: Duration = Duration::from_secs(5);
@@ -23,6 +24,7 @@ pub(super) struct Reloader {
     path: Option<PathBuf>,
     environment: Arc<Environment>,
     fleet: Arc<Fleet>,
+    observers: Arc<Observers>,
     /// The config in force, and a check that did not end in time.
     state: Mutex<State>,
     outcome: StdMutex<ConfigReload>,
@@ -40,10 +42,11 @@ impl Reloader {
         settings: Settings,
         environment: Arc<Environment>,
         fleet: Arc<Fleet>,
+        observers: Arc<Observers>,
     ) -> Arc<Self> {
         let outcome = ConfigReload { ok: true, last_good: Wall::now().as_seconds() };
         let state = Mutex::new(State { settings, hanging: None });
-        Arc::new(Self { path, environment, fleet, state, outcome: StdMutex::new(outcome) })
+        Arc::new(Self { path, environment, fleet, observers, state, outcome: StdMutex::new(outcome) })
     }
 
     /// How the last reload went.
@@ -95,6 +98,7 @@ impl Reloader {
             bail!("state_dir cannot change while pgvigil runs: restart it");
         }
         self.fleet.apply(plans(new, &self.environment)).await;
+        self.observers.apply(addresses(new)).await;
         state.settings = report.settings;
         Ok(report.notes)
     }

@@ -7,6 +7,7 @@ use super::lag::{At, StandbyLag, Unknown, Yardstick};
 use super::layout::Layout;
 use super::loss::{Loss, loss};
 use super::memory::Memory;
+use super::observers::{Circle, Others};
 use super::settings::Comparison;
 use super::sync::Quorum;
 use crate::clock::Moment;
@@ -74,6 +75,8 @@ pub struct NodeAssessment {
     pub sync: Option<Quorum>,
     /// What its settings amount to beside the primary's; `None` for the primary.
     pub settings: Option<Comparison>,
+    /// What the other observers see of it.
+    pub others: Others,
 }
 
 /// Whether a standby is there.
@@ -97,6 +100,8 @@ pub struct Evidence<'a> {
     pub facts: &'a [NodeFacts],
     /// What is remembered.
     pub memory: &'a Memory,
+    /// What the other observers said.
+    pub circle: &'a Circle,
     /// The present.
     pub now: Moment,
     /// Facts seen earlier count for nothing.
@@ -242,6 +247,7 @@ impl Evidence<'_> {
             diverged,
             sync,
             settings,
+            others: self.others(index, state),
         }
     }
 

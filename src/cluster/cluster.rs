@@ -8,6 +8,7 @@ use super::history::Origin;
 use super::lag::{At, SampledLag};
 use super::layout::Layout;
 use super::memory::Memory;
+use super::observers::{self, Circle, Told};
 use crate::clock::Moment;
 use crate::collector::recovery::{Recovery, ReplayPause};
 use crate::collector::walsenders::Walsender;
@@ -24,6 +25,7 @@ pub struct Cluster {
     layout: Layout,
     facts: Vec<NodeFacts>,
     memory: Memory,
+    circle: Circle,
     sampled: Vec<[SampledLag; 2]>,
     walsender_lags: WalsenderLags,
     not_before: Moment,
@@ -41,6 +43,7 @@ impl Cluster {
             facts: vec![NodeFacts::default(); nodes],
             sampled: vec![Default::default(); nodes],
             walsender_lags: WalsenderLags::new(),
+            circle: Circle::new(),
             not_before: now,
             awaited: vec![true; nodes],
             last_tick: None,
@@ -74,6 +77,7 @@ impl Cluster {
             is_known.then_some(((node, standby), lags))
         });
         self.walsender_lags = moved.collect();
+        self.circle.retain(|observer, _| self.layout.observers.contains(observer));
         self.memory.nodes.retain(|name, _| kept.contains(name));
         if self.memory.primary.as_ref().is_some_and(|primary| !members.iter().any(|member| member.name == *primary)) {
             self.memory.primary = None;
@@ -96,6 +100,22 @@ impl Cluster {
         }
         if facts.read != before.0 {
             self.note_reading(node, &name);
+        }
+    }
+
+    /// Takes in what `observer` said; of one that is no longer configured, nothing.
+    pub fn hear(&mut self, observer: &str, told: Told) {
+        if self.layout.observers.iter().any(|known| known == observer)
+            && observers::hear(&mut self.circle, observer, told)
+        {
+            self.revision += 1;
+        }
+    }
+
+    /// Takes in that `observer` does not answer any more.
+    pub fn lose(&mut self, observer: &str) {
+        if let Some(told) = self.circle.get_mut(observer) {
+            told.lost = true;
         }
     }
 
@@ -128,7 +148,15 @@ impl Cluster {
         let unheard = |(facts, awaited): (&NodeFacts, &bool)| *awaited && !heard(facts);
         let blind = self.is_late(now) || self.facts.iter().zip(&self.awaited).any(unheard);
         let not_before = self.not_before;
-        Evidence { layout: &self.layout, facts: &self.facts, memory: &self.memory, now, not_before, blind }
+        Evidence {
+            layout: &self.layout,
+            facts: &self.facts,
+            memory: &self.memory,
+            circle: &self.circle,
+            now,
+            not_before,
+            blind,
+        }
     }
 
     /// What is known of node number `node`.

@@ -41,7 +41,7 @@ pub(crate) static NODE_CONNECT_FAILURE: Family = gauge(
     "pgvigil_node_connect_failure",
     Unit::None,
     &["cluster", "node", "reason"],
-    Observers::Min,
+    Observers::Own,
     "1 for the reason of the last failure to connect, while it lasts.",
 );
 pub(crate) static NODE_LOGIN_OK: Family = gauge(
@@ -221,6 +221,14 @@ pub(crate) static LAG_HISTORY_POINTS: Family = gauge(
     Observers::Own,
     "Points of the primary's position that lag is measured with.",
 );
+pub(crate) static OBSERVER_AGREEMENT: Family = gauge(
+    "pgvigil_observer_agreement",
+    Unit::None,
+    &["cluster", "node", "observer", "state"],
+    Observers::Own,
+    "Whether another observer sees the node as we do: up in the same role, or not up. Unknown where one of the two does not know, \
+     or by facts that are too old.",
+);
 pub(crate) static COLLECTOR_SUCCESS: Family = gauge(
     "pgvigil_collector_success",
     Unit::None,
@@ -228,12 +236,14 @@ pub(crate) static COLLECTOR_SUCCESS: Family = gauge(
     Observers::Max,
     "1 if the collector's last reading succeeded and is fresh, else 0.",
 );
-pub(crate) static COLLECTOR_DURATION: Family = histogram(
-    "pgvigil_collector_duration_seconds",
-    Unit::Seconds,
-    &["cluster", "node", "collector"],
-    "Time from sending a reading to its last row; collectors read together share it.",
-);
+pub(crate) static COLLECTOR_DURATION: Family = Family {
+    name: "pgvigil_collector_duration_seconds",
+    help: "Time from sending a reading to its last row; collectors read together share it.",
+    kind: Kind::Histogram,
+    unit: Unit::Seconds,
+    labels: &["cluster", "node", "collector"],
+    observers: Observers::Own,
+};
 
 /// All of them.
 pub static FAMILIES: &[&Family] = &[
@@ -265,6 +275,7 @@ pub static FAMILIES: &[&Family] = &[
     &CLUSTER_FAILOVER_LOSS_BYTES,
     &CLUSTER_FAILOVER_LOSS_SECONDS,
     &LAG_HISTORY_POINTS,
+    &OBSERVER_AGREEMENT,
     &COLLECTOR_SUCCESS,
     &COLLECTOR_DURATION,
 ];

@@ -2,7 +2,7 @@
 //!
 //! [`Cluster`] takes in reports; [`history`] says when the primary was where; [`position`] says where a standby stands; [`lag`] is
 //! the one held against the other; [`sync`] says whether commits can go on; [`settings`] holds a standby's against its
-//! primary's; [`assess`] makes the verdicts.
+//! primary's; [`observers`] holds what others see against what we see; [`assess`] makes the verdicts.
 
 pub mod assess;
 #[expect(clippy::module_inception, reason = "the cluster itself")]
@@ -14,6 +14,7 @@ pub mod lag;
 pub mod layout;
 pub mod loss;
 pub mod memory;
+pub mod observers;
 pub mod position;
 mod samples;
 pub mod settings;

@@ -1,6 +1,7 @@
 //! Whole clusters on paper: what the verdicts are when facts come, age and contradict each other.
 
 mod identity;
+mod observers;
 mod paper;
 mod relayout;
 mod settings;

@@ -3,6 +3,7 @@
 
 mod duration;
 mod environment;
+mod observers;
 mod problem;
 pub mod raw;
 pub mod reload;
@@ -17,10 +18,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 pub use environment::{Environment, PREFIX};
+pub use observers::Observer;
 pub use problem::{ConfigError, Origin};
 pub use secret::Secret;
 pub use settings::{Cluster, Dsn, Node, Settings};
 
+use crate::peer::Address;
 use crate::pg::dsn::Target;
 use crate::pg::failure::{Cause, Failure};
 use environment::Merged;
@@ -85,10 +88,8 @@ fn judge(path: Option<PathBuf>, text: Option<&str>, env: &Environment) -> Result
                     target.address
                 )));
             }
-            if let Dsn::File(file) = &node.dsn
-                && std::fs::metadata(file).is_ok_and(|file| file.permissions().mode() & 0o007 != 0)
-            {
-                notes.push(format!("{} can be read by everybody: chmod it to 0640 or less", file.display()));
+            if let Dsn::File(file) = &node.dsn {
+                notes.extend(is_open(file));
             }
             notes.extend(
                 target.notes.iter().map(|note| format!("node {} of cluster {}: {note}", node.name, cluster.name)),
@@ -97,7 +98,25 @@ fn judge(path: Option<PathBuf>, text: Option<&str>, env: &Environment) -> Result
             nodes.push(format!("{}/{} at {address}, sslmode {}", cluster.name, node.name, target.tls.mode));
         }
     }
-    Ok(Report { path, settings, nodes, notes })
+    let mut observers = Vec::new();
+    for (observer, raw) in settings.observers.iter().zip(&raw.observers) {
+        let address = address(observer);
+        let wrong = |why: String| in_file(Problem::new(&raw.name, format!("observer {}: {why}", observer.name)));
+        address.check().map_err(|why| wrong(why.to_string()))?;
+        notes.extend(address.token_file.as_deref().and_then(is_open));
+        if observer.shows_its_token() {
+            let name = &observer.name;
+            notes.push(format!("observer {name}: our token goes there without TLS, for all to read: use https"));
+        }
+        observers.push(format!("{} at {}", observer.name, observer.url));
+    }
+    Ok(Report { path, settings, nodes, observers, notes })
+}
+
+/// A note if everybody may read the file, which holds a secret.
+fn is_open(file: &Path) -> Option<String> {
+    let open = std::fs::metadata(file).is_ok_and(|file| file.permissions().mode() & 0o007 != 0);
+    open.then(|| format!("{} can be read by everybody: chmod it to 0640 or less", file.display()))
 }
 
 /// What is known of a good config.
@@ -109,6 +128,8 @@ pub struct Report {
     pub settings: Settings,
     /// One line a node: cluster, node, address, TLS.
     pub nodes: Vec<String>,
+    /// One line for each other pgvigil: name and address.
+    pub observers: Vec<String>,
     /// What is allowed and yet not well.
     pub notes: Vec<String>,
 }
@@ -120,6 +141,7 @@ impl fmt::Display for Report {
             None => writeln!(f, "no config file; libpq's environment names the server:")?,
         }
         self.nodes.iter().try_for_each(|node| writeln!(f, "  {node}"))?;
+        self.observers.iter().try_for_each(|observer| writeln!(f, "  observer {observer}"))?;
         self.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))
     }
 }
@@ -157,6 +179,12 @@ pub fn target(node: &Node, env: &Environment) -> Result<Target, TargetError> {
             }
         }
     }
+}
+
+/// How to ask an observer.
+pub fn address(observer: &Observer) -> Address {
+    let Observer { url, token_file, ca_file, .. } = observer.clone();
+    Address { url, token_file, ca_file }
 }
 
 /// The whole text of a file that is not too large.

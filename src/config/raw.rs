@@ -19,11 +19,10 @@ pub const SCALARS: [(&str, &str); 8] = [
 ];
 
 /// The keys of features that this version does not have.
-pub const LATER: [&str; 12] = [
+pub const LATER: [&str; 11] = [
     "web_config",
     "access",
     "alertmanager",
-    "observers",
     "runbook_dirs",
     "manager",
     "archive_dir",
@@ -64,9 +63,25 @@ pub struct RawConfig {
     /// The webhook's credential.
     pub alertmanager: Later,
     /// Other pgvigils that watch the same.
-    pub observers: Later,
+    pub observers: Vec<RawObserver>,
     /// Where runbooks are.
     pub runbook_dirs: Later,
+}
+
+/// Another pgvigil that watches the same.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawObserver {
+    /// Label `observer`.
+    pub name: Spanned<String>,
+    /// Where it answers.
+    pub url: Spanned<Secret>,
+    /// The file of our token there.
+    #[serde(default)]
+    pub token_file: Option<Spanned<String>>,
+    /// The certificates to trust.
+    #[serde(default)]
+    pub ca_file: Option<Spanned<String>>,
 }
 
 /// Deadlines.
@@ -154,12 +169,11 @@ impl RawConfig {
     }
 
     /// The keys of later versions.
-    pub fn later(&self) -> [(&'static str, &Later); 5] {
+    pub fn later(&self) -> [(&'static str, &Later); 4] {
         [
             ("web_config", &self.web_config),
             ("access", &self.access),
             ("alertmanager", &self.alertmanager),
-            ("observers", &self.observers),
             ("runbook_dirs", &self.runbook_dirs),
         ]
     }

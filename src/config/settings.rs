@@ -8,6 +8,7 @@ use serde_saphyr::Spanned;
 
 use super::duration;
 use super::environment::Merged;
+use super::observers::{self, Observer};
 use super::problem::{Origin, Problem};
 use super::raw::{Later, RawCluster, RawConfig, RawNode};
 use super::secret::Secret;
@@ -29,6 +30,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// How long a WAL segment may wait while nothing is archived before archiving is called hung.
     pub archive_hung_after: Duration,
+    /// Other pgvigils that watch the same.
+    pub observers: Vec<Observer>,
     /// What is watched; at least one.
     pub clusters: Vec<Cluster>,
 }
@@ -126,6 +129,7 @@ pub(super) fn settle(
             query: duration_of(merged, "timeouts.query")?,
         },
         archive_hung_after: duration_of(merged, "archive_hung_after")?,
+        observers: observers::observers(&raw.observers, dir)?,
         clusters,
     })
 }
@@ -247,7 +251,7 @@ pub(super) fn is_name(name: &str) -> bool {
     (1..=63).contains(&name.len()) && name.bytes().all(plain) && !name.starts_with(['.', '-'])
 }
 
-fn name(given: &Spanned<String>) -> Result<String, Problem> {
+pub(super) fn name(given: &Spanned<String>) -> Result<String, Problem> {
     if is_name(&given.value) {
         return Ok(given.value.clone());
     }
@@ -271,7 +275,7 @@ fn is_address(address: &str) -> bool {
     host_is_fine && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
-fn unique<'a>(names: impl Iterator<Item = &'a Spanned<String>>, what: &str) -> Result<(), Problem> {
+pub(super) fn unique<'a>(names: impl Iterator<Item = &'a Spanned<String>>, what: &str) -> Result<(), Problem> {
     let mut seen = std::collections::BTreeSet::new();
     for name in names {
         if !seen.insert(&name.value) {

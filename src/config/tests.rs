@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 
-use super::raw::{LATER, RawCluster, RawNode, RawTimeouts, SCALARS};
+use super::raw::{LATER, RawCluster, RawNode, RawObserver, RawTimeouts, SCALARS};
 use super::*;
 
 const DOC: &str = include_str!("../../docs/configuration.md");
@@ -25,8 +25,10 @@ fn documented() -> Vec<Vec<&'static str>> {
 fn every_key_is_documented_with_its_default_and_bounds() {
     let rows = documented();
     let mut known: BTreeSet<String> = keys_of::<RawConfig>("").into_iter().collect();
-    assert!(known.remove("timeouts") && known.remove("clusters"), "sections: {known:?}");
+    let sections = ["timeouts", "clusters", "observers"];
+    assert!(sections.iter().all(|section| known.remove(*section)), "sections: {known:?}");
     known.extend(keys_of::<RawTimeouts>("timeouts."));
+    known.extend(keys_of::<RawObserver>("observers[]."));
     known.extend(keys_of::<RawCluster>("clusters[]."));
     known.remove("clusters[].nodes");
     known.extend(keys_of::<RawNode>("clusters[].nodes[]."));

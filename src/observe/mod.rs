@@ -1,10 +1,11 @@
 //! The loops that watch: for each node a fast and a slow reading and a login probe, for each cluster a tick. The [`fleet`] starts and
-//! ends them as the config says.
+//! ends them as the config says. [`observers`] asks other pgvigils what they see.
 
 pub mod fleet;
 pub mod keeper;
 mod login;
 mod node;
+pub mod observers;
 pub mod own;
 pub mod state_file;
 mod tick;

@@ -6,6 +6,7 @@ use pgvigil::clock::{Moment, Mono};
 use pgvigil::cluster::facts::Report;
 use pgvigil::cluster::layout::{Layout, Member, Timing};
 use pgvigil::cluster::memory::Memory;
+use pgvigil::cluster::observers::{ObserverState, Role, Sight, Told};
 use pgvigil::cluster::{Cluster, cluster_samples};
 use pgvigil::collector::snapshot::Exchange;
 use pgvigil::collector::{COLLECTORS, Pace};
@@ -13,7 +14,7 @@ use pgvigil::metric::catalog;
 use pgvigil::metric::exposition::{Format, render};
 use pgvigil::metric::own::{ConfigReload, Own, own_samples};
 use pgvigil::metric::sample::{Sample, Samples};
-use pgvigil::pg::failure::{Cause, Failure};
+use pgvigil::pg::failure::{Cause, Failure, NodeState};
 use pgvigil::pg::lsn::Lsn;
 use pgvigil::pg::version::ServerVersion;
 
@@ -42,7 +43,7 @@ fn layout() -> Layout {
         archive_hung_after: 60 * SECOND,
     };
     let members = NODES.iter().copied().chain([GONE]).map(member).collect();
-    Layout { name: "orders".into(), members, timing }
+    Layout { name: "orders".into(), members, observers: ["vigil-b", "vigil-c"].map(str::to_owned).into(), timing }
 }
 
 /// One reading of a recorded node. `written_since`: how much less WAL it had flushed than when it was recorded.
@@ -75,6 +76,18 @@ fn started_apart(mut answer: Answer, node: usize) -> Answer {
     answer
 }
 
+/// What an observer says that is cut off from the standby, and whose primary is the paused standby.
+fn hear(cluster: &mut Cluster, now: Mono) {
+    let sees = |name: &str, state, role| (name.to_owned(), Sight { state, role, seen: Some(now), since: None });
+    let sights = [
+        sees("primary", NodeState::Up, Role::Primary),
+        sees("standby", NodeState::Timeout, Role::Unknown),
+        sees("standby-paused", NodeState::Up, Role::Primary),
+        sees(GONE, NodeState::Unreachable, Role::Unknown),
+    ];
+    cluster.hear("vigil-b", Told { instance: "b".into(), sights: sights.into(), ..Told::default() });
+}
+
 /// What a pgvigil shows that watched these nodes for three seconds, and the primary, which wrote 4 KiB a second, for ten before.
 pub fn samples(major: u32) -> Vec<Sample> {
     let (_, recorded) = reading(major, "primary");
@@ -93,6 +106,7 @@ pub fn samples(major: u32) -> Vec<Sample> {
         cluster.report(NODES.len(), Report::Failed(Failure::new(Cause::Refused, "ECONNREFUSED")), now);
         cluster.tick(now.plus(SECOND / 2));
     }
+    hear(&mut cluster, start.plus(2 * SECOND).mono);
     let mut samples = Samples::default();
     cluster_samples(&cluster, start.plus(3 * SECOND - SECOND / 4), &mut samples);
     let own = Own {
@@ -102,6 +116,7 @@ pub fn samples(major: u32) -> Vec<Sample> {
         open_fds: Some(21),
         state_saved: vec![("orders".to_owned(), true)],
         config: ConfigReload { ok: true, last_good: start.wall.as_seconds() },
+        observers: vec![("vigil-b".to_owned(), ObserverState::Up), ("vigil-c".to_owned(), ObserverState::Unreachable)],
     };
     own_samples(&own, &mut samples);
     samples.into_vec()

@@ -10,6 +10,7 @@ mod door;
 mod failures;
 mod lab;
 mod lag;
+mod observers;
 mod pages;
 mod record;
 mod reload;

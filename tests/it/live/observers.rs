@@ -1,0 +1,219 @@
+//! Several pgvigil that watch one cluster: one beside each node, one in the middle, two in the middle.
+
+use std::time::Duration;
+
+use pgvigil::lab::{Lab, LabError, Role, Server, ServerOptions, StandbyOptions, Wire, WireMode, wait_until};
+use pgvigil::metric::family::{Kind, Observers, Unit};
+
+use super::client::get;
+use super::pages::{family_of, sample};
+use super::watch::{Node, Page, SOON, Vigil};
+
+type Outcome = Result<(), LabError>;
+
+/// With these an answer's facts count for 1.5 s.
+const TIMEOUTS: &str = "timeouts: {connect: 500ms, query: 500ms}\n";
+/// Three intervals, a question, and what a busy machine adds.
+const WINDOW: Duration = Duration::from_secs(6);
+
+/// The config of an observer that listens on `port` and asks the others, by name and URL.
+fn config(lab: &Lab, name: &str, port: u16, nodes: &[Node], others: &[(&str, String)]) -> String {
+    let others: String = others.iter().map(|(name, url)| format!("  - {{name: {name}, url: '{url}'}}\n")).collect();
+    let others = if others.is_empty() { others } else { format!("observers:\n{others}") };
+    Vigil::config_text(lab, port, nodes, &format!("{TIMEOUTS}{others}"))
+        .replace("/state\n", &format!("/state-{name}\n"))
+}
+
+async fn start(lab: &Lab, name: &str, port: u16, text: &str) -> Result<Vigil, LabError> {
+    lab.own_dir(&format!("state-{name}"))?;
+    let path = lab.path().join(format!("{name}.yml"));
+    std::fs::write(&path, text).expect("a config file in the lab");
+    Vigil::start_at(lab, path, port).await
+}
+
+fn at(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
+fn agreement(page: &Page, node: &str, observer: &str) -> String {
+    page.one_of("observer_agreement", &format!("node=\"{node}\",observer=\"{observer}\""))
+}
+
+/// Waits until `vigil` shows these agreements: node, observer, state.
+async fn until_agreement(vigil: &Vigil, within: Duration, expected: &[(&str, &str, &str)]) {
+    vigil
+        .until_within("the agreement", within, |page| {
+            let seen = |(node, observer, _): &(&str, &str, &str)| agreement(page, node, observer);
+            let wrong: Vec<_> = expected.iter().filter(|one| seen(one) != one.2).map(|one| (one, seen(one))).collect();
+            if wrong.is_empty() { Ok(()) } else { Err(format!("expected and seen: {wrong:?}")) }
+        })
+        .await;
+}
+
+/// The state of an observer, which is exactly one.
+fn state_of(page: &Page, observer: &str) -> String {
+    let states = page.matching(&["pgvigil_observer_state{", &format!("observer=\"{observer}\"")]);
+    let on: Vec<_> = states.iter().filter(|(_, value)| *value == 1.0).map(|(series, _)| *series).collect();
+    assert_eq!(on.len(), 1, "{states:?}");
+    let up = page.series()[&format!("pgvigil_observer_up{{observer=\"{observer}\"}}")];
+    let state = on[0].split("state=\"").nth(1).unwrap().trim_end_matches("\"}").to_owned();
+    assert_eq!(up == 1.0, state == "up", "{observer} is {state} and observer_up is {up}");
+    state
+}
+
+/// How many other processes see the node up, answering, down, or do not know.
+async fn counts(vigil: &Vigil, node: usize) -> [u64; 4] {
+    let answer = get(vigil.port(), "/api/v1/clusters/lab", "").await.json();
+    let others = &answer["nodes"][node]["verdicts"]["others"];
+    ["up", "answering", "down", "unknown"].map(|count| others[count].as_u64().unwrap())
+}
+
+fn through(wire: &Wire, server: &Server) -> Node {
+    Node::with(server.name(), &Server::dsn_through(wire.port(), Role::Monitor), "")
+}
+
+#[tokio::test]
+async fn beside_each_node_they_see_who_is_cut_off_who_is_gone_and_who_is_frozen() -> Outcome {
+    let lab = Lab::new()?;
+    let a = lab.primary("a", ServerOptions::default()).await?;
+    let b = lab.standby_of(&a, "b", StandbyOptions::default()).await?;
+    let c = lab.standby_of(&a, "c", StandbyOptions::default()).await?;
+    let wire = Wire::to(a.port()).await?;
+    let names = ["va", "vb", "vc"];
+    let ports = [lab.free_port()?, lab.free_port()?, lab.free_port()?];
+    let mut vigils = Vec::new();
+    for (name, port) in names.into_iter().zip(ports) {
+        // The one beside b reaches the primary by a wire of its own.
+        let first = if name == "vb" { through(&wire, &a) } else { Node::of(&a) };
+        let others: Vec<_> = names.into_iter().zip(ports).filter(|(other, _)| *other != name).collect();
+        let others: Vec<_> = others.into_iter().map(|(other, port)| (other, at(port))).collect();
+        let text = config(&lab, name, port, &[first, Node::of(&b), Node::of(&c)], &others);
+        vigils.push(start(&lab, name, port, &text).await?);
+    }
+    let [va, vb, vc] = &vigils[..] else { unreachable!() };
+    let all = |others: [&'static str; 2], state: &'static str| {
+        ["a", "b", "c"].into_iter().flat_map(|node| others.map(|other| (node, other, state))).collect::<Vec<_>>()
+    };
+    until_agreement(va, SOON, &all(["vb", "vc"], "agrees")).await;
+    until_agreement(vb, SOON, &all(["va", "vc"], "agrees")).await;
+    until_agreement(vc, SOON, &all(["va", "vb"], "agrees")).await;
+    assert_eq!(counts(va, 0).await, [2, 0, 0, 0]);
+
+    wire.set(WireMode::BlackHole).await;
+    vb.until_state("a", "timeout").await;
+    let disagree = [("a", "va", "disagrees"), ("a", "vc", "disagrees"), ("b", "va", "agrees"), ("c", "vc", "agrees")];
+    until_agreement(vb, SOON, &disagree).await;
+    until_agreement(va, SOON, &[("a", "vb", "disagrees"), ("a", "vc", "agrees"), ("b", "vb", "agrees")]).await;
+    wait_until("two see it up, and one does not", SOON, async || match (counts(vb, 0).await, counts(vc, 0).await) {
+        ([2, 0, 0, 0], [1, 0, 1, 0]) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await?;
+    wire.set(WireMode::Pass).await;
+    until_agreement(vc, SOON, &all(["va", "vb"], "agrees")).await;
+
+    vc.process().terminate(SOON).await?;
+    until_agreement(va, WINDOW, &[("a", "vc", "unknown"), ("c", "vc", "unknown"), ("a", "vb", "agrees")]).await;
+    let page = va.page().await;
+    assert_eq!((state_of(&page, "vc").as_str(), state_of(&page, "vb").as_str()), ("unreachable", "up"));
+
+    vb.process().freeze()?;
+    until_agreement(va, WINDOW, &all(["vb", "vc"], "unknown")).await;
+    assert_eq!(counts(va, 0).await, [0, 0, 0, 2], "nobody else is there to see it up or down");
+    va.until("the frozen one is not up", |page| match state_of(page, "vb") {
+        up if up == "up" => Err(up),
+        _ => Ok(()),
+    })
+    .await;
+    assert_eq!(va.page().await.state("a"), "up", "what others do changes nothing of what we see");
+    vb.process().thaw()?;
+    until_agreement(va, SOON, &[("a", "vb", "agrees"), ("b", "vb", "agrees"), ("c", "vb", "agrees")]).await;
+    lab.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_two_observers_show_is_the_truth_and_nobody_counts_twice() -> Outcome {
+    let lab = Lab::new()?;
+    let a = lab.primary("a", ServerOptions::default()).await?;
+    let b = lab.standby_of(&a, "b", StandbyOptions::default()).await?;
+    let wire = Wire::to(a.port()).await?;
+    let (first, second) = (lab.free_port()?, lab.free_port()?);
+    // One in the middle: nobody to ask, and nothing said of it.
+    let nodes = [Node::of(&a), Node::of(&b)];
+    let one = start(&lab, "one", first, &config(&lab, "one", first, &nodes, &[])).await?;
+    one.until_healthy(&["a", "b"], &["b"]).await;
+    assert!(one.page().await.matching(&["pgvigil_observer_"]).is_empty());
+
+    // Two in the middle; the second has the first by two names, itself, and one that is not there.
+    let others =
+        [("one", at(first)), ("again", format!("http://localhost:{first}")), ("itself", at(second)), ("nobody", at(1))];
+    let text = config(&lab, "two", second, &[through(&wire, &a), Node::of(&b)], &others);
+    let two = start(&lab, "two", second, &text).await?;
+    until_agreement(&two, SOON, &[("a", "one", "agrees"), ("b", "one", "agrees"), ("a", "again", "unknown")]).await;
+    let states = ["up", "twin", "ourselves", "unreachable"];
+    two.until("what each is", |page| {
+        let seen = others.each_ref().map(|(name, _)| state_of(page, name));
+        if seen == states { Ok(()) } else { Err(format!("{seen:?}")) }
+    })
+    .await;
+    until_agreement(&two, SOON, &[("a", "itself", "unknown"), ("a", "nobody", "unknown")]).await;
+    assert_eq!(counts(&two, 0).await, [1, 0, 0, 1]);
+    let log = two.log();
+    assert!(log.contains("is this very process") && log.contains("is the same process as an observer named"), "{log}");
+    let instance = async |vigil: &Vigil| {
+        let all = get(vigil.port(), "/api/v1/clusters", "").await.json()["instance"].clone();
+        assert_eq!(get(vigil.port(), "/api/v1/clusters/lab", "").await.json()["instance"], all);
+        all
+    };
+    assert_ne!(instance(&one).await, instance(&two).await);
+
+    // The first learns of the second while it runs.
+    one.replace_config(&config(&lab, "one", first, &nodes, &[("two", at(second))]));
+    one.until("the second is asked", |page| match page.matching(&["pgvigil_observer_agreement", "agrees"]).len() {
+        0 => Err("not yet".to_owned()),
+        _ => Ok(()),
+    })
+    .await;
+    until_agreement(&one, SOON, &[("a", "two", "agrees"), ("b", "two", "agrees")]).await;
+
+    wire.set(WireMode::BlackHole).await;
+    two.until_state("a", "timeout").await;
+    until_agreement(&one, SOON, &[("a", "two", "disagrees"), ("b", "two", "agrees")]).await;
+    let together = wait_until("the truth from both", SOON, async || {
+        let (whole, cut) = (one.page().await, two.page().await);
+        together(&whole, &cut)
+    })
+    .await?;
+    assert!(together > 200, "{together} series");
+    lab.stop().await;
+    Ok(())
+}
+
+/// Makes one value of each series by the catalogue, and holds it against what the one shows that sees everything.
+fn together(whole: &Page, cut: &Page) -> Result<usize, String> {
+    let (mut wrong, mut compared) = (Vec::new(), 0);
+    let both: std::collections::BTreeSet<_> = whole.series().keys().chain(cut.series().keys()).collect();
+    for series in both {
+        let line = format!("{series} 0");
+        let (name, labels, _) = sample(&line);
+        let Some(family) = family_of(name) else { return Err(format!("{name} is not in the catalogue")) };
+        let values = [whole, cut].map(|page| page.series().get(series).copied());
+        let value = values.into_iter().flatten().reduce(match family.across(labels.into_iter()) {
+            _ if family.kind == Kind::Histogram => continue,
+            Observers::Own => continue,
+            Observers::Max => f64::max,
+            Observers::Min => f64::min,
+        });
+        // The two look at different moments.
+        let tolerance = if family.unit == Unit::Seconds { 2.0 } else { 0.0 };
+        let is_true = values[0].zip(value).is_some_and(|(truth, value)| (truth - value).abs() <= tolerance);
+        compared += 1;
+        if !is_true {
+            wrong.push(format!("{series}: {:?} and {:?} make {value:?}", values[0], values[1]));
+        }
+    }
+    let up = whole.of_node("node_up", "a").zip(cut.of_node("node_up", "a"));
+    assert_eq!(up, Some((1.0, 0.0)), "the second is cut off");
+    if wrong.is_empty() { Ok(compared) } else { Err(wrong.join("\n")) }
+}

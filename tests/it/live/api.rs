@@ -224,8 +224,12 @@ async fn the_status_is_a_table_for_people_and_json_for_programs() -> Outcome {
 
     b.kill();
     vigil.until_state("b", "unreachable").await;
-    let (table, _) = status(&lab, &["--config", config]).await?;
-    assert!(table.contains("unreachable") && table.contains("nothing listens at this address"), "{table}");
+    // The first word may be that the connection was reset.
+    wait_until("the table says why", SOON, async || match status(&lab, &["--config", config]).await {
+        Ok((table, _)) if table.contains("unreachable") && table.contains("nothing listens at this address") => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await?;
 
     let (refused, code) = status(&lab, &["--server", "http://127.0.0.1:1"]).await?;
     assert_eq!(code, Some(1));

@@ -99,7 +99,7 @@ async fn beside_each_node_they_see_who_is_cut_off_who_is_gone_and_who_is_frozen(
     until_agreement(vc, SOON, &all(["va", "vb"], "agrees")).await;
     assert_eq!(counts(va, 0).await, [2, 0, 0, 0]);
 
-    wire.set(WireMode::BlackHole).await;
+    wire.set(WireMode::BlackHole).await?;
     vb.until_state("a", "timeout").await;
     let disagree = [("a", "va", "disagrees"), ("a", "vc", "disagrees"), ("b", "va", "agrees"), ("c", "vc", "agrees")];
     until_agreement(vb, SOON, &disagree).await;
@@ -109,7 +109,7 @@ async fn beside_each_node_they_see_who_is_cut_off_who_is_gone_and_who_is_frozen(
         other => Err(format!("{other:?}")),
     })
     .await?;
-    wire.set(WireMode::Pass).await;
+    wire.set(WireMode::Pass).await?;
     until_agreement(vc, SOON, &all(["va", "vb"], "agrees")).await;
 
     vc.process().terminate(SOON).await?;
@@ -177,7 +177,7 @@ async fn what_two_observers_show_is_the_truth_and_nobody_counts_twice() -> Outco
     .await;
     until_agreement(&one, SOON, &[("a", "two", "agrees"), ("b", "two", "agrees")]).await;
 
-    wire.set(WireMode::BlackHole).await;
+    wire.set(WireMode::BlackHole).await?;
     two.until_state("a", "timeout").await;
     until_agreement(&one, SOON, &[("a", "two", "disagrees"), ("b", "two", "agrees")]).await;
     let together = wait_until("the truth from both", SOON, async || {

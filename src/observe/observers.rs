@@ -109,7 +109,7 @@ async fn ask(name: String, address: Address, hubs: Hubs, board: Arc<Board>) {
         let (started, asked) = (Instant::now(), Mono::now());
         let answer = question(&mut peer, &address).await;
         let instance = answer.as_ref().map(|answer| answer.instance.clone());
-        let state = board.note(&name, instance.map_err(|error| state_of(error)), hubs.instance());
+        let state = board.note(&name, instance.map_err(state_of), hubs.instance());
         for hub in hubs.now().iter() {
             let mut cluster = hub.cluster();
             match &answer {

@@ -68,6 +68,24 @@ async fn counts(vigil: &Vigil, node: usize) -> [u64; 4] {
     ["up", "answering", "down", "unknown"].map(|count| others[count].as_u64().unwrap())
 }
 
+async fn until_counts(vigil: &Vigil, node: usize, expected: [u64; 4]) -> Outcome {
+    wait_until(format!("the counts {expected:?}"), SOON, async || match counts(vigil, node).await {
+        seen if seen == expected => Ok(()),
+        seen => Err(format!("{seen:?}")),
+    })
+    .await
+}
+
+async fn until_states(vigil: &Vigil, expected: &[(&str, &str)]) {
+    vigil
+        .until("what each observer is", |page| {
+            let seen: Vec<_> = expected.iter().map(|(name, _)| (*name, state_of(page, name))).collect();
+            let same = seen.iter().map(|(name, state)| (*name, state.as_str())).eq(expected.iter().copied());
+            if same { Ok(()) } else { Err(format!("{seen:?}")) }
+        })
+        .await;
+}
+
 fn through(wire: &Wire, server: &Server) -> Node {
     Node::with(server.name(), &Server::dsn_through(wire.port(), Role::Monitor), "")
 }
@@ -97,35 +115,28 @@ async fn beside_each_node_they_see_who_is_cut_off_who_is_gone_and_who_is_frozen(
     until_agreement(va, SOON, &all(["vb", "vc"], "agrees")).await;
     until_agreement(vb, SOON, &all(["va", "vc"], "agrees")).await;
     until_agreement(vc, SOON, &all(["va", "vb"], "agrees")).await;
-    assert_eq!(counts(va, 0).await, [2, 0, 0, 0]);
+    until_counts(va, 0, [2, 0, 0, 0]).await?;
 
     wire.set(WireMode::BlackHole).await?;
     vb.until_state("a", "timeout").await;
     let disagree = [("a", "va", "disagrees"), ("a", "vc", "disagrees"), ("b", "va", "agrees"), ("c", "vc", "agrees")];
     until_agreement(vb, SOON, &disagree).await;
     until_agreement(va, SOON, &[("a", "vb", "disagrees"), ("a", "vc", "agrees"), ("b", "vb", "agrees")]).await;
-    wait_until("two see it up, and one does not", SOON, async || match (counts(vb, 0).await, counts(vc, 0).await) {
-        ([2, 0, 0, 0], [1, 0, 1, 0]) => Ok(()),
-        other => Err(format!("{other:?}")),
-    })
-    .await?;
+    until_counts(vb, 0, [2, 0, 0, 0]).await?;
+    until_counts(vc, 0, [1, 0, 1, 0]).await?;
     wire.set(WireMode::Pass).await?;
     until_agreement(vc, SOON, &all(["va", "vb"], "agrees")).await;
 
     vc.process().terminate(SOON).await?;
     until_agreement(va, WINDOW, &[("a", "vc", "unknown"), ("c", "vc", "unknown"), ("a", "vb", "agrees")]).await;
-    let page = va.page().await;
-    assert_eq!((state_of(&page, "vc").as_str(), state_of(&page, "vb").as_str()), ("unreachable", "up"));
+    until_states(va, &[("vc", "unreachable"), ("vb", "up")]).await;
 
     vb.process().freeze()?;
     until_agreement(va, WINDOW, &all(["vb", "vc"], "unknown")).await;
-    assert_eq!(counts(va, 0).await, [0, 0, 0, 2], "nobody else is there to see it up or down");
-    va.until("the frozen one is not up", |page| match state_of(page, "vb") {
-        up if up == "up" => Err(up),
-        _ => Ok(()),
-    })
-    .await;
-    assert_eq!(va.page().await.state("a"), "up", "what others do changes nothing of what we see");
+    // Nobody else is there to see it up or down, and what others do changes nothing of what we see.
+    until_counts(va, 0, [0, 0, 0, 2]).await?;
+    until_states(va, &[("vc", "unreachable"), ("vb", "unreachable")]).await;
+    va.until_state("a", "up").await;
     vb.process().thaw()?;
     until_agreement(va, SOON, &[("a", "vb", "agrees"), ("b", "vb", "agrees"), ("c", "vb", "agrees")]).await;
     lab.stop().await;
@@ -151,16 +162,16 @@ async fn what_two_observers_show_is_the_truth_and_nobody_counts_twice() -> Outco
     let text = config(&lab, "two", second, &[through(&wire, &a), Node::of(&b)], &others);
     let two = start(&lab, "two", second, &text).await?;
     until_agreement(&two, SOON, &[("a", "one", "agrees"), ("b", "one", "agrees"), ("a", "again", "unknown")]).await;
-    let states = ["up", "twin", "ourselves", "unreachable"];
-    two.until("what each is", |page| {
-        let seen = others.each_ref().map(|(name, _)| state_of(page, name));
-        if seen == states { Ok(()) } else { Err(format!("{seen:?}")) }
-    })
-    .await;
+    let states = [("one", "up"), ("again", "twin"), ("itself", "ourselves"), ("nobody", "unreachable")];
+    until_states(&two, &states).await;
     until_agreement(&two, SOON, &[("a", "itself", "unknown"), ("a", "nobody", "unknown")]).await;
-    assert_eq!(counts(&two, 0).await, [1, 0, 0, 1]);
-    let log = two.log();
-    assert!(log.contains("is this very process") && log.contains("is the same process as an observer named"), "{log}");
+    until_counts(&two, 0, [1, 0, 0, 1]).await?;
+    let said = ["is this very process", "is the same process as an observer named before"];
+    wait_until("the log names both", SOON, async || match two.log() {
+        log if said.iter().all(|said| log.contains(said)) => Ok(()),
+        log => Err(log),
+    })
+    .await?;
     let instance = async |vigil: &Vigil| {
         let all = get(vigil.port(), "/api/v1/clusters", "").await.json()["instance"].clone();
         assert_eq!(get(vigil.port(), "/api/v1/clusters/lab", "").await.json()["instance"], all);

@@ -204,14 +204,14 @@ pub(crate) static CLUSTER_FAILOVER_LOSS_BYTES: Family = gauge(
     "pgvigil_cluster_failover_loss_bytes",
     Unit::Bytes,
     &["cluster", "bound"],
-    Observers::Min,
+    Observers::Max,
     "WAL that a failover now would lose: seen on the primary, or estimated by its peak rate since it was last seen.",
 );
 pub(crate) static CLUSTER_FAILOVER_LOSS_SECONDS: Family = gauge(
     "pgvigil_cluster_failover_loss_seconds",
     Unit::Seconds,
     &["cluster", "bound"],
-    Observers::Min,
+    Observers::Max,
     "Time in which the WAL was written that a failover now would lose.",
 );
 pub(crate) static LAG_HISTORY_POINTS: Family = gauge(

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use pgvigil::lab::{Lab, LabError, Role, Server, ServerOptions, StandbyOptions, Wire, WireMode, wait_until};
 use pgvigil::metric::family::{Kind, Observers, Unit};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use super::client::get;
 use super::pages::{family_of, sample};
@@ -199,6 +201,61 @@ async fn what_two_observers_show_is_the_truth_and_nobody_counts_twice() -> Outco
     })
     .await?;
     assert!(together > 200, "{together} series");
+    lab.stop().await;
+    Ok(())
+}
+
+/// Answers every request with these bytes and closes; with none it keeps the connection and says nothing.
+async fn impostor(answer: String) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("a port").port();
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+            if answer.is_empty() {
+                held.push(stream);
+            }
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn what_is_no_observer_is_named_and_changes_nothing() -> Outcome {
+    let lab = Lab::new()?;
+    let ok = |body: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let node = r#"{"name": "a", "state": "up", "role": "primary", "age_seconds": -1e300, "since_seconds": 1e300}"#;
+    let cluster = format!(r#"{{"instance": "x", "clusters": [{{"name": "lab", "nodes": [{node}]}}]}}"#);
+    let nameless = format!(r#"{{"instance": "{}", "clusters": []}}"#, "x".repeat(65));
+    let answers = [
+        ("refuses", "refused", "HTTP/1.1 403 Forbidden\r\nContent-Length: 5\r\n\r\nno\x1b[2".to_owned()),
+        (
+            "leads-away",
+            "refused",
+            "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n".into(),
+        ),
+        ("a-page", "strange", ok("<html>")),
+        ("deep", "strange", ok(&"[".repeat(100_000))),
+        ("nameless", "strange", ok(&nameless)),
+        ("no-http", "unreachable", "SSH-2.0\r\n".to_owned()),
+        ("cut-short", "unreachable", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{".to_owned()),
+        ("silent", "unreachable", String::new()),
+        ("no-age", "up", ok(&cluster)),
+    ];
+    let (mut others, mut expected) = (Vec::new(), Vec::new());
+    for (name, state, answer) in answers {
+        others.push((name, at(impostor(answer).await)));
+        expected.push((name, state));
+    }
+    let port = lab.free_port()?;
+    let nobody = Node::with("a", "host=127.0.0.1 port=1 user=nobody dbname=postgres", "");
+    let vigil = start(&lab, "vigil", port, &config(&lab, "vigil", port, &[nobody], &others)).await?;
+    until_states(&vigil, &expected).await;
+    vigil.until_state("a", "unreachable").await;
+    until_counts(&vigil, 0, [0, 0, 0, 9]).await?;
+    assert!(!vigil.log().contains("\x1b[2"), "{}", vigil.log());
     lab.stop().await;
     Ok(())
 }

@@ -18,7 +18,9 @@ use crate::config::{self, Cluster, Environment, Node, Report, Settings};
 use crate::http::{self, Door};
 use crate::observe::fleet::{Fleet, Place, Plan};
 use crate::observe::keeper::Keeper;
+use crate::observe::observers::Observers;
 use crate::observe::{Source, own};
+use crate::peer::Address;
 use crate::pg::failure::Failure;
 use reload::Reloader;
 
@@ -38,8 +40,10 @@ pub async fn serve(report: Report, door: Door, environment: Environment) -> anyh
     let fleet = Arc::new(Fleet::new(keeper.clone()));
     fleet.apply(plans(&settings, &environment)).await;
     let hubs = fleet.hubs();
+    let observers = Arc::new(Observers::new(hubs.clone()));
+    observers.apply(addresses(&settings)).await;
     let door = Arc::new(door);
-    let reloader = Reloader::new(path.clone(), settings, environment, door.clone(), fleet.clone());
+    let reloader = Reloader::new(path.clone(), settings, environment, door.clone(), fleet.clone(), observers.clone());
     let mut tasks = JoinSet::new();
     tasks.spawn(keeper.clone().keep(hubs.clone()));
     tasks.spawn({
@@ -71,7 +75,7 @@ pub async fn serve(report: Report, door: Door, environment: Environment) -> anyh
     });
     let own: http::OwnSource = {
         let (started, keeper, reloader) = (Wall::now(), keeper.clone(), reloader.clone());
-        Arc::new(move || own::read(started, keeper.saved(), reloader.outcome()))
+        Arc::new(move || own::read(started, keeper.saved(), reloader.outcome(), observers.states()))
     };
     let reload: http::Reload = Arc::new(move |name| {
         let reloader = reloader.clone();
@@ -114,6 +118,11 @@ fn plans(settings: &Settings, environment: &Arc<Environment>) -> Vec<Plan> {
     settings.clusters.iter().map(plan).collect()
 }
 
+/// Whom to ask for a second view.
+fn addresses(settings: &Settings) -> Vec<(String, Address)> {
+    settings.observers.iter().map(|observer| (observer.name.clone(), config::address(observer))).collect()
+}
+
 fn layout(settings: &Settings, cluster: &Cluster, environment: &Environment) -> Layout {
     let member = |node: &Node| Member {
         name: node.name.clone(),
@@ -122,6 +131,7 @@ fn layout(settings: &Settings, cluster: &Cluster, environment: &Environment) -> 
         address: node.address.clone().or_else(|| Some(config::target(node, environment).ok()?.address)),
         expected: node.expected,
     };
+    let observers = settings.observers.iter().map(|observer| observer.name.clone()).collect();
     let timing = Timing {
         sample_interval: settings.sample_interval,
         collect_interval: settings.collect_interval,
@@ -130,7 +140,7 @@ fn layout(settings: &Settings, cluster: &Cluster, environment: &Environment) -> 
         query_timeout: settings.timeouts.query,
         archive_hung_after: settings.archive_hung_after,
     };
-    Layout { name: cluster.name.clone(), members: cluster.nodes.iter().map(member).collect(), timing }
+    Layout { name: cluster.name.clone(), members: cluster.nodes.iter().map(member).collect(), observers, timing }
 }
 
 /// Reads the node's connection string anew for each connect, so that a rotated password is picked up.

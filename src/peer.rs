@@ -11,8 +11,6 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use serde::de::DeserializeOwned;
 
-/// How long one answer may take, from the name to its last byte.
-const DEADLINE: Duration = Duration::from_secs(5);
 /// No answer of the API is longer.
 const MOST_BYTES: usize = 32 << 20;
 /// A token is a line.
@@ -27,6 +25,19 @@ pub struct Address {
     pub token_file: Option<PathBuf>,
     /// The certificates to trust, PEM; those of the system if there is none.
     pub ca_file: Option<PathBuf>,
+}
+
+impl Address {
+    /// Whether our own files are as they should be; asks nobody.
+    pub fn check(&self) -> Result<(), PeerError> {
+        if let Some(file) = &self.token_file {
+            bearer(file)?;
+        }
+        match &self.ca_file {
+            Some(file) => authorities(file).map(drop),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Why there is no answer. Safe to show.
@@ -77,12 +88,12 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Reads the certificates; asks nothing yet.
-    pub fn new(address: Address) -> Result<Self, PeerError> {
+    /// Reads the certificates; asks nothing yet. No answer may take longer than `deadline`, from the name to its last byte.
+    pub fn new(address: Address, deadline: Duration) -> Result<Self, PeerError> {
         let tls = tls(address.ca_file.as_deref())?;
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
-            .timeout(DEADLINE)
+            .timeout(deadline)
             .redirect(reqwest::redirect::Policy::none())
             // What a proxy in the environment is for is another question.
             .no_proxy()
@@ -148,18 +159,23 @@ fn bearer(file: &Path) -> Result<HeaderValue, PeerError> {
     Ok(value)
 }
 
+/// The certificates to trust that a file holds.
+fn authorities(path: &Path) -> Result<RootCertStore, PeerError> {
+    let bad = |why: String| PeerError::File { what: "CA file", path: path.to_owned(), why };
+    let pem = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let certificates = certificates.map_err(|error| bad(format!("it is not PEM: {error}")))?;
+    let mut roots = RootCertStore::empty();
+    if roots.add_parsable_certificates(certificates).0 == 0 {
+        return Err(bad("there is no certificate of an authority in it".to_owned()));
+    }
+    Ok(roots)
+}
+
 fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, PeerError> {
     let mut roots = RootCertStore::empty();
     match ca_file {
-        Some(path) => {
-            let bad = |why: String| PeerError::File { what: "CA file", path: path.to_owned(), why };
-            let pem = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
-            let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-            let certificates = certificates.map_err(|error| bad(format!("it is not PEM: {error}")))?;
-            if roots.add_parsable_certificates(certificates).0 == 0 {
-                return Err(bad("there is no certificate of an authority in it".to_owned()));
-            }
-        }
+        Some(path) => roots = authorities(path)?,
         // A machine without certificates can still be asked without TLS.
         None => {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

@@ -10,6 +10,8 @@ use serde_json::Value;
 
 use crate::peer::{Address, Peer};
 
+/// How long one answer may take.
+const DEADLINE: Duration = Duration::from_secs(5);
 /// Between two looks with `--watch`.
 const WATCH_EACH: Duration = Duration::from_secs(2);
 /// Clears the terminal and goes to its first line.
@@ -97,7 +99,7 @@ struct Message {
 
 /// Prints what the pgvigil at `address` sees.
 pub async fn run(address: Address, show: Show) -> anyhow::Result<()> {
-    let peer = Peer::new(address)?;
+    let peer = Peer::new(address, DEADLINE)?;
     loop {
         let text = look(&peer, show).await?;
         let mut out = std::io::stdout().lock();

@@ -77,7 +77,12 @@ async fn known(scene: &Scene) -> anyhow::Result<Cluster> {
         query_timeout: SOON,
         archive_hung_after: SOON,
     };
-    let layout = Layout { name: "bench".to_owned(), members: servers.iter().map(member).collect(), timing };
+    let layout = Layout {
+        name: "bench".to_owned(),
+        members: servers.iter().map(member).collect(),
+        observers: Vec::new(),
+        timing,
+    };
     let mut cluster = Cluster::new(layout, Memory::default(), Moment::now());
     for (node, server) in servers.into_iter().enumerate() {
         let target = Target::parse(&server.dsn(Role::Monitor), &|_| None)?;

@@ -9,13 +9,14 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::plans;
+use super::{addresses, plans};
 use crate::clock::Wall;
 use crate::config::{self, Environment, Report, Settings};
 use crate::http::Door;
 use crate::http::door::Prepared;
 use crate::metric::own::ConfigReload;
 use crate::observe::fleet::Fleet;
+use crate::observe::observers::Observers;
 
 /// How long reading the files may take.
 const CHECK_DEADLINE: Duration = Duration::from_secs(5);
@@ -26,6 +27,7 @@ pub(super) struct Reloader {
     environment: Arc<Environment>,
     door: Arc<Door>,
     fleet: Arc<Fleet>,
+    observers: Arc<Observers>,
     /// The config in force, and a check that did not end in time.
     state: Mutex<State>,
     outcome: StdMutex<ConfigReload>,
@@ -44,10 +46,11 @@ impl Reloader {
         environment: Arc<Environment>,
         door: Arc<Door>,
         fleet: Arc<Fleet>,
+        observers: Arc<Observers>,
     ) -> Arc<Self> {
         let outcome = ConfigReload { ok: true, last_good: Wall::now().as_seconds() };
         let state = Mutex::new(State { settings, hanging: None });
-        Arc::new(Self { path, environment, door, fleet, state, outcome: StdMutex::new(outcome) })
+        Arc::new(Self { path, environment, door, fleet, observers, state, outcome: StdMutex::new(outcome) })
     }
 
     /// How the last reload went.
@@ -107,6 +110,7 @@ impl Reloader {
         }
         self.door.take_in(prepared);
         self.fleet.apply(plans(new, &self.environment)).await;
+        self.observers.apply(addresses(new)).await;
         state.settings = report.settings;
         Ok(report.notes)
     }

@@ -7,6 +7,7 @@ use super::lag::{At, StandbyLag, Unknown, Yardstick};
 use super::layout::Layout;
 use super::loss::Loss;
 use super::memory::Memory;
+use super::observers::{Circle, Others};
 use super::position::Position;
 use super::promotable::Promotable;
 use super::settings::Comparison;
@@ -95,6 +96,8 @@ pub struct NodeAssessment {
     pub needs_rebuild: Option<Verdict>,
     /// Who feeds it; `None` for a node that is no standby.
     pub upstream: Option<Upstream>,
+    /// What the other observers see of it.
+    pub others: Others,
 }
 
 /// Whether a standby is there.
@@ -118,6 +121,8 @@ pub struct Evidence<'a> {
     pub facts: &'a [NodeFacts],
     /// What is remembered.
     pub memory: &'a Memory,
+    /// What the other observers said.
+    pub circle: &'a Circle,
     /// The present.
     pub now: Moment,
     /// Facts seen earlier count for nothing.
@@ -294,6 +299,7 @@ impl Evidence<'_> {
             upstream,
             source: self.recovery_source(index),
             needs_rebuild: self.needs_rebuild(index, primary),
+            others: self.others(index, state),
         }
     }
 

@@ -9,6 +9,7 @@ use super::history::Origin;
 use super::lag::{At, SampledLag};
 use super::layout::Layout;
 use super::memory::Memory;
+use super::observers::{self, Circle, Told};
 use super::promotable::Promised;
 use super::reconnects::Reconnects;
 use crate::archive_watch::archive_dir::ArchiveDir;
@@ -36,6 +37,7 @@ pub struct Cluster {
     layout: Layout,
     facts: Vec<NodeFacts>,
     memory: Memory,
+    circle: Circle,
     sampled: Vec<[SampledLag; 2]>,
     walsender_lags: WalsenderLags,
     reconnects: Reconnects,
@@ -60,6 +62,7 @@ impl Cluster {
             walsender_lags: WalsenderLags::new(),
             reconnects: Reconnects::default(),
             archive_dir: None,
+            circle: Circle::new(),
             not_before: now,
             awaited: vec![true; nodes],
             last_tick: None,
@@ -96,6 +99,7 @@ impl Cluster {
         self.walsender_lags =
             lags.filter_map(|((node, standby), lags)| Some(((moved(node, &standby)?, standby), lags))).collect();
         self.reconnects.relayout(moved);
+        self.circle.retain(|observer, _| self.layout.observers.contains(observer));
         self.memory.nodes.retain(|name, _| kept.contains(name));
         if self.memory.primary.as_ref().is_some_and(|primary| !members.iter().any(|member| member.name == *primary)) {
             self.memory.primary = None;
@@ -145,6 +149,22 @@ impl Cluster {
         settings.find_map(|settings| SegmentSize::new(settings.value.wal_segment_size))
     }
 
+    /// Takes in what `observer` said; of one that is no longer configured, nothing.
+    pub fn hear(&mut self, observer: &str, told: Told) {
+        if self.layout.observers.iter().any(|known| known == observer)
+            && observers::hear(&mut self.circle, observer, told)
+        {
+            self.revision += 1;
+        }
+    }
+
+    /// Takes in that `observer` does not answer any more.
+    pub fn lose(&mut self, observer: &str) {
+        if let Some(told) = self.circle.get_mut(observer) {
+            told.lost = true;
+        }
+    }
+
     /// Counts one tick of our clock: every standby's lag is sampled, known or not. Tells whether the tick was late.
     pub fn tick(&mut self, now: Moment) -> bool {
         let late = self.last_tick.is_some() && self.is_late(now);
@@ -174,7 +194,15 @@ impl Cluster {
         let unheard = |(facts, awaited): (&NodeFacts, &bool)| *awaited && !heard(facts);
         let blind = self.is_late(now) || self.facts.iter().zip(&self.awaited).any(unheard);
         let not_before = self.not_before;
-        Evidence { layout: &self.layout, facts: &self.facts, memory: &self.memory, now, not_before, blind }
+        Evidence {
+            layout: &self.layout,
+            facts: &self.facts,
+            memory: &self.memory,
+            circle: &self.circle,
+            now,
+            not_before,
+            blind,
+        }
     }
 
     /// What is known of node number `node`.

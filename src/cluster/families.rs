@@ -41,7 +41,7 @@ pub(crate) static NODE_CONNECT_FAILURE: Family = gauge(
     "pgvigil_node_connect_failure",
     Unit::None,
     &["cluster", "node", "reason"],
-    Observers::Min,
+    Observers::Own,
     "1 for the reason of the last failure to connect, while it lasts.",
 );
 pub(crate) static NODE_LOGIN_OK: Family = gauge(
@@ -348,7 +348,7 @@ pub(crate) static CLUSTER_FAILOVER_LOSS_BYTES: Family = gauge(
     "pgvigil_cluster_failover_loss_bytes",
     Unit::Bytes,
     &["cluster", "bound"],
-    Observers::Min,
+    Observers::Max,
     "WAL that a failover to failover_candidate now would lose: seen on the primary, or estimated by its peak rate since it was last \
      seen; absent without a candidate.",
 );
@@ -356,7 +356,7 @@ pub(crate) static CLUSTER_FAILOVER_LOSS_SECONDS: Family = gauge(
     "pgvigil_cluster_failover_loss_seconds",
     Unit::Seconds,
     &["cluster", "bound"],
-    Observers::Min,
+    Observers::Max,
     "Time in which the WAL was written that a failover now would lose.",
 );
 pub(crate) static LAG_HISTORY_POINTS: Family = gauge(
@@ -365,6 +365,14 @@ pub(crate) static LAG_HISTORY_POINTS: Family = gauge(
     CLUSTER,
     Observers::Own,
     "Points of the primary's position that lag is measured with.",
+);
+pub(crate) static OBSERVER_AGREEMENT: Family = gauge(
+    "pgvigil_observer_agreement",
+    Unit::None,
+    &["cluster", "node", "observer", "state"],
+    Observers::Own,
+    "Whether another observer sees the node as we do: up in the same role, or not up. Unknown where one of the two does not know, \
+     or by facts that are too old.",
 );
 pub(crate) static COLLECTOR_SUCCESS: Family = gauge(
     "pgvigil_collector_success",
@@ -380,13 +388,15 @@ pub(crate) static COLLECTOR_LAST_SUCCESS: Family = gauge(
     Observers::Max,
     "When a reading of the collector last succeeded, since the Unix epoch; absent until one did.",
 );
-pub(crate) static COLLECTOR_DURATION: Family = histogram(
-    "pgvigil_collector_duration_seconds",
-    Unit::Seconds,
-    &["cluster", "node", "collector"],
-    "Time from sending a reading to its last row; collector is fast or slow where all collectors of that pace are read together, \
-     the collector's name where it is read alone.",
-);
+pub(crate) static COLLECTOR_DURATION: Family = Family {
+    name: "pgvigil_collector_duration_seconds",
+    help: "Time from sending a reading to its last row; collector is fast or slow where all collectors of that pace are read together, \
+           the collector's name where it is read alone.",
+    kind: Kind::Histogram,
+    unit: Unit::Seconds,
+    labels: &["cluster", "node", "collector"],
+    observers: Observers::Own,
+};
 pub(crate) static COLLECTOR_REST: Family = gauge(
     "pgvigil_collector_rest_seconds",
     Unit::Seconds,
@@ -445,6 +455,7 @@ pub static FAMILIES: &[&Family] = &[
     &CLUSTER_FAILOVER_LOSS_BYTES,
     &CLUSTER_FAILOVER_LOSS_SECONDS,
     &LAG_HISTORY_POINTS,
+    &OBSERVER_AGREEMENT,
     &COLLECTOR_SUCCESS,
     &COLLECTOR_LAST_SUCCESS,
     &COLLECTOR_DURATION,

@@ -14,6 +14,8 @@ pub struct Layout {
     pub name: String,
     /// The nodes, in the order of the configuration; everywhere else a node is its index here.
     pub members: Vec<Member>,
+    /// The names of the observers that are asked for a second view.
+    pub observers: Vec<String>,
     /// Intervals and deadlines.
     pub timing: Timing,
 }

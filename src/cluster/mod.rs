@@ -3,7 +3,7 @@
 //! [`Cluster`] takes in reports; [`history`] says when the primary was where; [`position`] says where a standby stands; [`lag`] is
 //! the one held against the other; [`upstream`] says who feeds it; [`sync`] says whether commits can go on; [`settings`] holds a
 //! standby's against its primary's; [`timelines`] and [`promotable`] say who may follow and who may take over, [`loss`] what that would
-//! lose; [`assess`] makes the verdicts.
+//! lose; [`observers`] holds what others see against what we see; [`assess`] makes the verdicts.
 
 mod archive;
 pub mod assess;
@@ -16,6 +16,7 @@ pub mod lag;
 pub mod layout;
 pub mod loss;
 pub mod memory;
+pub mod observers;
 pub mod position;
 pub mod promotable;
 mod rebuild;

@@ -9,6 +9,7 @@ use super::cluster::{Cluster, WALSENDER_STAGES};
 use super::facts::NodeFacts;
 use super::families as family;
 use super::lag::{At, STAGES};
+use super::observers::Agreement;
 use super::promotable::Reason;
 use super::senders::{reconnect_samples, sender_samples, upstream_samples};
 use super::settings::setting_samples;
@@ -96,6 +97,10 @@ fn node_samples(
         samples.flag(&family::NODE_LOGIN_OK, &labels, ok);
     }
     samples.known(&family::NODE_LAST_OBSERVATION, &labels, facts.read.map(|read| read.wall.as_seconds()));
+    for opinion in &node.others.opinions {
+        let labels = [cluster, node.name.as_str(), opinion.observer.as_str()];
+        samples.states(&family::OBSERVER_AGREEMENT, &labels, &Agreement::ALL, opinion.agreement.as_str());
+    }
 }
 
 fn node_view<'a>(index: usize, evidence: &Evidence<'a>) -> NodeView<'a> {

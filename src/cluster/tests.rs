@@ -3,6 +3,7 @@
 mod beside;
 mod identity;
 mod loss;
+mod observers;
 mod paper;
 mod promotable;
 mod recovery;

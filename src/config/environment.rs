@@ -103,8 +103,8 @@ fn key_of(name: &str, variable: &str, raw: &RawConfig) -> Result<&'static str, P
     let first = key.split('.').next().unwrap_or_default();
     let what = if raw.later().iter().any(|(later, _)| *later == first) {
         format!("{first} is not available in this version of pgvigil: remove it")
-    } else if first == "clusters" {
-        "clusters is a list, and lists are set in the config file alone".to_owned()
+    } else if ["clusters", "observers"].contains(&first) {
+        format!("{first} is a list, and lists are set in the config file alone")
     } else {
         unknown(&key, &SCALARS.map(|(key, _)| key))
     };

@@ -4,6 +4,7 @@
 mod access;
 mod duration;
 mod environment;
+mod observers;
 mod problem;
 pub mod raw;
 pub mod reload;
@@ -20,11 +21,13 @@ use std::path::{Path, PathBuf};
 
 pub use access::{Holder, Proof, Role};
 pub use environment::{Environment, PREFIX};
+pub use observers::Observer;
 pub use problem::{ConfigError, Origin};
 pub use secret::Secret;
 pub use settings::{Cluster, Dsn, Node, Settings};
 pub use web::Web;
 
+use crate::peer::Address;
 use crate::pg::dsn::Target;
 use crate::pg::failure::{Cause, Failure};
 use environment::Merged;
@@ -92,10 +95,8 @@ fn judge(path: Option<PathBuf>, text: Option<&str>, env: &Environment) -> Result
                     target.address
                 )));
             }
-            if let Dsn::File(file) = &node.dsn
-                && std::fs::metadata(file).is_ok_and(|file| file.permissions().mode() & 0o007 != 0)
-            {
-                notes.push(format!("{} can be read by everybody: chmod it to 0640 or less", file.display()));
+            if let Dsn::File(file) = &node.dsn {
+                notes.extend(is_open(file));
             }
             notes.extend(
                 target.notes.iter().map(|note| format!("node {} of cluster {}: {note}", node.name, cluster.name)),
@@ -109,7 +110,25 @@ fn judge(path: Option<PathBuf>, text: Option<&str>, env: &Environment) -> Result
             cluster.archive_dir.as_ref().map(|dir| format!("{} archives into {}", cluster.name, dir.display())),
         );
     }
-    Ok(Report { path, settings, nodes, notes })
+    let mut observers = Vec::new();
+    for (observer, raw) in settings.observers.iter().zip(&raw.observers) {
+        let address = address(observer);
+        let wrong = |why: String| in_file(Problem::new(&raw.name, format!("observer {}: {why}", observer.name)));
+        address.check().map_err(|why| wrong(why.to_string()))?;
+        notes.extend(address.token_file.as_deref().and_then(is_open));
+        if observer.shows_its_token() {
+            let name = &observer.name;
+            notes.push(format!("observer {name}: our token goes there without TLS, for all to read: use https"));
+        }
+        observers.push(format!("{} at {}", observer.name, observer.url));
+    }
+    Ok(Report { path, settings, nodes, observers, notes })
+}
+
+/// A note if everybody may read the file, which holds a secret.
+fn is_open(file: &Path) -> Option<String> {
+    let open = std::fs::metadata(file).is_ok_and(|file| file.permissions().mode() & 0o007 != 0);
+    open.then(|| format!("{} can be read by everybody: chmod it to 0640 or less", file.display()))
 }
 
 /// What is known of a good config.
@@ -121,6 +140,8 @@ pub struct Report {
     pub settings: Settings,
     /// One line a node: cluster, node, address, TLS, data directory; and one for each archive.
     pub nodes: Vec<String>,
+    /// One line for each other pgvigil: name and address.
+    pub observers: Vec<String>,
     /// What is allowed and yet not well.
     pub notes: Vec<String>,
 }
@@ -132,6 +153,7 @@ impl fmt::Display for Report {
             None => writeln!(f, "no config file; libpq's environment names the server:")?,
         }
         self.nodes.iter().try_for_each(|node| writeln!(f, "  {node}"))?;
+        self.observers.iter().try_for_each(|observer| writeln!(f, "  observer {observer}"))?;
         self.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))
     }
 }
@@ -180,6 +202,12 @@ pub fn web_config(path: &Path) -> Result<Web, ConfigError> {
 /// The whole text of a small file that is called `what`; an error is one sentence.
 pub fn read_small(path: &Path, what: &str) -> Result<String, String> {
     read(path, what, MAX_SMALL_BYTES).map_err(|problem| problem.what)
+}
+
+/// How to ask an observer.
+pub fn address(observer: &Observer) -> Address {
+    let Observer { url, token_file, ca_file, .. } = observer.clone();
+    Address { url, token_file, ca_file }
 }
 
 /// The whole text of a file that is not too large.

@@ -21,7 +21,7 @@ pub const SCALARS: [(&str, &str); 10] = [
 ];
 
 /// The keys of features that this version does not have.
-pub const LATER: [&str; 7] = ["observers", "runbook_dirs", "manager", "runbooks", "admin_dsn", "admin_dsn_file", "log"];
+pub const LATER: [&str; 6] = ["runbook_dirs", "manager", "runbooks", "admin_dsn", "admin_dsn_file", "log"];
 
 /// The key of a feature that this version does not have: known, and refused by name.
 pub type Later = Option<Spanned<IgnoredAny>>;
@@ -53,9 +53,25 @@ pub struct RawConfig {
     /// The webhook's credential.
     pub alertmanager: RawAlertmanager,
     /// Other pgvigils that watch the same.
-    pub observers: Later,
+    pub observers: Vec<RawObserver>,
     /// Where runbooks are.
     pub runbook_dirs: Later,
+}
+
+/// Another pgvigil that watches the same.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawObserver {
+    /// Label `observer`.
+    pub name: Spanned<String>,
+    /// Where it answers.
+    pub url: Spanned<Secret>,
+    /// The file of our token there.
+    #[serde(default)]
+    pub token_file: Option<Spanned<String>>,
+    /// The certificates to trust.
+    #[serde(default)]
+    pub ca_file: Option<Spanned<String>>,
 }
 
 /// Deadlines.
@@ -172,8 +188,8 @@ impl RawConfig {
     }
 
     /// The keys of later versions.
-    pub fn later(&self) -> [(&'static str, &Later); 2] {
-        [("observers", &self.observers), ("runbook_dirs", &self.runbook_dirs)]
+    pub fn later(&self) -> [(&'static str, &Later); 1] {
+        [("runbook_dirs", &self.runbook_dirs)]
     }
 }
 

@@ -9,6 +9,7 @@ use serde_saphyr::Spanned;
 use super::access::{self, Holder};
 use super::duration;
 use super::environment::Merged;
+use super::observers::{self, Observer};
 use super::problem::{Origin, Problem};
 use super::raw::{Later, RawCluster, RawConfig, RawNode};
 use super::secret::Secret;
@@ -35,6 +36,8 @@ pub struct Settings {
     pub web_config: Option<PathBuf>,
     /// Who may do what; names and credentials are unique.
     pub access: Vec<Holder>,
+    /// Other pgvigils that watch the same.
+    pub observers: Vec<Observer>,
     /// What is watched; at least one.
     pub clusters: Vec<Cluster>,
 }
@@ -138,6 +141,7 @@ pub(super) fn settle(
         archive_hung_after: duration_of(merged, "archive_hung_after")?,
         web_config: web_config(merged, dir)?,
         access: access::settle(raw, merged, dir)?,
+        observers: observers::observers(&raw.observers, dir)?,
         clusters,
     })
 }

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 
-use super::raw::{LATER, RawAlertmanager, RawCluster, RawHolder, RawNode, RawTimeouts, SCALARS};
+use super::raw::{LATER, RawAlertmanager, RawCluster, RawHolder, RawNode, RawObserver, RawTimeouts, SCALARS};
 use super::web::{RawHeaders, RawHttp, RawRate, RawTls, RawWeb};
 use super::*;
 
@@ -39,13 +39,14 @@ fn keys_of_the_web_config() -> BTreeSet<String> {
 fn every_key_is_documented_with_its_default_and_bounds() {
     let rows = documented();
     let mut known: BTreeSet<String> = keys_of::<RawConfig>("").into_iter().collect();
-    for section in ["timeouts", "clusters", "access", "alertmanager"] {
+    for section in ["timeouts", "clusters", "access", "alertmanager", "observers"] {
         assert!(known.remove(section), "{section}: {known:?}");
     }
     known.extend(keys_of::<RawHolder>("access[]."));
     known.extend(keys_of::<RawAlertmanager>("alertmanager."));
     known.extend(keys_of_the_web_config());
     known.extend(keys_of::<RawTimeouts>("timeouts."));
+    known.extend(keys_of::<RawObserver>("observers[]."));
     known.extend(keys_of::<RawCluster>("clusters[]."));
     known.remove("clusters[].nodes");
     known.extend(keys_of::<RawNode>("clusters[].nodes[]."));

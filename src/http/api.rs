@@ -13,6 +13,7 @@ use super::page::Pages;
 use crate::clock::Moment;
 use crate::cluster::Cluster;
 use crate::cluster::facts::NodeFacts;
+use crate::cluster::observers::Role;
 use crate::collector::COLLECTORS;
 use crate::collector::snapshot::Fact;
 
@@ -22,23 +23,37 @@ pub(super) async fn clusters(State(pages): State<Arc<Pages>>) -> Json<Value> {
     let clusters = hubs.iter().map(|hub| {
         let cluster = hub.cluster();
         let assessment = cluster.assess(now);
-        let nodes =
-            assessment.nodes.iter().map(|node| json!({ "name": node.name, "state": node.state, "up": node.up }));
+        let nodes = assessment.nodes.iter().enumerate().map(|(index, node)| {
+            let facts = cluster.facts(index);
+            json!({
+                "name": node.name,
+                "state": node.state,
+                "up": node.up,
+                "role": Role::of(facts, node.up),
+                "age_seconds": facts.heard().map(|heard| age(now, heard)),
+                "since_seconds": facts.failure.as_ref().map(|failing| age(now, failing.since)),
+            })
+        });
         json!({
             "name": cluster.layout().name,
+            "system_identifier": cluster.memory().system_identifier,
             "primary": assessment.primary,
             "split_brain": assessment.split_brain,
             "nodes": nodes.collect::<Vec<_>>(),
         })
     });
-    Json(json!({ "now": now.wall.as_seconds(), "clusters": clusters.collect::<Vec<_>>() }))
+    Json(json!({
+        "now": now.wall.as_seconds(),
+        "instance": pages.instance(),
+        "clusters": clusters.collect::<Vec<_>>(),
+    }))
 }
 
 pub(super) async fn cluster(State(pages): State<Arc<Pages>>, Path(name): Path<String>) -> Response {
     let hubs = pages.hubs();
     let hub = hubs.iter().find(|hub| hub.cluster().layout().name == name);
     match hub {
-        Some(hub) => Json(describe(&hub.cluster(), Moment::now())).into_response(),
+        Some(hub) => Json(describe(&hub.cluster(), pages.instance(), Moment::now())).into_response(),
         None => {
             let error = json!({ "error": "there is no such cluster; GET /api/v1/clusters lists them" });
             (StatusCode::NOT_FOUND, Json(error)).into_response()
@@ -46,12 +61,12 @@ pub(super) async fn cluster(State(pages): State<Arc<Pages>>, Path(name): Path<St
     }
 }
 
-fn describe(cluster: &Cluster, now: Moment) -> Value {
+fn describe(cluster: &Cluster, instance: &str, now: Moment) -> Value {
     let assessment = cluster.assess(now);
     let nodes = assessment.nodes.iter().enumerate().map(|(index, node)| {
         let facts = cluster.facts(index);
         json!({
-            "role": role(facts, node.up),
+            "role": Role::of(facts, node.up),
             "verdicts": node,
             "failure": facts.failure.as_ref().map(|failing| json!({
                 "source": "connect or read",
@@ -74,6 +89,7 @@ fn describe(cluster: &Cluster, now: Moment) -> Value {
     });
     json!({
         "now": now.wall.as_seconds(),
+        "instance": instance,
         "name": cluster.layout().name,
         "primary": assessment.primary,
         "primaries": assessment.primaries,
@@ -91,16 +107,6 @@ fn describe(cluster: &Cluster, now: Moment) -> Value {
         })),
         "nodes": nodes.collect::<Vec<_>>(),
     })
-}
-
-/// What a node is as far as it is seen now.
-pub(super) fn role(facts: &NodeFacts, up: bool) -> &'static str {
-    let recovery = facts.snapshot.recovery.as_ref().filter(|_| up);
-    match recovery.map(|fact| fact.value.in_recovery) {
-        Some(true) => "standby",
-        Some(false) => "primary",
-        None => "unknown",
-    }
 }
 
 fn facts_of(facts: &NodeFacts, now: Moment) -> Value {

@@ -73,6 +73,11 @@ impl Pages {
         self.hubs.now()
     }
 
+    /// The name of this process.
+    pub(super) fn instance(&self) -> &str {
+        self.hubs.instance()
+    }
+
     /// The page of `scope` in `format`, compressed if `gzip`.
     pub(super) async fn get(&self, scope: Scope, format: Format, gzip: bool) -> Result<Bytes, PageError> {
         let mut pages = self.made.lock().await;

@@ -6,13 +6,13 @@ use axum::extract::State;
 use axum::response::Html;
 use maud::{DOCTYPE, Markup, html};
 
-use super::api::role;
 use super::page::Pages;
 use crate::clock::Moment;
 use crate::cluster::Cluster;
 use crate::cluster::assess::NodeAssessment;
 use crate::cluster::facts::NodeFacts;
 use crate::cluster::lag::StageLag;
+use crate::cluster::observers::Role;
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color-scheme:light dark}\
 table{border-collapse:collapse;width:100%;margin:.5rem 0 2rem}th,td{text-align:left;padding:.3rem .8rem;border-bottom:1px solid #8886}\
@@ -77,7 +77,7 @@ fn row(node: &NodeAssessment, cluster: &Cluster, index: usize) -> Markup {
         tr {
             td { (node.name) }
             td class=[(!node.up).then_some("bad")] { (node.state) }
-            td { (role(facts, node.up)) }
+            td { (Role::of(facts, node.up).as_str()) }
             @match &node.lag {
                 Some(lag) => { td { (stage(&lag.received)) } td { (stage(&lag.replayed)) } }
                 None => { td { "–" } td { "–" } }

@@ -39,6 +39,22 @@ pub enum Unit {
     Bytes,
 }
 
+impl Family {
+    /// How the series with these label values becomes one. A series that stands for not seeing, such as the state `unknown`, is true
+    /// only if nobody sees: it goes by the smallest value where the others go by the largest.
+    pub fn across<'a>(&self, mut values: impl Iterator<Item = (&'a str, &'a str)>) -> Observers {
+        let is_blindness = |(label, value)| match label {
+            "state" => ["unknown", "timeout", "unreachable"].contains(&value),
+            "known" => value == "no",
+            _ => false,
+        };
+        match self.observers {
+            Observers::Max if values.any(is_blindness) => Observers::Min,
+            all => all,
+        }
+    }
+}
+
 /// How the values of several observers of one cluster become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Observers {

@@ -2,6 +2,7 @@
 
 use super::family::{Family, Kind, Observers, Unit};
 use super::sample::Samples;
+use crate::cluster::observers::ObserverState;
 
 const fn own(
     name: &'static str,
@@ -50,9 +51,35 @@ static RELOAD_TIME: Family = own(
     "When the config in force was read, since the Unix epoch.",
 );
 
+static OBSERVER_UP: Family = own(
+    "pgvigil_observer_up",
+    Kind::Gauge,
+    Unit::None,
+    &["observer"],
+    "1 if another observer answered when it was last asked and is counted, else 0; observer_state says why not.",
+);
+static OBSERVER_STATE: Family = own(
+    "pgvigil_observer_state",
+    Kind::Gauge,
+    Unit::None,
+    &["observer", "state"],
+    "What came of asking another observer, 1 for exactly one state; ourselves: its url leads to this process; twin: it is the same \
+     process as one named before it; config: a file of ours cannot be used.",
+);
+
 /// All of them.
-pub static FAMILIES: &[&Family] =
-    &[&BUILD_INFO, &START_TIME, &RESIDENT, &CPU, &OPEN_FDS, &STATE_SAVED, &RELOAD_OK, &RELOAD_TIME];
+pub static FAMILIES: &[&Family] = &[
+    &BUILD_INFO,
+    &START_TIME,
+    &RESIDENT,
+    &CPU,
+    &OPEN_FDS,
+    &STATE_SAVED,
+    &RELOAD_OK,
+    &RELOAD_TIME,
+    &OBSERVER_UP,
+    &OBSERVER_STATE,
+];
 
 /// How the last reading of the config went.
 #[derive(Clone, Copy, Debug, Default)]
@@ -78,6 +105,8 @@ pub struct Own {
     pub state_saved: Vec<(String, bool)>,
     /// How the last reading of the config went.
     pub config: ConfigReload,
+    /// What came of asking each observer.
+    pub observers: Vec<(String, ObserverState)>,
 }
 
 /// Adds the samples of our own process.
@@ -92,4 +121,8 @@ pub fn own_samples(own: &Own, samples: &mut Samples) {
     }
     samples.flag(&RELOAD_OK, &[], own.config.ok);
     samples.number(&RELOAD_TIME, &[], own.config.last_good);
+    for (observer, state) in &own.observers {
+        samples.flag(&OBSERVER_UP, &[observer], *state == ObserverState::Up);
+        samples.states(&OBSERVER_STATE, &[observer], &ObserverState::ALL, state.as_str());
+    }
 }

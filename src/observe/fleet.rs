@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
 use super::keeper::Keeper;
-use super::{Hub, Source, observe, tick};
+use super::{Hub, Source, observe, own, tick};
 use crate::cluster::layout::Layout;
 use crate::config::Dsn;
 
@@ -34,12 +34,20 @@ pub struct Place {
 
 /// The clusters as they are watched now.
 #[derive(Clone)]
-pub struct Hubs(watch::Receiver<Arc<[Arc<Hub>]>>);
+pub struct Hubs {
+    clusters: watch::Receiver<Arc<[Arc<Hub>]>>,
+    instance: Arc<str>,
+}
 
 impl Hubs {
     /// The clusters of this moment, in the order of the config.
     pub fn now(&self) -> Arc<[Arc<Hub>]> {
-        self.0.borrow().clone()
+        self.clusters.borrow().clone()
+    }
+
+    /// Who watches: the name of this process, which no other has.
+    pub fn instance(&self) -> &str {
+        &self.instance
     }
 }
 
@@ -48,6 +56,7 @@ pub struct Fleet {
     keeper: Arc<Keeper>,
     running: Mutex<Vec<Running>>,
     hubs: watch::Sender<Arc<[Arc<Hub>]>>,
+    instance: Arc<str>,
 }
 
 struct Running {
@@ -61,12 +70,13 @@ struct Running {
 impl Fleet {
     /// Watches nothing yet. What is remembered of a cluster comes from `keeper`.
     pub fn new(keeper: Arc<Keeper>) -> Self {
-        Self { keeper, running: Mutex::default(), hubs: watch::Sender::new([].into()) }
+        let instance = own::instance().into();
+        Self { keeper, running: Mutex::default(), hubs: watch::Sender::new([].into()), instance }
     }
 
     /// The clusters, for those who show or keep them.
     pub fn hubs(&self) -> Hubs {
-        Hubs(self.hubs.subscribe())
+        Hubs { clusters: self.hubs.subscribe(), instance: self.instance.clone() }
     }
 
     /// Watches what `plans` say, and nothing else.

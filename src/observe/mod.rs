@@ -1,5 +1,5 @@
 //! The loops that watch: for each node a fast and a slow reading and a login probe, for each cluster a tick. The [`fleet`] starts and
-//! ends them as the config says.
+//! ends them as the config says. [`observers`] asks other pgvigils what they see.
 
 mod archive_dir;
 mod beside;
@@ -8,6 +8,7 @@ pub mod fleet;
 pub mod keeper;
 mod login;
 mod node;
+pub mod observers;
 pub mod own;
 mod pacing;
 mod patience;

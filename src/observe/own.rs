@@ -1,15 +1,22 @@
-//! What the kernel tells of our own process.
+//! What the kernel tells of our own process, and what it is called.
 
 use std::fs;
+use std::hash::{BuildHasher, RandomState};
 
 use crate::clock::Wall;
+use crate::cluster::observers::ObserverState;
 use crate::metric::own::{ConfigReload, Own};
 
 /// The unit of CPU times in `/proc`, on every Linux that Rust runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Reads `/proc/self`. What it does not tell is absent.
-pub fn read(started: Wall, state_saved: Vec<(String, bool)>, config: ConfigReload) -> Own {
+pub fn read(
+    started: Wall,
+    state_saved: Vec<(String, bool)>,
+    config: ConfigReload,
+    observers: Vec<(String, ObserverState)>,
+) -> Own {
     Own {
         start_time: started.as_seconds(),
         resident_bytes: resident_bytes(),
@@ -17,7 +24,15 @@ pub fn read(started: Wall, state_saved: Vec<(String, bool)>, config: ConfigReloa
         open_fds: fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count() as u64),
         state_saved,
         config,
+        observers,
     }
+}
+
+/// A name for this process that no other has, made anew at each call.
+pub(super) fn instance() -> String {
+    // Its keys are random.
+    let random = RandomState::new();
+    format!("{:016x}{:016x}", random.hash_one(0), random.hash_one(1))
 }
 
 fn resident_bytes() -> Option<u64> {
@@ -41,9 +56,15 @@ mod tests {
 
     #[test]
     fn a_living_process_has_memory_and_descriptors() {
-        let own = read(Wall::now(), Vec::new(), ConfigReload::default());
+        let own = read(Wall::now(), Vec::new(), ConfigReload::default(), Vec::new());
         assert!(own.resident_bytes.is_some_and(|bytes| bytes > 100_000));
         assert!(own.cpu_seconds.is_some());
         assert!(own.open_fds.is_some_and(|fds| fds > 0));
+    }
+
+    #[test]
+    fn no_two_instances_are_called_the_same() {
+        let names: std::collections::BTreeSet<_> = (0..100).map(|_| instance()).collect();
+        assert!(names.len() == 100 && names.iter().all(|name| name.len() == 32), "{names:?}");
     }
 }

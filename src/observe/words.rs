@@ -1,14 +1,20 @@
 //! What the loops log: one line when something changes, none while it lasts. All lines of a node have the fields `cluster` and
-//! `node`; those on a failure `reason`, and `state` where it is the node's own; those on a collector `collector`.
+//! `node`; those on a failure `reason`, and `state` where it is the node's own; those on a collector `collector`;
+//! those on an observer `observer` and `state`.
 
 use std::sync::PoisonError;
 
+use url::Url;
+
+use super::voice::Voice;
 use super::{Hub, Watch};
 use crate::clock::{Moment, Mono};
 use crate::cluster::Cluster;
 use crate::cluster::facts::NodeFacts;
+use crate::cluster::observers::ObserverState;
 use crate::collector::snapshot::Exchange;
 use crate::collector::{COLLECTORS, Collector, Pace};
+use crate::peer::PeerError;
 use crate::pg::failure::{Cause, Failure, NodeState};
 
 impl Watch {
@@ -150,6 +156,24 @@ pub(super) fn late(hub: &Hub, left_out: u64) {
         left_out = (left_out > 0).then_some(left_out),
         "our own clock was late by more than two intervals: all verdicts are unknown until every node was read anew"
     );
+}
+
+/// After an observer was asked.
+pub(super) fn observer(voice: &mut Voice, observer: &str, url: &Url, state: ObserverState, error: Option<&PeerError>) {
+    let what = if state == ObserverState::Up { "" } else { state.as_str() };
+    let Some(left_out) = voice.changes("observer", what, Mono::now()) else { return };
+    let (left_out, state) = ((left_out > 0).then_some(left_out), state.as_str());
+    match (what, error) {
+        (_, Some(error)) => tracing::warn!(observer, state, left_out, "the observer is not counted: {error}"),
+        ("ourselves", _) => tracing::info!(observer, state, left_out, "{url} is this very process: it is not counted"),
+        ("twin", _) => tracing::warn!(
+            observer,
+            state,
+            left_out,
+            "{url} is the same process as an observer named before: it is counted once; correct the url of one of them"
+        ),
+        _ => tracing::info!(observer, state, left_out, "the observer answers, and is counted"),
+    }
 }
 
 /// Names what a collector that fails hides, unless a missing grant is the reason, which [`grants`] names.

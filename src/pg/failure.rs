@@ -49,6 +49,21 @@ impl NodeState {
         Self::Unknown.as_str(),
     ];
 
+    /// The state of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        let all = [
+            Self::Up,
+            Self::Starting,
+            Self::Stopping,
+            Self::Rejecting,
+            Self::AuthFailed,
+            Self::Timeout,
+            Self::Unreachable,
+            Self::Unknown,
+        ];
+        all.into_iter().find(|state| state.as_str() == name)
+    }
+
     /// The value of label `state`.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -50,6 +50,8 @@ fn each_mistake_is_one_sentence_that_says_where_and_what_to_do() {
     let not_yaml = "this is not YAML as it should be: check indentation, quotes and brackets";
     let bad_name = "this name cannot stand in labels and URLs: use 1 to 63 of A-Z, a-z, 0-9, dot, dash and underscore, beginning with a letter, a digit or an underscore";
     let bomb = "[&a [x,x,x,x,x,x,x,x,x,x],\n  &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a],\n  &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b],\n  &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c],\n  &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]]\n";
+    let observer = |rest: &str| format!("{GOOD}observers:\n  - {{name: b, {rest}}}\n");
+    let bad_url = "url of observer b is not the address of a pgvigil, such as https://pgvigil-b:10187: http or https, a host, and neither user, path nor query";
     let cases: Vec<(String, String)> = vec![
         // The file as a whole.
         (String::new(), no_cluster.into()),
@@ -58,7 +60,7 @@ fn each_mistake_is_one_sentence_that_says_where_and_what_to_do() {
         ("- a\n".into(), "f:1:1: a section of keys belongs here".into()),
         (format!("{GOOD}---\nlisten: x\n"), "f:3:1: a second document begins here: write one document, without ---".into()),
         ("listen: *nowhere\n".into(), "f:1:9: this alias names no anchor".into()),
-        (format!("observers: {bomb}"), "f:1:29: it is nested too deeply or repeats itself too often by aliases: write it out".into()),
+        (format!("runbook_dirs: {bomb}"), "f:1:32: it is nested too deeply or repeats itself too often by aliases: write it out".into()),
         ("[".repeat(5000), format!("f:1:256: {not_yaml}")),
         // Keys.
         ("sample_intervall: 1s\n".into(), "f:1:1: sample_intervall is not a key here: did you mean sample_interval?".into()),
@@ -121,6 +123,20 @@ fn each_mistake_is_one_sentence_that_says_where_and_what_to_do() {
         (node("        dsn: host=db1\n        application_name: \"a\\nb\"\n"), "f:6:27: application_name of node a is not 1 to 63 printable ASCII characters, which is all that servers keep".into()),
         (node("        dsn: host=db1\n        address: db1\n"), "f:6:18: address of node a is not a host with a port, such as 10.0.0.2:5432 or [2001:db8::2]:5432".into()),
         (node("        dsn: host=db1\n        expected: yes\n"), "f:6:19: true or false belongs here".into()),
+        // Observers.
+        (format!("{GOOD}observers: b\n"), "f:2:12: a list belongs here".into()),
+        (format!("{GOOD}observers: [{{name: b}}]\n"), "f:2:14: url is missing here".into()),
+        (observer("url: 'pgvigil-b:10187'"), format!("f:3:20: {bad_url}")),
+        (observer("url: 'http://secret:secret@b'"), format!("f:3:20: {bad_url}")),
+        (observer("url: 'http://b/secret'"), format!("f:3:20: {bad_url}")),
+        (observer("url: 'http://b', tls: on"), "f:3:32: tls is not a key here: the keys are name, url, token_file, ca_file".into()),
+        (observer("url: 'http://b'}\n  - {name: b, url: 'http://c'"), "f:4:12: two observers are called b: rename one".into()),
+        (observer("url: 'http://b'}\n  - {name: c, url: 'http://B:80/'"), "f:4:20: observers b and c have the same url: remove one".into()),
+        (observer("url: 'http://b', token_file: ''"), "f:3:44: token_file of observer b is empty: name a file".into()),
+        (observer("url: 'https://b', token_file: /none/t"), "f:3:12: observer b: token file /none/t: No such file or directory (os error 2)".into()),
+        (observer("url: 'https://b', ca_file: /none/ca"), "f:3:12: observer b: CA file /none/ca: No such file or directory (os error 2)".into()),
+        (observer("url: 'http://b', ca_file: ca.crt"), "f:3:41: ca_file of observer b is for https, and its url is http: change one of them".into()),
+        (observer("url: 'http://b'").replace("name: b", "name: 'b c'"), format!("f:3:12: {bad_name}")),
         // Connection strings, never shown.
         (node("        dsn: host=db1 port=x password=secret\n"), "f:5:14: node a of cluster c: dsn: port is not a port from 1 to 65535".into()),
         (node("        dsn: hots=db1 password=secret\n"), "f:5:14: node a of cluster c: dsn: \"hots\" is not a connection option: did you mean host?".into()),
@@ -199,7 +215,7 @@ fn a_wrong_variable_is_named() {
         ),
         ("PGVIGIL_TIMEOUTS_QUERY", "1s", "timeouts_query is not a key here: did you mean timeouts.query?"),
         ("PGVIGIL_CLUSTERS__0__NAME", "x", "clusters is a list, and lists are set in the config file alone"),
-        ("PGVIGIL_OBSERVERS", "x", "observers is not available in this version of pgvigil: remove it"),
+        ("PGVIGIL_OBSERVERS", "x", "observers is a list, and lists are set in the config file alone"),
         ("PGVIGIL_WEB_CONFIG", "", "web_config is empty: name a file, or remove it"),
     ] {
         let error = load(Some(&path), &env(&[(name, value)])).unwrap_err();
@@ -234,6 +250,27 @@ fn nodes_get_their_defaults() {
     fs::write(&dsn_file, "\n").unwrap();
     let empty = target(b, &env(&[])).unwrap_err().to_string();
     assert_eq!(sentence_of(&empty, &dir), "dsn_file D/b.dsn is empty: write the connection string into it");
+}
+
+#[test]
+fn a_token_that_everybody_can_read_is_noted() {
+    let dir = Dir::new("observers");
+    let token = dir.write("token", "abc\n");
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+    let with = |url: &str| {
+        let text = format!("{GOOD}observers: [{{name: b, url: '{url}', token_file: token}}]\n");
+        check(Some(&dir.write("pgvigil.yml", text)), &env(&[])).unwrap()
+    };
+    let report = with("https://b:10187");
+    let observer = &report.settings.observers[0];
+    assert_eq!((observer.name.as_str(), observer.token_file.as_deref()), ("b", Some(&*token)));
+    assert_eq!(report.notes, [""; 0]);
+    assert!(report.to_string().ends_with("\n  observer b at https://b:10187/\n"), "{report}");
+    let note = "observer b: our token goes there without TLS, for all to read: use https";
+    assert_eq!(with("http://b:10187").notes, [note]);
+    assert_eq!(with("http://127.0.0.1:10187").notes, [""; 0]);
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(with("https://b:10187").notes[0].ends_with("token can be read by everybody: chmod it to 0640 or less"));
 }
 
 fn sentence_of(text: &str, dir: &Dir) -> String {

@@ -8,6 +8,7 @@ use pgvigil::clock::{Moment, Mono};
 use pgvigil::cluster::facts::Report;
 use pgvigil::cluster::layout::{Layout, Member, Timing};
 use pgvigil::cluster::memory::Memory;
+use pgvigil::cluster::observers::{ObserverState, Role, Sight, Told};
 use pgvigil::cluster::{Cluster, cluster_samples};
 use pgvigil::collector::archive_status::ArchiveStatus;
 use pgvigil::collector::snapshot::Exchange;
@@ -17,7 +18,7 @@ use pgvigil::metric::exposition::{Format, render};
 use pgvigil::metric::histogram::{self, Histogram};
 use pgvigil::metric::own::{ConfigReload, Own, own_samples};
 use pgvigil::metric::sample::{Samples, Value};
-use pgvigil::pg::failure::{Cause, Failure};
+use pgvigil::pg::failure::{Cause, Failure, NodeState};
 use pgvigil::pg::lsn::{Lsn, Timeline};
 use pgvigil::pg::version::ServerVersion;
 
@@ -58,7 +59,7 @@ fn layout(nodes: &[&str]) -> Layout {
         archive_hung_after: 60 * SECOND,
     };
     let members = nodes.iter().copied().map(member).collect();
-    Layout { name: "orders".into(), members, timing }
+    Layout { name: "orders".into(), members, observers: ["vigil-b", "vigil-c"].map(str::to_owned).into(), timing }
 }
 
 /// One reading of a node as it was `recorded`. `written_since`: how much less WAL it had flushed than then.
@@ -98,6 +99,18 @@ fn started_apart(mut answer: Answer, node: usize) -> Answer {
     answer
 }
 
+/// What an observer says that is cut off from the standby, and whose primary is the paused standby.
+fn hear(cluster: &mut Cluster, now: Mono) {
+    let sees = |name: &str, state, role| (name.to_owned(), Sight { state, role, seen: Some(now), since: None });
+    let sights = [
+        sees("primary", NodeState::Up, Role::Primary),
+        sees("standby", NodeState::Timeout, Role::Unknown),
+        sees("standby-paused", NodeState::Up, Role::Primary),
+        sees(GONE, NodeState::Unreachable, Role::Unknown),
+    ];
+    cluster.hear("vigil-b", Told { instance: "b".into(), sights: sights.into(), ..Told::default() });
+}
+
 /// What a pgvigil shows that watched these nodes for three seconds, and the primary, which wrote 128 KiB a second, for ten before:
 /// more than a segment, so that it knows the age of what is not archived.
 pub fn samples(major: u32) -> Samples {
@@ -122,6 +135,7 @@ pub fn samples(major: u32) -> Samples {
         cluster.tick(now.plus(SECOND / 2));
     }
     beside(&mut cluster, start.plus(2 * SECOND));
+    hear(&mut cluster, start.plus(2 * SECOND).mono);
     let mut samples = Samples::default();
     cluster_samples(&cluster, start.plus(3 * SECOND - SECOND / 4), &mut samples);
     let own = Own {
@@ -131,6 +145,7 @@ pub fn samples(major: u32) -> Samples {
         open_fds: Some(21),
         state_saved: vec![("orders".to_owned(), true)],
         config: ConfigReload { ok: true, last_good: start.wall.as_seconds() },
+        observers: vec![("vigil-b".to_owned(), ObserverState::Up), ("vigil-c".to_owned(), ObserverState::Unreachable)],
     };
     own_samples(&own, &mut samples);
     samples

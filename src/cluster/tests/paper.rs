@@ -121,7 +121,12 @@ impl Paper {
             query_timeout: 2 * second,
             archive_hung_after: 60 * second,
         };
-        let layout = Layout { name: "paper".into(), members: ["a", "b", "c"].map(member).to_vec(), timing };
+        let layout = Layout {
+            name: "paper".into(),
+            members: ["a", "b", "c"].map(member).to_vec(),
+            observers: Vec::new(),
+            timing,
+        };
         let now = moment(seconds);
         Self { cluster: Cluster::new(layout, memory, now), now }
     }

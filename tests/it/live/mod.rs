@@ -17,6 +17,7 @@ mod hostside;
 mod lab;
 mod lag;
 mod logical_slots;
+mod observers;
 mod old;
 mod pages;
 mod promotable;

@@ -36,7 +36,7 @@ const CLIENTS: [(&str, &str, bool); 4] = [
 ];
 
 /// A sample line: name, labels, value.
-fn sample(line: &str) -> (&str, BTreeMap<&str, &str>, &str) {
+pub fn sample(line: &str) -> (&str, BTreeMap<&str, &str>, &str) {
     let (series, value) = line.rsplit_once(' ').unwrap();
     let Some((name, rest)) = series.split_once('{') else { return (series, BTreeMap::new(), value) };
     let mut labels = BTreeMap::new();
@@ -51,7 +51,7 @@ fn sample(line: &str) -> (&str, BTreeMap<&str, &str>, &str) {
 }
 
 /// The family that a sample's name belongs to.
-fn family_of(name: &str) -> Option<&'static Family> {
+pub fn family_of(name: &str) -> Option<&'static Family> {
     let families = catalog::families();
     let of_kind = |name: &str, histogram: bool| {
         families.iter().copied().find(|family| family.name == name && (family.kind == Kind::Histogram) == histogram)

@@ -88,7 +88,9 @@ impl Vigil {
     }
 
     fn spawn(lab: &Lab, config: &PathBuf) -> Result<Arc<Spawned>, LabError> {
-        lab.spawn(Spawn::new("pgvigil", env!("CARGO_BIN_EXE_pgvigil")).arg("serve").arg("--config").arg(config))
+        // Each config has a log of its own.
+        let name = config.file_stem().map_or_else(|| "pgvigil".into(), |stem| stem.to_string_lossy());
+        lab.spawn(Spawn::new(name, env!("CARGO_BIN_EXE_pgvigil")).arg("serve").arg("--config").arg(config))
     }
 
     async fn wait_ready(&self) -> Result<(), LabError> {
@@ -251,6 +253,11 @@ impl Page {
             [(series, _)] => series[prefix.len()..].trim_end_matches("\"}").to_owned(),
             other => panic!("{prefix}: {} states are 1", other.len()),
         }
+    }
+
+    /// Every series with its value.
+    pub fn series(&self) -> &BTreeMap<String, f64> {
+        &self.series
     }
 
     /// Every series whose name and labels contain all of `parts`.

@@ -45,6 +45,7 @@ impl Family {
     pub fn across<'a>(&self, mut values: impl Iterator<Item = (&'a str, &'a str)>) -> Observers {
         let is_blindness = |(label, value)| match label {
             "state" => ["unknown", "timeout", "unreachable"].contains(&value),
+            "upstream" => value == "unknown",
             "known" => value == "no",
             _ => false,
         };

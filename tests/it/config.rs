@@ -68,7 +68,7 @@ fn each_mistake_is_one_sentence_that_says_where_and_what_to_do() {
         ("timeouts: {foo: 1s}\n".into(), "f:1:12: foo is not a key here: the keys are connect, query".into()),
         (node("        dns: host=db1\n"), "f:5:9: dns is not a key here: did you mean dsn?".into()),
         (node("        dsn: host=db1\n        dsn: host=db2\n"), "f:6:9: dsn is set twice: keep one".into()),
-        ("observers: []\n".into(), later("observers", "1:12")),
+        ("runbook_dirs: []\n".into(), later("runbook_dirs", "1:15")),
         (node("        dsn: host=db1\n        admin_dsn: host=db1 password=secret\n"), later("admin_dsn", "6:20")),
         ("clusters: [{name: c, manager: none, nodes: []}]\n".into(), later("manager", "1:31")),
         // Directories.

@@ -43,7 +43,7 @@ fn documentation() -> String {
          never 0.\nFamilies with a label `state` have one series for each state, 1 for the present one.\n\n\
          *Observers*: how a rule makes one value where several pgvigil watch one cluster. `max` and `min` take that of all that have \
          the series; of a counter or a histogram it is the rate or the quantile of each that is taken. A series that stands for not \
-         seeing (`state` of `unknown`, `timeout` or `unreachable`, `known` of `no`) goes by `min` where its family goes by `max`: it \
+         seeing (`state` of `unknown`, `timeout` or `unreachable`, `upstream` of `unknown`, `known` of `no`) goes by `min` where its family goes by `max`: it \
          is true only if nobody sees. `own` is about the observer itself, and its own way to the servers.\n\n\
          | name | type | labels | unit | observers | help |\n|---|---|---|---|---|---|\n",
     );

@@ -1,6 +1,7 @@
 //! The wiring: knows everyone, known by none.
 
 mod reload;
+mod watchdog;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,29 +17,32 @@ use crate::cluster::layout::{Layout, Member, Timing};
 use crate::config::reload::FileChanges;
 use crate::config::{self, Cluster, Environment, Node, Report, Settings};
 use crate::http;
+use crate::log::Log;
 use crate::observe::fleet::{Dial, Fleet, Plan};
 use crate::observe::keeper::Keeper;
 use crate::observe::{Source, own};
 use crate::pg::failure::Failure;
+use crate::systemd::Systemd;
 use reload::Reloader;
 
 /// How long the last save may take once the HTTP door is closed. A disk that hangs must not keep us.
 const LAST_SAVE_DEADLINE: Duration = Duration::from_millis(500);
 
 /// Watches the clusters of the config in `report` and answers over HTTP until SIGINT or SIGTERM. The config is read again on SIGHUP,
-/// on request, and when its file says something else.
-pub async fn serve(report: Report, environment: Environment) -> anyhow::Result<()> {
+/// on request, and when its file says something else. `log` is the log of this process.
+pub async fn serve(report: Report, environment: Environment, log: Log) -> anyhow::Result<()> {
     let stop = stopped()?.shared();
     let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let Report { path, settings, .. } = report;
     let listen = settings.listen;
     let listener = http::listen(listen)?;
+    let systemd = Arc::new(Systemd::of(&|name| environment.get(name), std::process::id()));
     let environment = Arc::new(environment);
     let keeper = Arc::new(Keeper::new(settings.state_dir.path.clone(), settings.state_dir.explicit));
     let fleet = Arc::new(Fleet::new(keeper.clone()));
     fleet.apply(plans(&settings, &environment)).await;
     let hubs = fleet.hubs();
-    let reloader = Reloader::new(path.clone(), settings, environment, fleet.clone());
+    let reloader = Reloader::new(path.clone(), settings, environment, fleet.clone(), systemd.clone());
     let mut tasks = JoinSet::new();
     tasks.spawn(keeper.clone().keep(hubs.clone()));
     tasks.spawn({
@@ -61,17 +65,20 @@ pub async fn serve(report: Report, environment: Environment) -> anyhow::Result<(
         });
     }
     let last_save = tokio::spawn({
-        let (stop, keeper, hubs) = (stop.clone(), keeper.clone(), hubs.clone());
+        let (stop, keeper, hubs, systemd) = (stop.clone(), keeper.clone(), hubs.clone(), systemd.clone());
         async move {
             stop.await;
+            systemd.stopping();
             // While requests under way are answered.
             tokio::task::spawn_blocking(move || keeper.save(&hubs.now())).await
         }
     });
     let own: http::OwnSource = {
         let (started, keeper, reloader) = (Wall::now(), keeper.clone(), reloader.clone());
-        Arc::new(move || own::read(started, keeper.saved(), reloader.outcome()))
+        Arc::new(move || own::read(started, keeper.saved(), reloader.outcome(), log.events()))
     };
+    systemd.ready();
+    tasks.spawn(watchdog::watch(systemd, fleet.pulses(), hubs.clone()));
     tracing::info!(%listen, clusters = hubs.now().len(), "pgvigil is ready");
     http::serve(listener, hubs, own, stop).await?;
     drop((tasks, fleet));

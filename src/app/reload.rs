@@ -10,10 +10,12 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::plans;
-use crate::clock::Wall;
+use crate::clock::{Mono, Wall};
 use crate::config::{self, ConfigError, Environment, Report, Settings};
 use crate::metric::own::ConfigReload;
 use crate::observe::fleet::Fleet;
+use crate::observe::voice::Voice;
+use crate::systemd::Systemd;
 
 /// How long reading the files may take.
 const CHECK_DEADLINE: Duration = Duration::from_secs(5);
@@ -23,9 +25,21 @@ pub(super) struct Reloader {
     path: Option<PathBuf>,
     environment: Arc<Environment>,
     fleet: Arc<Fleet>,
+    systemd: Arc<Systemd>,
     /// The config in force, and a check that did not end in time.
     state: Mutex<State>,
     outcome: StdMutex<ConfigReload>,
+    /// What was said of reloads: whatever makes new config files may do so without end.
+    voice: StdMutex<Voice>,
+}
+
+/// Tells systemd that a reload has ended, however it did.
+struct UnderWay<'a>(&'a Systemd);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.ready();
+    }
 }
 
 struct State {
@@ -40,10 +54,19 @@ impl Reloader {
         settings: Settings,
         environment: Arc<Environment>,
         fleet: Arc<Fleet>,
+        systemd: Arc<Systemd>,
     ) -> Arc<Self> {
         let outcome = ConfigReload { ok: true, last_good: Wall::now().as_seconds() };
         let state = Mutex::new(State { settings, hanging: None });
-        Arc::new(Self { path, environment, fleet, state, outcome: StdMutex::new(outcome) })
+        Arc::new(Self {
+            path,
+            environment,
+            fleet,
+            systemd,
+            state,
+            outcome: StdMutex::new(outcome),
+            voice: StdMutex::default(),
+        })
     }
 
     /// How the last reload went.
@@ -62,21 +85,39 @@ impl Reloader {
         match result {
             Ok(notes) => {
                 outcome.last_good = Wall::now().as_seconds();
-                for note in notes {
-                    tracing::warn!("{note}");
+                drop(outcome);
+                if let Some(left_out) = self.says("taken in") {
+                    for note in notes {
+                        tracing::warn!("{note}");
+                    }
+                    tracing::info!(trigger, left_out, "the config was read again and is in force");
                 }
-                tracing::info!(trigger, "the config was read again and is in force");
                 Ok(())
             }
             Err(error) => {
-                tracing::error!(trigger, "the config was not taken in, the old one stays in force: {error:#}");
+                drop(outcome);
+                if let Some(left_out) = self.says("refused") {
+                    tracing::error!(
+                        trigger,
+                        left_out,
+                        "the config was not taken in, the old one stays in force: {error:#}"
+                    );
+                }
                 Err(format!("{error:#}"))
             }
         }
     }
 
+    /// See [`Voice::happens`]; a count of zero is `Some(None)`, which logs no field.
+    fn says(&self, topic: &'static str) -> Option<Option<u64>> {
+        let left_out = self.voice.lock().unwrap_or_else(PoisonError::into_inner).happens(topic, Mono::now())?;
+        Some((left_out > 0).then_some(left_out))
+    }
+
     async fn take_in(&self) -> anyhow::Result<Vec<String>> {
         let mut state = self.state.lock().await;
+        self.systemd.reloading();
+        let _until_the_end = UnderWay(&self.systemd);
         if state.hanging.as_ref().is_some_and(|hanging| !hanging.is_finished()) {
             bail!("reading the files has hung since the last try: see whether their disk answers");
         }

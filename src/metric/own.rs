@@ -50,9 +50,34 @@ static RELOAD_TIME: Family = own(
     "When the config in force was read, since the Unix epoch.",
 );
 
+static LOG_EVENTS: Family = own(
+    "pgvigil_log_events_total",
+    Kind::Counter,
+    Unit::None,
+    &["class"],
+    "Events that were logged, by class: error, warn or info; what --log filters out is not counted.",
+);
+static LOG_DROPPED: Family = own(
+    "pgvigil_log_dropped_total",
+    Kind::Counter,
+    Unit::None,
+    &[],
+    "Lines of the log that were dropped because its reader did not take them in time, or because they could not be written.",
+);
+
 /// All of them.
-pub static FAMILIES: &[&Family] =
-    &[&BUILD_INFO, &START_TIME, &RESIDENT, &CPU, &OPEN_FDS, &STATE_SAVED, &RELOAD_OK, &RELOAD_TIME];
+pub static FAMILIES: &[&Family] = &[
+    &BUILD_INFO,
+    &START_TIME,
+    &RESIDENT,
+    &CPU,
+    &OPEN_FDS,
+    &STATE_SAVED,
+    &RELOAD_OK,
+    &RELOAD_TIME,
+    &LOG_EVENTS,
+    &LOG_DROPPED,
+];
 
 /// How the last reading of the config went.
 #[derive(Clone, Copy, Debug, Default)]
@@ -61,6 +86,19 @@ pub struct ConfigReload {
     pub ok: bool,
     /// When the one in force was read, in seconds since the Unix epoch.
     pub last_good: f64,
+}
+
+/// What was logged since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LogEvents {
+    /// Lines of class error.
+    pub error: u64,
+    /// Lines of class warn.
+    pub warn: u64,
+    /// Lines of class info.
+    pub info: u64,
+    /// Lines, of any class, that nobody got.
+    pub dropped: u64,
 }
 
 /// What pgvigil knows of its own process. `None`: this system does not tell.
@@ -78,6 +116,8 @@ pub struct Own {
     pub state_saved: Vec<(String, bool)>,
     /// How the last reading of the config went.
     pub config: ConfigReload,
+    /// What was logged.
+    pub log: LogEvents,
 }
 
 /// Adds the samples of our own process.
@@ -92,4 +132,8 @@ pub fn own_samples(own: &Own, samples: &mut Samples) {
     }
     samples.flag(&RELOAD_OK, &[], own.config.ok);
     samples.number(&RELOAD_TIME, &[], own.config.last_good);
+    for (class, count) in [("error", own.log.error), ("warn", own.log.warn), ("info", own.log.info)] {
+        samples.number(&LOG_EVENTS, &[class], count as f64);
+    }
+    samples.number(&LOG_DROPPED, &[], own.log.dropped as f64);
 }

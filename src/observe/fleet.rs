@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, watch};
-use tokio::task::JoinSet;
 
 use super::keeper::Keeper;
-use super::{Hub, Source, observe, tick};
+use super::pulse::Pulses;
+use super::{Hub, Loops, Source, observe, tick};
 use crate::cluster::layout::Layout;
 use crate::config::Dsn;
 
@@ -44,23 +44,29 @@ pub struct Fleet {
     keeper: Arc<Keeper>,
     running: Mutex<Vec<Running>>,
     hubs: watch::Sender<Arc<[Arc<Hub>]>>,
+    pulses: Arc<Pulses>,
 }
 
 struct Running {
     hub: Arc<Hub>,
-    ticking: JoinSet<()>,
-    nodes: BTreeMap<String, (Dsn, JoinSet<()>)>,
+    ticking: Loops,
+    nodes: BTreeMap<String, (Dsn, Loops)>,
 }
 
 impl Fleet {
     /// Watches nothing yet. What is remembered of a cluster comes from `keeper`.
     pub fn new(keeper: Arc<Keeper>) -> Self {
-        Self { keeper, running: Mutex::default(), hubs: watch::Sender::new([].into()) }
+        Self { keeper, running: Mutex::default(), hubs: watch::Sender::new([].into()), pulses: Arc::default() }
     }
 
     /// The clusters, for those who show or keep them.
     pub fn hubs(&self) -> Hubs {
         Hubs(self.hubs.subscribe())
+    }
+
+    /// Whether all loops go round.
+    pub fn pulses(&self) -> Arc<Pulses> {
+        self.pulses.clone()
     }
 
     /// Watches what `plans` say, and nothing else.
@@ -70,8 +76,8 @@ impl Fleet {
         for plan in plans {
             let same = |running: &Running| running.hub.cluster().layout().name == plan.layout.name;
             let this = match before.iter().position(same) {
-                Some(at) => before.swap_remove(at).changed(plan).await,
-                None => Running::start(plan, &self.keeper),
+                Some(at) => before.swap_remove(at).changed(plan, &self.pulses).await,
+                None => Running::start(plan, &self.keeper, &self.pulses),
             };
             running.push(this);
         }
@@ -82,17 +88,17 @@ impl Fleet {
 }
 
 impl Running {
-    fn start(plan: Plan, keeper: &Keeper) -> Self {
+    fn start(plan: Plan, keeper: &Keeper, pulses: &Pulses) -> Self {
         let memory = keeper.load(&plan.layout.name);
         let names = plan.layout.members.iter().map(|member| member.name.clone()).collect::<Vec<_>>();
         let hub = Arc::new(Hub::new(plan.layout, memory));
-        let nodes = names.into_iter().zip(plan.dials).map(|(name, dial)| start_node(&hub, name, dial)).collect();
-        let ticking = start_ticking(&hub);
+        let nodes = names.into_iter().zip(plan.dials).map(|(name, dial)| start_node(&hub, name, dial, pulses)).collect();
+        let ticking = tick(&hub, pulses);
         Self { hub, ticking, nodes }
     }
 
     /// Follows the config: ends the loops of nodes that are gone or reached otherwise, and starts those that are new.
-    async fn changed(mut self, plan: Plan) -> Self {
+    async fn changed(mut self, plan: Plan, pulses: &Pulses) -> Self {
         let before = self.hub.cluster().layout().clone();
         if before == plan.layout && plan.dials.iter().map(|dial| &dial.dsn).eq(self.dsns(&before)) {
             return self;
@@ -111,18 +117,18 @@ impl Running {
                 self.nodes.insert(name, (dsn, loops));
             } else {
                 // To the end: a loop's last report must not reach a new node of the same name.
-                loops.shutdown().await;
+                loops.tasks.shutdown().await;
             }
         }
         self.hub.cluster().relayout(plan.layout, &kept);
         for (name, dial) in dials {
             if !self.nodes.contains_key(&name) {
-                let (name, node) = start_node(&self.hub, name, dial);
+                let (name, node) = start_node(&self.hub, name, dial, pulses);
                 self.nodes.insert(name, node);
             }
         }
         if timing_changed {
-            self.ticking = start_ticking(&self.hub);
+            self.ticking = tick(&self.hub, pulses);
         }
         self
     }
@@ -132,14 +138,7 @@ impl Running {
     }
 }
 
-fn start_node(hub: &Arc<Hub>, name: String, dial: Dial) -> (String, (Dsn, JoinSet<()>)) {
-    let loops = observe(hub, &name, dial.source);
+fn start_node(hub: &Arc<Hub>, name: String, dial: Dial, pulses: &Pulses) -> (String, (Dsn, Loops)) {
+    let loops = observe(hub, &name, dial.source, pulses);
     (name, (dial.dsn, loops))
-}
-
-fn start_ticking(hub: &Arc<Hub>) -> JoinSet<()> {
-    let every = hub.cluster().layout().timing.sample_interval;
-    let mut ticking = JoinSet::new();
-    ticking.spawn(tick::tick(hub.clone(), every));
-    ticking
 }

@@ -6,9 +6,10 @@ pub mod keeper;
 mod login;
 mod node;
 pub mod own;
+pub mod pulse;
 pub mod state_file;
 mod tick;
-mod voice;
+pub mod voice;
 mod words;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +23,7 @@ use crate::cluster::layout::Timing;
 use crate::cluster::{Cluster, layout::Layout, memory::Memory};
 use crate::pg::dsn::Target;
 use crate::pg::failure::Failure;
+use pulse::{Pulse, Pulses};
 use voice::Voice;
 
 /// Where a node's loops find out whom to connect to; asked before each connect, so that a rotated password is picked up.
@@ -66,14 +68,23 @@ struct Watch {
     up: watch::Sender<bool>,
     /// What was said of the node.
     voice: Arc<Mutex<Voice>>,
+    /// Of the fast loop.
+    pulse: Arc<Pulse>,
 }
 
-/// Watches the node `name` of `hub`'s cluster until the returned set is dropped.
-fn observe(hub: &Arc<Hub>, name: &str, source: Source) -> JoinSet<()> {
+/// Loops that run until they are dropped.
+struct Loops {
+    tasks: JoinSet<()>,
+    _pulse: Arc<Pulse>,
+}
+
+/// Watches the node `name` of `hub`'s cluster until the returned loops are dropped.
+fn observe(hub: &Arc<Hub>, name: &str, source: Source, pulses: &Pulses) -> Loops {
     let (cluster, timing) = {
         let cluster = hub.cluster();
         (cluster.layout().name.as_str().into(), cluster.layout().timing)
     };
+    let pulse = pulses.add(format!("{cluster}/{name}"), timing.sample_interval);
     let watch = Watch {
         hub: hub.clone(),
         cluster,
@@ -83,10 +94,23 @@ fn observe(hub: &Arc<Hub>, name: &str, source: Source) -> JoinSet<()> {
         connecting: Arc::new(Semaphore::new(1)),
         up: watch::Sender::new(false),
         voice: Arc::default(),
+        pulse: pulse.clone(),
     };
-    let mut loops = JoinSet::new();
-    loops.spawn(node::fast(watch.clone()));
-    loops.spawn(node::slow(watch.clone()));
-    loops.spawn(login::probe(watch));
-    loops
+    let mut tasks = JoinSet::new();
+    tasks.spawn(node::fast(watch.clone()));
+    tasks.spawn(node::slow(watch.clone()));
+    tasks.spawn(login::probe(watch));
+    Loops { tasks, _pulse: pulse }
+}
+
+/// Ticks for `hub`'s cluster until the returned loops are dropped.
+fn tick(hub: &Arc<Hub>, pulses: &Pulses) -> Loops {
+    let (every, name) = {
+        let cluster = hub.cluster();
+        (cluster.layout().timing.sample_interval, cluster.layout().name.clone())
+    };
+    let pulse = pulses.add(name, every);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(tick::tick(hub.clone(), every, pulse.clone()));
+    Loops { tasks, _pulse: pulse }
 }

@@ -3,13 +3,13 @@
 use std::fs;
 
 use crate::clock::Wall;
-use crate::metric::own::{ConfigReload, Own};
+use crate::metric::own::{ConfigReload, LogEvents, Own};
 
 /// The unit of CPU times in `/proc`, on every Linux that Rust runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Reads `/proc/self`. What it does not tell is absent.
-pub fn read(started: Wall, state_saved: Vec<(String, bool)>, config: ConfigReload) -> Own {
+pub fn read(started: Wall, state_saved: Vec<(String, bool)>, config: ConfigReload, log: LogEvents) -> Own {
     Own {
         start_time: started.as_seconds(),
         resident_bytes: resident_bytes(),
@@ -17,6 +17,7 @@ pub fn read(started: Wall, state_saved: Vec<(String, bool)>, config: ConfigReloa
         open_fds: fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count() as u64),
         state_saved,
         config,
+        log,
     }
 }
 
@@ -41,7 +42,7 @@ mod tests {
 
     #[test]
     fn a_living_process_has_memory_and_descriptors() {
-        let own = read(Wall::now(), Vec::new(), ConfigReload::default());
+        let own = read(Wall::now(), Vec::new(), ConfigReload::default(), LogEvents::default());
         assert!(own.resident_bytes.is_some_and(|bytes| bytes > 100_000));
         assert!(own.cpu_seconds.is_some());
         assert!(own.open_fds.is_some_and(|fds| fds > 0));

@@ -34,6 +34,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "config/mod",
             "config/reload",
             "peer",
+            "log",
+            "systemd",
         ],
     ),
     ("drivers", &["observe", "http", "lab"]),

@@ -10,9 +10,9 @@ use rustix::process::{self, DumpableBehavior};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, Environment};
+use crate::log::{Format, Log};
 use crate::peer::Address;
 use crate::status::{self, Show};
-use crate::log::{Format, Log};
 use crate::{app, demo};
 
 /// Something was found or refused.

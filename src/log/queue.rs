@@ -78,12 +78,7 @@ impl Queue {
     }
 }
 
-fn work(
-    waiting: &Receiver<Entry>,
-    bytes: &AtomicUsize,
-    tally: &Tally,
-    mut write: impl FnMut(&[u8]) -> io::Result<()>,
-) {
+fn work(waiting: &Receiver<Entry>, bytes: &AtomicUsize, tally: &Tally, mut write: impl FnMut(&[u8]) -> io::Result<()>) {
     let mut is_read = false;
     loop {
         let entry = match waiting.try_recv() {
@@ -93,7 +88,10 @@ fn work(
                 // There is room again; and where the last line was lost too, there is nobody to tell.
                 let left_out = if is_read { tally.take_untold() } else { 0 };
                 if left_out > 0 {
-                    tracing::warn!(left_out, "lines of the log were dropped: whoever reads it did not take them in time");
+                    tracing::warn!(
+                        left_out,
+                        "lines of the log were dropped: whoever reads it did not take them in time"
+                    );
                 }
                 let Ok(entry) = waiting.recv() else { return };
                 entry

@@ -92,7 +92,8 @@ impl Running {
         let memory = keeper.load(&plan.layout.name);
         let names = plan.layout.members.iter().map(|member| member.name.clone()).collect::<Vec<_>>();
         let hub = Arc::new(Hub::new(plan.layout, memory));
-        let nodes = names.into_iter().zip(plan.dials).map(|(name, dial)| start_node(&hub, name, dial, pulses)).collect();
+        let nodes =
+            names.into_iter().zip(plan.dials).map(|(name, dial)| start_node(&hub, name, dial, pulses)).collect();
         let ticking = tick(&hub, pulses);
         Self { hub, ticking, nodes }
     }

@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn who_keeps_its_word_is_never_overdue() {
         let pulses = Pulses::default();
-        let (start, fast, slow) = (Instant::now(), pulses.add("a".into(), SECOND), pulses.add("b".into(), 60 * SECOND));
+        let (start, fast, slow) = (Instant::now(), pulses.add("a".into(), SECOND), pulses.add("b".into(), 61 * SECOND));
         for second in 0..60 {
             let now = start + second * SECOND;
             fast.beat_at(now, SECOND);

@@ -41,8 +41,8 @@ fn sentence(error: &ConfigError, path: &Path) -> String {
 
 const GOOD: &str = "clusters: [{name: c, nodes: [{name: a, dsn: host=db1 user=m}]}]\n";
 
-#[test]
-fn each_mistake_is_one_sentence_that_says_where_and_what_to_do() {
+/// Configs that cannot be used, and what is said of each.
+pub fn mistakes() -> Vec<(String, String)> {
     let node = |rest: &str| format!("clusters:\n  - name: c\n    nodes:\n      - name: a\n{rest}");
     let later =
         |key: &str, place: &str| format!("f:{place}: {key} is not available in this version of pgvigil: remove it");
@@ -50,7 +50,7 @@ fn each_mistake_is_one_sentence_that_says_where_and_what_to_do() {
     let not_yaml = "this is not YAML as it should be: check indentation, quotes and brackets";
     let bad_name = "this name cannot stand in labels and URLs: use 1 to 63 of A-Z, a-z, 0-9, dot, dash and underscore, beginning with a letter, a digit or an underscore";
     let bomb = "&a [x,x,x,x,x,x,x,x,x,x]\naccess: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nobservers: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nalertmanager: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\nrunbook_dirs: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\n";
-    let cases: Vec<(String, String)> = vec![
+    vec![
         // The file as a whole.
         (String::new(), no_cluster.into()),
         ("clusters: []\n".into(), no_cluster.into()),
@@ -105,7 +105,12 @@ fn each_mistake_is_one_sentence_that_says_where_and_what_to_do() {
         (node("        dsn: host=db1\n      - {name: b, dsn: host=db1 port=5432 password=secret}\n"), "f:6:24: node b of cluster c: its dsn leads to db1:5432, and so does that of node a: each node is a server of its own".into()),
         (node("        dsn_file: /none/dsn\n"), "f:5:19: node a of cluster c: dsn_file /none/dsn does not exist".into()),
         (node("        dsn: {password: secret}\n"), "f:5:14: one value belongs here".into()),
-    ];
+    ]
+}
+
+#[test]
+fn each_mistake_is_one_sentence_that_says_where_and_what_to_do() {
+    let cases = mistakes();
     assert!(cases.len() >= 25, "{}", cases.len());
     let dir = Dir::new("bad");
     for (text, expected) in cases {

@@ -11,7 +11,7 @@ use pgvigil::collector::snapshot::Exchange;
 use pgvigil::collector::{COLLECTORS, Pace};
 use pgvigil::metric::catalog;
 use pgvigil::metric::exposition::{Format, render};
-use pgvigil::metric::own::{ConfigReload, Own, own_samples};
+use pgvigil::metric::own::{ConfigReload, LogEvents, Own, own_samples};
 use pgvigil::metric::sample::{Sample, Samples};
 use pgvigil::pg::failure::{Cause, Failure};
 use pgvigil::pg::lsn::Lsn;
@@ -102,6 +102,7 @@ pub fn samples(major: u32) -> Vec<Sample> {
         open_fds: Some(21),
         state_saved: vec![("orders".to_owned(), true)],
         config: ConfigReload { ok: true, last_good: start.wall.as_seconds() },
+        log: LogEvents { error: 1, warn: 2, info: 3, dropped: 4 },
     };
     own_samples(&own, &mut samples);
     samples.into_vec()

@@ -11,4 +11,6 @@ mod fixture;
 mod golden;
 mod golden_cluster;
 mod live;
+mod logs;
+mod prove;
 mod series;

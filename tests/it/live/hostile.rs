@@ -16,6 +16,9 @@ const FLOOD: usize = 192 << 20;
 /// What pgvigil may need at its worst.
 const MOST_RESIDENT_KIB: u64 = 150 << 10;
 
+/// In the place of a status: the connection is closed without a word, as HTTP/2 wants it of those who do not speak it.
+const CLOSED: u16 = 0;
+
 /// How a server misbehaves.
 #[derive(Clone, Copy, Debug)]
 enum Lie {
@@ -202,7 +205,7 @@ fn requests() -> Vec<(&'static str, Vec<u8>, &'static [u16])> {
         ("self that is not 1", get("/metrics?self=yes"), &[400]),
         ("a long question", get(&format!("/metrics?cluster={}", "x".repeat(20_000))), &[404, 414, 431]),
         ("TLS", vec![0x16, 3, 1, 0, 5, 1, 0, 0, 1, 3, b'\r', b'\n', b'\r', b'\n'], &[400]),
-        ("HTTP/2", text("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), &[400, 405, 505]),
+        ("HTTP/2", text("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), &[CLOSED, 400, 505]),
         ("a server's protocol", text("\0\0\0\u{8}\u{4}\u{d2}\u{16}/\r\n\r\n"), &[400]),
     ]
 }
@@ -229,8 +232,9 @@ async fn whoever_sends_what_nobody_should_harms_himself_alone() -> Result<(), La
     vigil.until_state("good", "up").await;
     let bad: Vec<_> = requests();
     for (what, request, statuses) in &bad {
-        let answer = exchange(vigil.port(), request).await.unwrap_or_else(|error| panic!("{what}: {error}"));
-        assert!(statuses.contains(&answer.status), "{what}: {}", answer.head);
+        let answer = exchange(vigil.port(), request).await;
+        let status = answer.as_ref().map_or(CLOSED, |answer| answer.status);
+        assert!(statuses.contains(&status), "{what}: {answer:?}");
     }
     let mut wrong = Vec::new();
     for (name, what, state, word) in LIES {

@@ -132,7 +132,7 @@ async fn no_secret_is_in_anything_that_is_shown_or_left_behind() -> Result<(), L
         file("passfile").display()
     );
     let one = super::failures::config(&lab, port_2, &state_2, &with_passfile);
-    let spawn = Spawn::new("passfile", PGVIGIL).arg("serve").arg("--config").arg(one).env("RUST_LOG", "trace");
+    let spawn = Spawn::new("with-passfile", PGVIGIL).arg("serve").arg("--config").arg(one).env("RUST_LOG", "trace");
     let second = opened(lab.spawn(spawn)?, port_2).await?;
     second.until_state("e", "up").await;
     shown.push(("API of the second".to_owned(), get(port_2, "/api/v1/clusters/lab", "").await.text()));

@@ -43,8 +43,8 @@ const LIES: &[(&str, Lie, &str, &str)] = &[
     ("zeros", Says(&[0; 64]), "unreachable", "reason="),
     ("high-bytes", Says(&[0xff; 64]), "unreachable", "reason="),
     ("tls-alert", Says(&[0x15, 3, 3, 0, 2, 2, 40]), "unreachable", "reason="),
-    ("unknown-login", Says(b"R\0\0\0\x08\0\0\0\x63"), "auth_failed", "reason="),
-    ("cleartext-then-closes", Says(b"R\0\0\0\x08\0\0\0\x03"), "auth_failed", "reason="),
+    ("unknown-login", Says(b"R\0\0\0\x08\0\0\0\x63"), "unreachable", "reason="),
+    ("cleartext-then-closes", Says(b"R\0\0\0\x08\0\0\0\x03"), "unreachable", "reason="),
     ("short-message", Says(b"R\0\0\0\x01\0\0\0\0"), "unreachable", "reason="),
     ("negative-length", Says(b"R\xff\xff\xff\xff\0\0\0\0"), "unreachable", "reason="),
     ("ready-before-login", Says(b"Z\0\0\0\x05I"), "unreachable", "reason="),
@@ -56,10 +56,10 @@ const LIES: &[(&str, Lie, &str, &str)] = &[
     ("huge-message", Floods(b"R\x7f\xff\xff\xf0", &[b'x'; 65536]), "", "reason="),
     ("endless-notices", Floods(b"R\0\0\0\x08\0\0\0\0", &NOTICES), "", "reason="),
     ("endless-parameters", Floods(b"R\0\0\0\x08\0\0\0\0", &PARAMETERS), "", "reason="),
-    ("no-columns", Answers(|| rows(0, &[])), "up", "node="),
-    ("too-few-cells", Answers(|| rows(2, &[1])), "", "node="),
-    ("too-many-cells", Answers(|| rows(1, &[9])), "", "node="),
-    ("many-rows", Answers(|| rows(1, &[1; 10_000])), "", "node="),
+    ("no-columns", Answers(|| rows(0, &[])), "unknown", "cannot be read"),
+    ("too-few-cells", Answers(|| rows(2, &[1])), "unreachable", "not_postgres"),
+    ("too-many-cells", Answers(|| rows(1, &[9])), "unreachable", "not_postgres"),
+    ("many-rows", Answers(|| rows(1, &[1; 10_000])), "unknown", "cannot be read"),
     ("endless-rows", AnswersAndFloods(|| rows(1, &[1]), || row(1).repeat(4096)), "", "node="),
 ];
 
@@ -125,32 +125,40 @@ async fn answer(mut stream: TcpStream, lie: Lie, floods: bool) -> std::io::Resul
         }
         Answers(reply) | AnswersAndFloods(reply, _) => {
             stream.write_all(LOGGED_IN).await?;
+            let (reply, mut asked) = (reply(), Vec::new());
+            let described = 1 + length_of(&reply);
             loop {
-                let length = stream.read(&mut bytes).await?;
-                if length == 0 {
-                    return Ok(());
-                }
-                let reply = reply();
-                let described = reply.len().min(5 + usize::from(reply[4]) - 4);
-                // The first message of what came tells a preparation from a query.
-                if bytes[0] == b'P' {
-                    let prepared = [&b"1\0\0\0\x04t\0\0\0\x06\0\0"[..], &reply[..described], b"Z\0\0\0\x05I"];
-                    stream.write_all(&prepared.concat()).await?;
-                } else if bytes[0] == b'B' {
-                    stream.write_all(b"2\0\0\0\x04").await?;
-                    stream.write_all(&reply[described..]).await?;
-                    if let AnswersAndFloods(_, again) = lie {
-                        flood(&mut stream, &again(), floods).await?;
+                while asked.len() < 5 || asked.len() < 1 + length_of(&asked) {
+                    match stream.read(&mut bytes).await? {
+                        0 => return Ok(()),
+                        length => asked.extend_from_slice(&bytes[..length]),
                     }
-                    stream.write_all(b"C\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I").await?;
-                } else {
-                    // The end of a statement, or of the session.
-                    stream.write_all(b"3\0\0\0\x04Z\0\0\0\x05I").await?;
+                }
+                let message: Vec<u8> = asked.drain(..1 + length_of(&asked)).collect();
+                match message[0] {
+                    b'P' => stream.write_all(b"1\0\0\0\x04").await?,
+                    b'D' => stream.write_all(&[b"t\0\0\0\x06\0\0", &reply[..described]].concat()).await?,
+                    b'B' => stream.write_all(b"2\0\0\0\x04").await?,
+                    b'E' => {
+                        stream.write_all(&reply[described..]).await?;
+                        if let AnswersAndFloods(_, again) = lie {
+                            flood(&mut stream, &again(), floods).await?;
+                        }
+                        stream.write_all(b"C\0\0\0\x0dSELECT 1\0").await?;
+                    }
+                    b'C' => stream.write_all(b"3\0\0\0\x04").await?,
+                    b'S' => stream.write_all(b"Z\0\0\0\x05I").await?,
+                    _ => return Ok(()),
                 }
             }
         }
     }
     Ok(())
+}
+
+/// The length that stands in a message after its first byte, and counts itself.
+fn length_of(message: &[u8]) -> usize {
+    usize::try_from(u32::from_be_bytes(message[1..5].try_into().unwrap())).unwrap()
 }
 
 async fn flood(stream: &mut TcpStream, again: &[u8], floods: bool) -> std::io::Result<()> {

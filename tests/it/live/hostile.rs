@@ -36,7 +36,7 @@ enum Lie {
 use Lie::{Answers, AnswersAndFloods, Floods, Hangs, Says};
 
 /// Name, what it does, the state that the node is in then, and a word of the log.
-const LIES: &[(&str, Lie, &str, &str)] = &[
+static LIES: &[(&str, Lie, &str, &str)] = &[
     ("closes", Says(b""), "unreachable", "reason="),
     ("http", Says(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "unreachable", "reason="),
     ("smtp", Says(b"220 mail.example ESMTP\r\n"), "unreachable", "reason="),
@@ -64,9 +64,9 @@ const LIES: &[(&str, Lie, &str, &str)] = &[
 ];
 
 const NOTICE: &[u8; 16] = b"N\0\0\0\x0fSNOTICE\0Mx\0";
-const NOTICES: [u8; 16 * 4096] = repeated(NOTICE);
+static NOTICES: [u8; 16 * 4096] = repeated(NOTICE);
 const PARAMETER: &[u8; 16] = b"S\0\0\0\x0fabcdef\0ghi\0";
-const PARAMETERS: [u8; 16 * 4096] = repeated(PARAMETER);
+static PARAMETERS: [u8; 16 * 4096] = repeated(PARAMETER);
 
 const fn repeated(piece: &[u8; 16]) -> [u8; 16 * 4096] {
     let (mut all, mut at) = ([0; 16 * 4096], 0);
@@ -112,7 +112,9 @@ async fn lie(listener: TcpListener, lie: Lie) {
 async fn answer(mut stream: TcpStream, lie: Lie, floods: bool) -> std::io::Result<()> {
     let mut bytes = vec![0; 65536];
     // All of what a client says first, so that closing is no reset.
-    stream.read(&mut bytes).await?;
+    if stream.read(&mut bytes).await? == 0 {
+        return Ok(());
+    }
     match lie {
         Says(words) => stream.write_all(words).await?,
         Hangs(words) => {

@@ -22,5 +22,6 @@ mod slots;
 mod state;
 mod sync;
 pub mod systemd;
+mod tls;
 mod truth;
 pub mod watch;

@@ -4,7 +4,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use pgvigil::lab::{Lab, LabError, Spawn, wait_until};
+use pgvigil::lab::{Lab, LabError, Spawn};
 use rustix::process::Signal;
 use tokio::time::Instant;
 
@@ -54,15 +54,19 @@ async fn systemd_hears_how_we_are_until_a_loop_stands_still() -> Result<(), LabE
     let lab = Lab::new()?;
     let (port, state, mut ear) = (lab.free_port()?, lab.own_dir("state")?, Ear::new(&lab));
     let dsn = lab.path().join("a.dsn");
-    std::fs::write(&dsn, "host=127.0.0.1 port=1 user=m dbname=postgres\n").unwrap();
+    const DSN: &str = "host=127.0.0.1 port=1 user=m dbname=postgres\n";
+    std::fs::write(&dsn, DSN).unwrap();
     let path = config(&lab, port, &state, &format!("{{name: a, dsn_file: {}}}", dsn.display()));
     let text = std::fs::read_to_string(&path).unwrap();
     let good = format!("timeouts: {{connect: 200ms, query: 200ms}}\n{text}");
     std::fs::write(&path, &good).unwrap();
     const WATCHDOG: Duration = Duration::from_secs(1);
-    let spawn = Spawn::new("pgvigil", PGVIGIL).arg("serve").arg("--config").arg(&path);
-    let spawn = spawn.env("NOTIFY_SOCKET", &ear.path).env("WATCHDOG_USEC", WATCHDOG.as_micros().to_string());
-    let vigil = opened(lab.spawn(spawn)?, port).await?;
+    let notify = ear.path.clone();
+    let spawn = || {
+        let spawn = Spawn::new("pgvigil", PGVIGIL).arg("serve").arg("--config").arg(&path);
+        spawn.env("NOTIFY_SOCKET", &notify).env("WATCHDOG_USEC", WATCHDOG.as_micros().to_string())
+    };
+    let vigil = opened(lab.spawn(spawn())?, port).await?;
     ear.until("READY=1", 1).await?;
     ear.until("STATUS=0 of 1 nodes up", 1).await?;
     // A server that is down is no reason for silence.
@@ -98,17 +102,25 @@ async fn systemd_hears_how_we_are_until_a_loop_stands_still() -> Result<(), LabE
     let made = lab.spawn(Spawn::new("mkfifo", "mkfifo").arg(&pipe))?.wait(SOON).await?;
     assert_eq!(made.code(), Some(0));
     std::fs::rename(&pipe, &dsn).unwrap();
-    wait_until("the loop missed", SOON, async || match vigil.log() {
-        log if log.contains("these loops that watch stand still: lab/a;") => Ok(()),
-        log => Err(log),
-    })
-    .await?;
-    let before = ear.count("WATCHDOG=1");
-    tokio::time::sleep(2 * WATCHDOG).await;
-    assert_eq!(ear.count("WATCHDOG=1"), before, "systemd was told that we are alive");
-    assert_eq!(vigil.get("/-/ready", "").await.map(drop), Ok(()), "the rest goes on");
+    // The thread that it holds may hold other tasks too, so what is still answered and logged differs; silence is sure.
+    let (began, mut last) = (Instant::now(), (ear.count("WATCHDOG=1"), Instant::now()));
+    while last.1.elapsed() < 2 * WATCHDOG {
+        assert!(began.elapsed() < SOON, "systemd is still told that we are alive: {}", vigil.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let count = ear.count("WATCHDOG=1");
+        if count != last.0 {
+            last = (count, Instant::now());
+        }
+    }
+    vigil.process().kill();
+
+    // As systemd would: anew, and in the end in order.
+    std::fs::remove_file(&dsn).unwrap();
+    std::fs::write(&dsn, DSN).unwrap();
+    let (readies, started) = (ear.count("READY=1"), lab.spawn(spawn())?);
+    ear.until("READY=1", readies + 1).await?;
     assert_eq!(ear.count("STOPPING"), 0);
-    vigil.process().signal(Signal::TERM)?;
+    assert_eq!(started.terminate(SOON).await?.code(), Some(0));
     ear.until("STOPPING=1", 1).await?;
     lab.stop().await;
     Ok(())

@@ -47,6 +47,11 @@ bench-report: ## bench, and writes its tables to docs/measured/bench-<date>.md
 prove-bootstrap: ## Runs scripts/bootstrap on a throw-away copy of this machine without PostgreSQL; root, network
 	@scripts/prove-bootstrap
 
+.PHONY: prove-reload
+prove-reload: ## 1,000 reloads under 50 scrapes a second; by hand, 3 minutes; UPDATE=1 writes docs/measured/reload.md
+	@scripts/bootstrap rust build postgresql
+	@scripts/tier prove
+
 .PHONY: fmt
 fmt: ## Formats the code
 	cargo fmt

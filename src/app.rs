@@ -1,6 +1,7 @@
 //! The wiring: knows everyone, known by none.
 
 mod reload;
+mod watchdog;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,25 +17,28 @@ use crate::cluster::layout::{Layout, Member, Timing};
 use crate::config::reload::FileChanges;
 use crate::config::{self, Cluster, Environment, Node, Report, Settings};
 use crate::http::{self, Door};
+use crate::log::Log;
 use crate::observe::fleet::{Fleet, Place, Plan};
 use crate::observe::keeper::Keeper;
 use crate::observe::observers::Observers;
 use crate::observe::{Source, own};
 use crate::peer::Address;
 use crate::pg::failure::Failure;
+use crate::systemd::Systemd;
 use reload::Reloader;
 
 /// How long the last save may take once the HTTP door is closed. A disk that hangs must not keep us.
 const LAST_SAVE_DEADLINE: Duration = Duration::from_millis(500);
 
 /// Watches the clusters of the config in `report` and answers at `door` until SIGINT or SIGTERM. The config is read again on SIGHUP,
-/// on request, and when its file says something else.
-pub async fn serve(report: Report, door: Door, environment: Environment) -> anyhow::Result<()> {
+/// on request, and when its file says something else. `log` is the log of this process.
+pub async fn serve(report: Report, door: Door, environment: Environment, log: Log) -> anyhow::Result<()> {
     let stop = stopped()?.shared();
     let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let Report { path, settings, .. } = report;
     let listen = settings.listen;
     let listener = http::listen(listen)?;
+    let systemd = Arc::new(Systemd::of(&|name| environment.get(name), std::process::id()));
     let environment = Arc::new(environment);
     let keeper = Arc::new(Keeper::new(settings.state_dir.path.clone(), settings.state_dir.explicit));
     let fleet = Arc::new(Fleet::new(keeper.clone()));
@@ -43,7 +47,15 @@ pub async fn serve(report: Report, door: Door, environment: Environment) -> anyh
     let observers = Arc::new(Observers::new(hubs.clone()));
     observers.apply(addresses(&settings)).await;
     let door = Arc::new(door);
-    let reloader = Reloader::new(path.clone(), settings, environment, door.clone(), fleet.clone(), observers.clone());
+    let reloader = Reloader::new(
+        path.clone(),
+        settings,
+        environment,
+        door.clone(),
+        fleet.clone(),
+        observers.clone(),
+        systemd.clone(),
+    );
     let mut tasks = JoinSet::new();
     tasks.spawn(keeper.clone().keep(hubs.clone()));
     tasks.spawn({
@@ -66,21 +78,24 @@ pub async fn serve(report: Report, door: Door, environment: Environment) -> anyh
         });
     }
     let last_save = tokio::spawn({
-        let (stop, keeper, hubs) = (stop.clone(), keeper.clone(), hubs.clone());
+        let (stop, keeper, hubs, systemd) = (stop.clone(), keeper.clone(), hubs.clone(), systemd.clone());
         async move {
             stop.await;
+            systemd.stopping();
             // While requests under way are answered.
             tokio::task::spawn_blocking(move || keeper.save(&hubs.now())).await
         }
     });
     let own: http::OwnSource = {
         let (started, keeper, reloader) = (Wall::now(), keeper.clone(), reloader.clone());
-        Arc::new(move || own::read(started, keeper.saved(), reloader.outcome(), observers.states()))
+        Arc::new(move || own::read(started, keeper.saved(), reloader.outcome(), observers.states(), log.events()))
     };
     let reload: http::Reload = Arc::new(move |name| {
         let reloader = reloader.clone();
         async move { reloader.reload(&format!("request of {name}")).await }.boxed()
     });
+    systemd.ready();
+    tasks.spawn(watchdog::watch(systemd, fleet.pulses(), hubs.clone()));
     tracing::info!(%listen, clusters = hubs.now().len(), "pgvigil is ready");
     http::serve(listener, hubs, own, reload, door, stop).await?;
     drop((tasks, fleet));

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use rustix::process::{self, DumpableBehavior};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, Environment};
 use crate::http::Door;
+use crate::log::{Format, Log};
 use crate::peer::Address;
 use crate::status::{self, Show};
 use crate::{app, demo};
@@ -29,6 +31,9 @@ struct Cli {
     /// How much is logged: error, warn, info, debug, or a filter such as pgvigil::observe=debug.
     #[arg(long, global = true, value_name = "LEVEL", env = "RUST_LOG", default_value = "info")]
     log: String,
+    /// What a line of the log looks like.
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
+    log_format: Format,
     #[command(subcommand)]
     command: Command,
 }
@@ -81,9 +86,10 @@ pub fn run() -> ExitCode {
         Ok(filter) => filter,
         Err(error) => return fail(BAD_CONFIG, &format!("--log {}: {error}", cli.log)),
     };
-    // A log that cannot be written, such as one on a full disk, must not end a loop that watches.
-    let log = tracing_subscriber::fmt().log_internal_errors(false);
-    log.with_env_filter(filter).with_writer(std::io::stderr).init();
+    let log = match Log::start(cli.log_format, filter) {
+        Ok(log) => log,
+        Err(error) => return fail(REFUSED, &error.to_string()),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -91,7 +97,7 @@ pub fn run() -> ExitCode {
     };
     let config = cli.config.as_deref();
     match cli.command {
-        Command::Serve => serve(runtime, config),
+        Command::Serve => serve(runtime, config, log),
         Command::Check => check(config),
         Command::Status { server, token_file, ca_file, json, watch } => {
             let url = match server.map_or_else(|| address_of(config), Ok) {
@@ -106,7 +112,10 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn serve(runtime: tokio::runtime::Runtime, config: Option<&Path>) -> ExitCode {
+fn serve(runtime: tokio::runtime::Runtime, config: Option<&Path>, log: Log) -> ExitCode {
+    if let Err(error) = process::set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!("a core file of this process may hold passwords, and cannot be prevented: {error}");
+    }
     let environment = Environment::of_this_process();
     let (report, door) = match judge(config, &environment) {
         Ok(good) => good,
@@ -115,9 +124,10 @@ fn serve(runtime: tokio::runtime::Runtime, config: Option<&Path>) -> ExitCode {
     for note in &report.notes {
         tracing::warn!("{note}");
     }
-    let served = runtime.block_on(app::serve(report, door, environment));
+    let served = runtime.block_on(app::serve(report, door, environment, log.clone()));
     // A name's lookup or a write may hang in a thread that nobody can stop.
     runtime.shutdown_background();
+    log.flush();
     exit(served.map(|()| ExitCode::SUCCESS))
 }
 

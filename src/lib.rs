@@ -6,7 +6,7 @@
 //! |---|---|
 //! | vocabulary | [`pg`]`::{lsn, records, version, failure}`, [`metric`]`::{family, sample, histogram}`, [`clock`], [`nearest`] |
 //! | pure | [`archive_watch`] but what touches files, [`collector`], [`cluster`], [`metric`]`::{catalog, own}`, [`pg`]`::conninfo`, [`config`]`::{raw, settings}` |
-//! | adapters | [`pg`]`::{dsn, tls, connect_error, session}`, [`metric`]`::exposition`, [`config`]`::{load, reload}`, [`peer`], [`archive_watch`]`::{data_dir, archive}` |
+//! | adapters | [`pg`]`::{dsn, tls, connect_error, session}`, [`metric`]`::exposition`, [`config`]`::{load, reload}`, [`peer`], [`log`], [`systemd`], [`archive_watch`]`::{data_dir, archive}` |
 //! | drivers | [`observe`], [`http`], [`lab`] |
 //! | wiring | [`app`], [`demo`], [`status`], [`cli`], `main` |
 
@@ -20,9 +20,11 @@ pub mod config;
 pub mod demo;
 pub mod http;
 pub mod lab;
+pub mod log;
 pub mod metric;
 pub mod nearest;
 pub mod observe;
 pub mod peer;
 pub mod pg;
 pub mod status;
+pub mod systemd;

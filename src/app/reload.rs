@@ -10,13 +10,15 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::{addresses, plans};
-use crate::clock::Wall;
+use crate::clock::{Mono, Wall};
 use crate::config::{self, Environment, Report, Settings};
 use crate::http::Door;
 use crate::http::door::Prepared;
 use crate::metric::own::ConfigReload;
 use crate::observe::fleet::Fleet;
 use crate::observe::observers::Observers;
+use crate::observe::voice::Voice;
+use crate::systemd::Systemd;
 
 /// How long reading the files may take.
 const CHECK_DEADLINE: Duration = Duration::from_secs(5);
@@ -28,9 +30,21 @@ pub(super) struct Reloader {
     door: Arc<Door>,
     fleet: Arc<Fleet>,
     observers: Arc<Observers>,
+    systemd: Arc<Systemd>,
     /// The config in force, and a check that did not end in time.
     state: Mutex<State>,
     outcome: StdMutex<ConfigReload>,
+    /// What was said of reloads: whatever makes new config files may do so without end.
+    voice: StdMutex<Voice>,
+}
+
+/// Tells systemd that a reload has ended, however it did.
+struct UnderWay<'a>(&'a Systemd);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.ready();
+    }
 }
 
 struct State {
@@ -47,10 +61,21 @@ impl Reloader {
         door: Arc<Door>,
         fleet: Arc<Fleet>,
         observers: Arc<Observers>,
+        systemd: Arc<Systemd>,
     ) -> Arc<Self> {
         let outcome = ConfigReload { ok: true, last_good: Wall::now().as_seconds() };
         let state = Mutex::new(State { settings, hanging: None });
-        Arc::new(Self { path, environment, door, fleet, observers, state, outcome: StdMutex::new(outcome) })
+        Arc::new(Self {
+            path,
+            environment,
+            door,
+            fleet,
+            observers,
+            systemd,
+            state,
+            outcome: StdMutex::new(outcome),
+            voice: StdMutex::default(),
+        })
     }
 
     /// How the last reload went.
@@ -69,22 +94,36 @@ impl Reloader {
         match result {
             Ok(notes) => {
                 outcome.last_good = Wall::now().as_seconds();
-                for note in notes {
-                    tracing::warn!("{note}");
+                drop(outcome);
+                if let Some(left_out) = self.says("taken in") {
+                    for note in notes {
+                        tracing::warn!("{note}");
+                    }
+                    tracing::info!(trigger, left_out, "the config was read again and is in force");
                 }
-                tracing::info!(trigger, "the config was read again and is in force");
                 Ok(())
             }
             Err(error) => {
+                drop(outcome);
                 let what = format!("the config was not taken in, the old one stays in force: {error:#}");
-                tracing::error!(trigger, "{what}");
+                if let Some(left_out) = self.says("refused") {
+                    tracing::error!(trigger, left_out, "{what}");
+                }
                 Err(what)
             }
         }
     }
 
+    /// See [`Voice::happens`]; a count of zero is `Some(None)`, which logs no field.
+    fn says(&self, topic: &'static str) -> Option<Option<u64>> {
+        let left_out = self.voice.lock().unwrap_or_else(PoisonError::into_inner).happens(topic, Mono::now())?;
+        Some((left_out > 0).then_some(left_out))
+    }
+
     async fn take_in(&self) -> anyhow::Result<Vec<String>> {
         let mut state = self.state.lock().await;
+        self.systemd.reloading();
+        let _until_the_end = UnderWay(&self.systemd);
         if state.hanging.as_ref().is_some_and(|hanging| !hanging.is_finished()) {
             bail!("reading the files has hung since the last try: see whether their disk answers");
         }

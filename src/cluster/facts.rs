@@ -56,6 +56,8 @@ pub struct NodeFacts {
     pub snapshot: Snapshot,
     /// When the last fast reading was complete.
     pub read: Option<Moment>,
+    /// When the last fast reading came back, whether or not it could be understood.
+    answered: Option<Moment>,
     /// Why there is no newer fast reading; `None` after a good one.
     pub failure: Option<Failing>,
     /// Why there is no newer slow reading; `None` after a good one.
@@ -105,10 +107,10 @@ impl NodeFacts {
         }
     }
 
-    /// When anything was last heard about this node, good or bad.
+    /// When anything was last heard about this node, good, bad, or of no use.
     pub fn heard(&self) -> Option<Moment> {
         let failed = self.failure.as_ref().map(|failure| failure.seen);
-        [self.read, failed].into_iter().flatten().max_by_key(|moment| moment.mono)
+        [self.answered, failed].into_iter().flatten().max_by_key(|moment| moment.mono)
     }
 
     /// Whether there is a reading that still counts, and nothing went wrong since.
@@ -155,6 +157,9 @@ impl NodeFacts {
         };
         let durations = self.durations.entry(reading);
         durations.or_insert_with(|| Histogram::new(histogram::SECONDS)).observe(duration.as_secs_f64());
+        if pace == Pace::Fast {
+            self.answered = Some(exchange.received);
+        }
         for (collector, answer) in answers {
             let stored = answer.and_then(|records| {
                 collector.store(&records, &mut self.snapshot, exchange).map_err(|error| error.to_string())

@@ -241,6 +241,18 @@ fn when_our_own_clock_was_late_all_is_unknown_until_every_node_was_read_anew() {
 }
 
 #[test]
+fn a_node_whose_answers_say_nothing_does_not_blind_the_others() {
+    let mut paper = healthy();
+    paper.now = moment(paper.now.wall.as_seconds() + 20.0);
+    assert!(paper.cluster.tick(paper.now));
+    paper.read(A, &primary(1, 300));
+    paper.read(B, &standby(1, 300, 300));
+    paper.refuse(C, "recovery");
+    let states: Vec<_> = paper.assess().nodes.iter().map(|node| node.state).collect();
+    assert_eq!(states, ["up", "up", "unknown"]);
+}
+
+#[test]
 fn a_restart_of_pgvigil_forgets_nothing() {
     let mut paper = healthy();
     for second in 1..=30 {

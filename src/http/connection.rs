@@ -188,13 +188,13 @@ pub(super) fn tell_refusals() -> impl Fn(Option<&std::net::SocketAddr>, &io::Err
     move |from, error| {
         let is_handshake = error.get_ref().is_some_and(|inner| inner.is::<HandshakeError>());
         if is_handshake {
-            if let Some(unsaid) = handshakes.tell(Mono::now()) {
+            if let Some(left_out) = handshakes.tell(Mono::now()) {
                 let from = from.map_or_else(|| "an unknown address".to_owned(), |from| from.ip().to_string());
-                tracing::warn!(unsaid, "a TLS handshake with {from} came to nothing: {error}");
+                tracing::warn!(left_out, "a TLS handshake with {from} came to nothing: {error}");
             }
-        } else if let Some(unsaid) = full.tell(Mono::now()) {
+        } else if let Some(left_out) = full.tell(Mono::now()) {
             tracing::warn!(
-                unsaid,
+                left_out,
                 "an HTTP connection could not be taken: {error}; see who holds them (`ss -tnp`), or raise `ulimit -n`"
             );
         }

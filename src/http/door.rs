@@ -106,11 +106,11 @@ impl Door {
 
     /// Tells now and then that a request was refused.
     pub(super) fn tell_refusal(&self, from: Option<IpAddr>, name: Option<&str>, only_looks: bool) {
-        let Some(unsaid) = self.refusals.tell(Mono::now()) else { return };
+        let Some(left_out) = self.refusals.tell(Mono::now()) else { return };
         let from = from.map_or_else(|| "an unknown address".to_owned(), |from| from.to_string());
         let name = name.unwrap_or("nobody that `access` names");
         let what = if only_looks { "to look" } else { "to change something" };
-        tracing::warn!(unsaid, "an HTTP request {what} by {name} from {from} was refused");
+        tracing::warn!(left_out, "an HTTP request {what} by {name} from {from} was refused");
     }
 
     /// Reads everything that other settings name, which may take as long as the file system does, and changes nothing.

@@ -59,7 +59,7 @@ pub(super) async fn metrics(
         }
         Err(error @ PageError::NoCluster) => (StatusCode::NOT_FOUND, format!("{error}\n")).into_response(),
         Err(error) => {
-            tracing::error!("{error}");
+            pages.tell(&error);
             (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response()
         }
     }

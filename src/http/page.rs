@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -20,6 +20,7 @@ use crate::metric::own::{self, Own, own_samples};
 use crate::metric::sample::Samples;
 use crate::observe::Hub;
 use crate::observe::fleet::Hubs;
+use crate::observe::voice::Voice;
 
 /// Tells about our own process.
 pub type OwnSource = Arc<dyn Fn() -> Own + Send + Sync>;
@@ -41,6 +42,7 @@ pub(super) struct Pages {
     own: OwnSource,
     /// Whoever makes a page holds the lock: one at a time.
     made: Mutex<BTreeMap<(Scope, Format), Made>>,
+    voice: StdMutex<Voice>,
 }
 
 struct Made {
@@ -65,7 +67,7 @@ pub(super) enum PageError {
 
 impl Pages {
     pub(super) fn new(hubs: Hubs, own: OwnSource) -> Self {
-        Self { hubs, own, made: Mutex::default() }
+        Self { hubs, own, made: Mutex::default(), voice: StdMutex::default() }
     }
 
     /// The clusters of this moment.
@@ -102,6 +104,14 @@ impl Pages {
             None => compress(&made.plain)?,
         };
         Ok(made.gzip.insert(compressed).clone())
+    }
+
+    /// Logs that a page could not be made, which may come with each scrape.
+    pub(super) fn tell(&self, error: &PageError) {
+        let mut voice = self.voice.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(left_out) = voice.happens("page", Mono::now()) {
+            tracing::error!(left_out = (left_out > 0).then_some(left_out), "{error}");
+        }
     }
 
     fn make(&self, hubs: &[Arc<Hub>], scope: &Scope, format: Format) -> Result<Bytes, PageError> {

@@ -66,6 +66,20 @@ static OBSERVER_STATE: Family = own(
     "What came of asking another observer, 1 for exactly one state; ourselves: its url leads to this process; twin: it is the same \
      process as one named before it; config: a file of ours cannot be used.",
 );
+static LOG_EVENTS: Family = own(
+    "pgvigil_log_events_total",
+    Kind::Counter,
+    Unit::None,
+    &["class"],
+    "Events that were logged, by class: error, warn or info; what --log filters out is not counted.",
+);
+static LOG_DROPPED: Family = own(
+    "pgvigil_log_dropped_total",
+    Kind::Counter,
+    Unit::None,
+    &[],
+    "Lines of the log that were dropped because its reader did not take them in time, or because they could not be written.",
+);
 
 /// All of them.
 pub static FAMILIES: &[&Family] = &[
@@ -79,6 +93,8 @@ pub static FAMILIES: &[&Family] = &[
     &RELOAD_TIME,
     &OBSERVER_UP,
     &OBSERVER_STATE,
+    &LOG_EVENTS,
+    &LOG_DROPPED,
 ];
 
 /// How the last reading of the config went.
@@ -88,6 +104,19 @@ pub struct ConfigReload {
     pub ok: bool,
     /// When the one in force was read, in seconds since the Unix epoch.
     pub last_good: f64,
+}
+
+/// What was logged since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LogEvents {
+    /// Lines of class error.
+    pub error: u64,
+    /// Lines of class warn.
+    pub warn: u64,
+    /// Lines of class info.
+    pub info: u64,
+    /// Lines, of any class, that nobody got.
+    pub dropped: u64,
 }
 
 /// What pgvigil knows of its own process. `None`: this system does not tell.
@@ -107,6 +136,8 @@ pub struct Own {
     pub config: ConfigReload,
     /// What came of asking each observer.
     pub observers: Vec<(String, ObserverState)>,
+    /// What was logged.
+    pub log: LogEvents,
 }
 
 /// Adds the samples of our own process.
@@ -125,4 +156,8 @@ pub fn own_samples(own: &Own, samples: &mut Samples) {
         samples.flag(&OBSERVER_UP, &[observer], *state == ObserverState::Up);
         samples.states(&OBSERVER_STATE, &[observer], &ObserverState::ALL, state.as_str());
     }
+    for (class, count) in [("error", own.log.error), ("warn", own.log.warn), ("info", own.log.info)] {
+        samples.number(&LOG_EVENTS, &[class], count as f64);
+    }
+    samples.number(&LOG_DROPPED, &[], own.log.dropped as f64);
 }

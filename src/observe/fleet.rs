@@ -9,7 +9,8 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
 use super::keeper::Keeper;
-use super::{Hub, Source, observe, own, tick};
+use super::pulse::Pulses;
+use super::{Hub, Loops, Source, observe, own, tick};
 use crate::cluster::layout::Layout;
 use crate::config::Dsn;
 
@@ -57,12 +58,13 @@ pub struct Fleet {
     running: Mutex<Vec<Running>>,
     hubs: watch::Sender<Arc<[Arc<Hub>]>>,
     instance: Arc<str>,
+    pulses: Arc<Pulses>,
 }
 
 struct Running {
     hub: Arc<Hub>,
-    ticking: JoinSet<()>,
-    nodes: BTreeMap<String, (Place, JoinSet<()>)>,
+    ticking: Loops,
+    nodes: BTreeMap<String, (Place, Loops)>,
     archive_dir: Option<PathBuf>,
     looking: JoinSet<()>,
 }
@@ -71,12 +73,23 @@ impl Fleet {
     /// Watches nothing yet. What is remembered of a cluster comes from `keeper`.
     pub fn new(keeper: Arc<Keeper>) -> Self {
         let instance = own::instance().into();
-        Self { keeper, running: Mutex::default(), hubs: watch::Sender::new([].into()), instance }
+        Self {
+            keeper,
+            running: Mutex::default(),
+            hubs: watch::Sender::new([].into()),
+            instance,
+            pulses: Arc::default(),
+        }
     }
 
     /// The clusters, for those who show or keep them.
     pub fn hubs(&self) -> Hubs {
         Hubs { clusters: self.hubs.subscribe(), instance: self.instance.clone() }
+    }
+
+    /// Whether all loops go round.
+    pub fn pulses(&self) -> Arc<Pulses> {
+        self.pulses.clone()
     }
 
     /// Watches what `plans` say, and nothing else.
@@ -86,8 +99,8 @@ impl Fleet {
         for plan in plans {
             let same = |running: &Running| running.hub.cluster().layout().name == plan.layout.name;
             let this = match before.iter().position(same) {
-                Some(at) => before.swap_remove(at).changed(plan).await,
-                None => Running::start(plan, &self.keeper),
+                Some(at) => before.swap_remove(at).changed(plan, &self.pulses).await,
+                None => Running::start(plan, &self.keeper, &self.pulses),
             };
             running.push(this);
         }
@@ -98,18 +111,18 @@ impl Fleet {
 }
 
 impl Running {
-    fn start(plan: Plan, keeper: &Keeper) -> Self {
+    fn start(plan: Plan, keeper: &Keeper, pulses: &Pulses) -> Self {
         let memory = keeper.load(&plan.layout.name);
         let names = plan.layout.members.iter().map(|member| member.name.clone()).collect::<Vec<_>>();
         let hub = Arc::new(Hub::new(plan.layout, memory));
         let nodes = names.into_iter().zip(plan.places);
-        let nodes = nodes.map(|(name, (place, source))| start_node(&hub, name, place, source)).collect();
-        let (ticking, looking) = (start_ticking(&hub), start_looking(&hub, plan.archive_dir.clone()));
+        let nodes = nodes.map(|(name, (place, source))| start_node(&hub, name, place, source, pulses)).collect();
+        let (ticking, looking) = (tick(&hub, pulses), start_looking(&hub, plan.archive_dir.clone()));
         Self { hub, ticking, nodes, archive_dir: plan.archive_dir, looking }
     }
 
     /// Follows the config: ends the loops of nodes that are gone or elsewhere, and starts those that are new.
-    async fn changed(mut self, plan: Plan) -> Self {
+    async fn changed(mut self, plan: Plan, pulses: &Pulses) -> Self {
         if self.archive_dir != plan.archive_dir {
             self.looking.shutdown().await;
             self.hub.cluster().forget_archive();
@@ -134,18 +147,18 @@ impl Running {
                 self.nodes.insert(name, (place, loops));
             } else {
                 // To the end: a loop's last report must not reach a new node of the same name.
-                loops.shutdown().await;
+                loops.tasks.shutdown().await;
             }
         }
         self.hub.cluster().relayout(plan.layout, &kept);
         for (name, (place, source)) in places {
             if !self.nodes.contains_key(&name) {
-                let (name, node) = start_node(&self.hub, name, place, source);
+                let (name, node) = start_node(&self.hub, name, place, source, pulses);
                 self.nodes.insert(name, node);
             }
         }
         if timing_changed {
-            self.ticking = start_ticking(&self.hub);
+            self.ticking = tick(&self.hub, pulses);
         }
         self
     }
@@ -155,16 +168,9 @@ impl Running {
     }
 }
 
-fn start_node(hub: &Arc<Hub>, name: String, place: Place, source: Source) -> (String, (Place, JoinSet<()>)) {
-    let loops = observe(hub, &name, source, place.data_dir.clone());
+fn start_node(hub: &Arc<Hub>, name: String, place: Place, source: Source, pulses: &Pulses) -> (String, (Place, Loops)) {
+    let loops = observe(hub, &name, source, place.data_dir.clone(), pulses);
     (name, (place, loops))
-}
-
-fn start_ticking(hub: &Arc<Hub>) -> JoinSet<()> {
-    let every = hub.cluster().layout().timing.sample_interval;
-    let mut ticking = JoinSet::new();
-    ticking.spawn(tick::tick(hub.clone(), every));
-    ticking
 }
 
 fn start_looking(hub: &Arc<Hub>, archive_dir: Option<PathBuf>) -> JoinSet<()> {

@@ -12,9 +12,10 @@ pub mod observers;
 pub mod own;
 mod pacing;
 mod patience;
+pub mod pulse;
 pub mod state_file;
 mod tick;
-mod voice;
+pub mod voice;
 mod words;
 
 use std::path::PathBuf;
@@ -29,6 +30,7 @@ use crate::cluster::layout::Timing;
 use crate::cluster::{Cluster, layout::Layout, memory::Memory};
 use crate::pg::dsn::Target;
 use crate::pg::failure::Failure;
+use pulse::{Pulse, Pulses};
 use voice::Voice;
 
 /// Where a node's loops find out whom to connect to; asked before each connect, so that a rotated password is picked up.
@@ -73,14 +75,23 @@ struct Watch {
     up: watch::Sender<bool>,
     /// What was said of the node.
     voice: Arc<Mutex<Voice>>,
+    /// Of the fast loop.
+    pulse: Arc<Pulse>,
 }
 
-/// Watches the node `name` of `hub`'s cluster, and its files in `data_dir`, until the returned set is dropped.
-fn observe(hub: &Arc<Hub>, name: &str, source: Source, data_dir: Option<PathBuf>) -> JoinSet<()> {
+/// Loops that run until they are dropped.
+struct Loops {
+    tasks: JoinSet<()>,
+    _pulse: Arc<Pulse>,
+}
+
+/// Watches the node `name` of `hub`'s cluster, and its files in `data_dir`, until the returned loops are dropped.
+fn observe(hub: &Arc<Hub>, name: &str, source: Source, data_dir: Option<PathBuf>, pulses: &Pulses) -> Loops {
     let (cluster, timing) = {
         let cluster = hub.cluster();
         (cluster.layout().name.as_str().into(), cluster.layout().timing)
     };
+    let pulse = pulses.add(format!("{cluster}/{name}"), timing.sample_interval);
     let watch = Watch {
         hub: hub.clone(),
         cluster,
@@ -90,13 +101,26 @@ fn observe(hub: &Arc<Hub>, name: &str, source: Source, data_dir: Option<PathBuf>
         connecting: Arc::new(Semaphore::new(1)),
         up: watch::Sender::new(false),
         voice: Arc::default(),
+        pulse: pulse.clone(),
     };
-    let mut loops = JoinSet::new();
-    loops.spawn(node::fast(watch.clone()));
-    loops.spawn(node::slow(watch.clone()));
-    loops.spawn(login::probe(watch));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(node::fast(watch.clone()));
+    tasks.spawn(node::slow(watch.clone()));
+    tasks.spawn(login::probe(watch));
     if let Some(path) = data_dir {
-        loops.spawn(data_dir::watch(hub.clone(), name.to_owned(), path));
+        tasks.spawn(data_dir::watch(hub.clone(), name.to_owned(), path));
     }
-    loops
+    Loops { tasks, _pulse: pulse }
+}
+
+/// Ticks for `hub`'s cluster until the returned loops are dropped.
+fn tick(hub: &Arc<Hub>, pulses: &Pulses) -> Loops {
+    let (every, name) = {
+        let cluster = hub.cluster();
+        (cluster.layout().timing.sample_interval, cluster.layout().name.clone())
+    };
+    let pulse = pulses.add(name, every);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(tick::tick(hub.clone(), every, pulse.clone()));
+    Loops { tasks, _pulse: pulse }
 }

@@ -103,6 +103,7 @@ impl Reader {
         let mut ticks = interval_at(Instant::now(), self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
+            self.beat(self.interval + self.watch.timing.query_timeout);
             tokio::select! {
                 failure = session.ended() => return Stop::Ended(failure),
                 _ = ticks.tick() => {}
@@ -150,6 +151,7 @@ impl Reader {
             Ok(answered) => answered,
             Err(_) => {
                 self.fail(Failure::new(Cause::Timeout, "no answer to a query"));
+                self.beat(self.longest_dial());
                 let new_session = async {
                     {
                         // A connection too, for as long as it lasts.
@@ -226,6 +228,7 @@ impl Reader {
         let mut pause = self.retry_pause();
         loop {
             let started = Instant::now();
+            self.beat(self.longest_dial());
             match self.dial_once().await {
                 Ok(session) => return session,
                 Err(failure) => {
@@ -234,8 +237,22 @@ impl Reader {
                     self.fail(failure);
                 }
             }
+            self.beat(pause);
             sleep_until(started + pause).await;
         }
+    }
+
+    /// Tells that the fast loop goes round, and within what time it will say so again.
+    fn beat(&self, next: Duration) {
+        if self.pace == Pace::Fast {
+            self.watch.pulse.beat(next);
+        }
+    }
+
+    /// How long a connect may take, with those of the other loops that may come before it, and the pause before it.
+    fn longest_dial(&self) -> Duration {
+        let timing = &self.watch.timing;
+        4 * (timing.connect_timeout + timing.query_timeout) + LONGEST_RETRY
     }
 
     async fn dial_once(&self) -> Result<Session, Failure> {

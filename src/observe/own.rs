@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use crate::clock::Wall;
 use crate::cluster::observers::ObserverState;
-use crate::metric::own::{ConfigReload, Own};
+use crate::metric::own::{ConfigReload, LogEvents, Own};
 
 /// The unit of CPU times in `/proc`, on every Linux that Rust runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -16,6 +16,7 @@ pub fn read(
     state_saved: Vec<(String, bool)>,
     config: ConfigReload,
     observers: Vec<(String, ObserverState)>,
+    log: LogEvents,
 ) -> Own {
     Own {
         start_time: started.as_seconds(),
@@ -25,6 +26,7 @@ pub fn read(
         state_saved,
         config,
         observers,
+        log,
     }
 }
 
@@ -56,7 +58,7 @@ mod tests {
 
     #[test]
     fn a_living_process_has_memory_and_descriptors() {
-        let own = read(Wall::now(), Vec::new(), ConfigReload::default(), Vec::new());
+        let own = read(Wall::now(), Vec::new(), ConfigReload::default(), Vec::new(), LogEvents::default());
         assert!(own.resident_bytes.is_some_and(|bytes| bytes > 100_000));
         assert!(own.cpu_seconds.is_some());
         assert!(own.open_fds.is_some_and(|fds| fds > 0));

@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::pulse::Pulse;
 use super::voice::Voice;
 use super::{Hub, words};
 use crate::clock::Moment;
 
-pub(super) async fn tick(hub: Arc<Hub>, every: Duration) {
+pub(super) async fn tick(hub: Arc<Hub>, every: Duration, pulse: Arc<Pulse>) {
     let mut voice = Voice::default();
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
+        pulse.beat(every);
         let now = Moment::now();
         let late = hub.cluster().tick(now);
         if let (Some(left_out), true) = (voice.changes("clock", if late { "late" } else { "" }, now.mono), late) {

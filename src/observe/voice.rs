@@ -10,9 +10,9 @@ const IN_A_ROW: u32 = 10;
 /// … and then one each, whatever changes.
 const ONE_EACH: Duration = Duration::from_secs(60);
 
-/// The topics of one node or cluster, each with what was said of it last.
+/// The topics of one node or cluster, or of pgvigil itself, each with what was said of it last.
 #[derive(Debug, Default)]
-pub(super) struct Voice {
+pub struct Voice {
     topics: BTreeMap<&'static str, Topic>,
 }
 
@@ -30,14 +30,8 @@ struct Topic {
 impl Voice {
     /// Whether to say that `topic` is now `what` (empty: well). `Some`: yes, and so many changes before it went unsaid. What lasts is
     /// said once; if there was no room for it, as soon as there is and it still lasts, so that the last line is true in the end.
-    pub(super) fn changes(&mut self, topic: &'static str, what: &str, now: Mono) -> Option<u64> {
-        let topic = self.topics.entry(topic).or_insert_with(|| Topic {
-            said: String::new(),
-            seen: String::new(),
-            lines: IN_A_ROW,
-            filled: now,
-            left_out: 0,
-        });
+    pub fn changes(&mut self, topic: &'static str, what: &str, now: Mono) -> Option<u64> {
+        let topic = self.topics.entry(topic).or_insert_with(|| Topic::new(now));
         let changed = topic.seen != what;
         if changed {
             what.clone_into(&mut topic.seen);
@@ -45,18 +39,33 @@ impl Voice {
         if topic.said == what {
             return None;
         }
-        topic.fill(now);
-        if topic.lines == 0 {
-            topic.left_out += u64::from(changed);
-            return None;
-        }
-        topic.lines -= 1;
+        let left_out = topic.takes_a_line(now, u64::from(changed))?;
         what.clone_into(&mut topic.said);
-        Some(std::mem::take(&mut topic.left_out))
+        Some(left_out)
+    }
+
+    /// Whether to say that `topic` happened once more, where each time is news, but not that often. As with [`Self::changes`].
+    pub fn happens(&mut self, topic: &'static str, now: Mono) -> Option<u64> {
+        self.topics.entry(topic).or_insert_with(|| Topic::new(now)).takes_a_line(now, 1)
     }
 }
 
 impl Topic {
+    const fn new(now: Mono) -> Self {
+        Self { said: String::new(), seen: String::new(), lines: IN_A_ROW, filled: now, left_out: 0 }
+    }
+
+    /// How many events went unsaid before this one; `None`: so does this one, which is `events` of them.
+    fn takes_a_line(&mut self, now: Mono, events: u64) -> Option<u64> {
+        self.fill(now);
+        if self.lines == 0 {
+            self.left_out += events;
+            return None;
+        }
+        self.lines -= 1;
+        Some(std::mem::take(&mut self.left_out))
+    }
+
     fn fill(&mut self, now: Mono) {
         while self.lines < IN_A_ROW && now.since(self.filled) >= ONE_EACH {
             self.lines += 1;
@@ -98,6 +107,14 @@ mod tests {
         let bound = IN_A_ROW as usize + 60;
         assert!((bound - 2..=bound).contains(&lines.len()), "{}", lines.len());
         assert!(lines.iter().sum::<u64>() > 1_500, "{lines:?}");
+    }
+
+    #[test]
+    fn what_happens_again_is_said_again_but_not_that_often() {
+        let mut voice = Voice::default();
+        let said: Vec<_> = (0..1200).filter_map(|now| voice.happens("reload", second(now / 10))).collect();
+        assert_eq!(said, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 590]);
+        assert_eq!(voice.happens("reload", second(10_000)), Some(599));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Where a host name leads. Names are looked up before each connect, so that a changed address is followed.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use tokio::net::lookup_host;
 use tokio_postgres::Config;
@@ -25,16 +26,33 @@ pub(super) async fn addresses(config: &Config) -> Result<Vec<IpAddr>, Failure> {
     if addresses.is_empty() { Err(failed("the name has no address")) } else { Ok(addresses) }
 }
 
-/// `config` with these addresses for its one host, to be tried in turn. TLS still compares the name.
-pub(super) fn fixed(mut config: Config, addresses: &[IpAddr]) -> Config {
-    let Some(name) = name(&config).map(str::to_owned) else { return config };
-    for (index, address) in addresses.iter().enumerate() {
-        if index > 0 {
-            config.host(&name);
+/// Where a connection can be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// An address and a port.
+    Network(SocketAddr),
+    /// A server's unix socket.
+    Socket(PathBuf),
+}
+
+/// Where the one server of `config` may be, to be tried in turn: at `addresses`, if its name had to be looked up.
+pub(super) fn places(config: &Config, addresses: &[IpAddr]) -> Vec<Place> {
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    match config.get_hosts() {
+        [Host::Unix(dir)] => vec![Place::Socket(dir.join(format!(".s.PGSQL.{port}")))],
+        _ => {
+            let all = addresses.iter().chain(config.get_hostaddrs());
+            all.map(|address| Place::Network(SocketAddr::new(*address, port))).collect()
         }
-        config.hostaddr(*address);
     }
-    config
+}
+
+/// The name of the one host of `config`, for TLS to compare.
+pub(super) fn host_name(config: &Config) -> &str {
+    match config.get_hosts() {
+        [Host::Tcp(name)] => name,
+        _ => "",
+    }
 }
 
 fn name(config: &Config) -> Option<&str> {
@@ -53,14 +71,15 @@ mod tests {
         let mut named = Config::new();
         named.host("db1").port(5433);
         let addresses = ["10.0.0.1".parse().unwrap(), "2001:db8::2".parse().unwrap()];
-        let dialled = fixed(named.clone(), &addresses);
-        assert_eq!(dialled.get_hosts(), [Host::Tcp("db1".into()), Host::Tcp("db1".into())]);
-        assert_eq!((dialled.get_hostaddrs(), dialled.get_ports()), (&addresses[..], &[5433][..]));
+        let at = |address: &str| Place::Network(address.parse().unwrap());
+        assert_eq!(places(&named, &addresses), [at("10.0.0.1:5433"), at("[2001:db8::2]:5433")]);
+        assert_eq!(host_name(&named), "db1");
         let mut addressed = named.clone();
         addressed.hostaddr(addresses[0]);
-        assert_eq!(fixed(addressed.clone(), &addresses), addressed);
+        assert_eq!((places(&addressed, &[]), host_name(&addressed)), (vec![at("10.0.0.1:5433")], "db1"));
         let mut socket = Config::new();
         socket.host_path("/run/postgresql");
-        assert_eq!(fixed(socket.clone(), &addresses), socket);
+        assert_eq!(places(&socket, &[]), [Place::Socket("/run/postgresql/.s.PGSQL.5432".into())]);
+        assert_eq!(host_name(&socket), "");
     }
 }

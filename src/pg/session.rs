@@ -1,8 +1,9 @@
 //! The only place that speaks to PostgreSQL. A session is one connection with its statements prepared; it hands out text.
 
 mod together;
+mod wire;
 
-use std::net::IpAddr;
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +13,18 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_postgres::error::{DbError, Severity, SqlState};
+use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{AsyncMessage, Client, Config, Connection, Row, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::collector::{Collector, Pace};
 use crate::pg::connect_error::{failure_of, failure_of_answer};
 use crate::pg::dsn::Target;
-use crate::pg::failure::{Cause, Failure};
-use crate::pg::lookup;
+use crate::pg::failure::{Cause, Failure, classify_io};
+use crate::pg::lookup::{self, Place};
 use crate::pg::records::Records;
 use crate::pg::version::{SUPPORTED, ServerVersion};
+use wire::{Allowance, Wire};
 
 /// Kernel probes on an idle connection, so that a dead host is noticed even where no query is under way.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
@@ -41,10 +44,72 @@ pub struct Session {
     /// Why it ended, once it has.
     end: Option<Failure>,
     version: ServerVersion,
-    tls: MakeRustlsConnect,
+    /// How it was reached, for a cancel to go the same way.
+    way: Way,
+    allowance: Allowance,
     statements: Vec<Prepared>,
     /// Those of the fast pace as one statement, unless the server refused it.
     together: Option<Statement>,
+}
+
+/// A way to a server.
+#[derive(Clone)]
+struct Way {
+    place: Place,
+    config: Config,
+    tls: MakeRustlsConnect,
+}
+
+type TlsStream = <MakeRustlsConnect as MakeTlsConnect<Wire>>::Stream;
+type TlsConnect = <MakeRustlsConnect as MakeTlsConnect<Wire>>::TlsConnect;
+
+/// Why one way led nowhere.
+enum Lost {
+    /// No connection was made.
+    Connect(io::Error),
+    /// One was made, and no session.
+    Login(tokio_postgres::Error),
+    /// TLS cannot be spoken with this name.
+    Name(String),
+}
+
+impl Lost {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::Connect(error) => classify_io(error.kind(), error.raw_os_error(), None),
+            Self::Login(error) => failure_of(error, None),
+            Self::Name(why) => Failure::new(Cause::Tls, why),
+        }
+    }
+}
+
+impl Way {
+    async fn open(&self, allowance: Allowance) -> Result<(Wire, TlsConnect), Lost> {
+        let wire = Wire::open(&self.place, &self.config, allowance).await.map_err(Lost::Connect)?;
+        let mut tls = self.tls.clone();
+        let tls = MakeTlsConnect::<Wire>::make_tls_connect(&mut tls, lookup::host_name(&self.config));
+        Ok((wire, tls.map_err(|error| Lost::Name(error.to_string()))?))
+    }
+
+    async fn log_in(&self, allowance: Allowance) -> Result<(Client, Connection<Wire, TlsStream>), Lost> {
+        let (wire, tls) = self.open(allowance).await?;
+        self.config.connect_raw(wire, tls).await.map_err(Lost::Login)
+    }
+}
+
+/// Tries each way in turn; if none leads to a session, why the last did not.
+async fn first_of(
+    ways: impl Iterator<Item = Way>,
+) -> Result<(Client, Connection<Wire, TlsStream>, Way, Allowance), Lost> {
+    let mut lost = Lost::Connect(io::ErrorKind::AddrNotAvailable.into());
+    for way in ways {
+        let allowance = Allowance::new();
+        match way.log_in(allowance.clone()).await {
+            Ok((client, connection)) => return Ok((client, connection, way, allowance)),
+            Err(error) => lost = error,
+        }
+    }
+    Err(lost)
 }
 
 struct Prepared {
@@ -70,31 +135,30 @@ impl Session {
     pub async fn connect(target: &Target, deadline: Duration, query_timeout: Duration) -> Result<Self, Failure> {
         let end = Instant::now() + deadline;
         // Apart from the rest: a resolver that says nothing is not a server that says nothing.
-        let addresses = match timeout_at(end, lookup::addresses(&target.config)).await {
-            Ok(addresses) => addresses?,
+        let places = match timeout_at(end, lookup::addresses(&target.config)).await {
+            Ok(addresses) => lookup::places(&target.config, &addresses?),
             Err(_) => return Err(Failure::new(Cause::Dns, &format!("no answer to a lookup within {deadline:?}"))),
         };
-        match timeout_at(end, Self::connect_unbounded(target, &addresses, query_timeout)).await {
+        match timeout_at(end, Self::connect_unbounded(target, &places, query_timeout)).await {
             Ok(session) => session,
             Err(_) => Err(Failure::new(Cause::Timeout, &format!("no answer to a login within {deadline:?}"))),
         }
     }
 
-    async fn connect_unbounded(
-        target: &Target,
-        addresses: &[IpAddr],
-        query_timeout: Duration,
-    ) -> Result<Self, Failure> {
+    async fn connect_unbounded(target: &Target, places: &[Place], query_timeout: Duration) -> Result<Self, Failure> {
         let tls = target.connector().map_err(|error| Failure::new(Cause::Tls, &error.to_string()))?;
-        let ready = |config| bounded(lookup::fixed(config, addresses), query_timeout);
-        let connected = match ready(target.config.clone()).connect(tls.clone()).await {
-            Err(error) => match target.plaintext_after(&error) {
-                Some(plaintext) => ready(plaintext).connect(tls.clone()).await,
-                None => Err(error),
+        let ways = |config: Config| {
+            let (config, tls) = (bounded(config, query_timeout), tls.clone());
+            places.iter().map(move |place| Way { place: place.clone(), config: config.clone(), tls: tls.clone() })
+        };
+        let connected = match first_of(ways(target.config.clone())).await {
+            Err(Lost::Login(error)) => match target.plaintext_after(&error) {
+                Some(plaintext) => first_of(ways(plaintext)).await,
+                None => Err(Lost::Login(error)),
             },
             connected => connected,
         };
-        let (client, connection) = connected.map_err(|error| failure_of(&error, None))?;
+        let (client, connection, way, allowance) = connected.map_err(|lost| lost.failure())?;
         let version = connection.parameter("server_version").and_then(parse_version);
         let driver = tokio::spawn(drive(connection));
         let Some(version) = version else {
@@ -103,7 +167,7 @@ impl Session {
         if !version.is_supported() {
             return Err(Failure::new(Cause::Unsupported, &format!("it is PostgreSQL {version}; {SUPPORTED}")));
         }
-        Ok(Self { client, driver, end: None, version, tls, statements: Vec::new(), together: None })
+        Ok(Self { client, driver, end: None, version, way, allowance, statements: Vec::new(), together: None })
     }
 
     /// The server's version.
@@ -114,6 +178,7 @@ impl Session {
     /// Prepares the statements of `collectors`: planned once a connection, since planning is most of an unprepared reading's cost.
     /// A statement that the server refuses is remembered as such and costs the others nothing.
     pub async fn prepare(&mut self, collectors: &[&'static dyn Collector]) -> Result<(), Failure> {
+        self.allowance.renew();
         // Not among the options of the login: a server that does not know one of those refuses it.
         if self.version.major() >= FIRST_WITH_JIT
             && let Err(error) = self.client.batch_execute("SET jit = off").await
@@ -156,6 +221,7 @@ impl Session {
     /// Runs the statement of `collector` once, without keeping it prepared. `Err`: the session is over.
     pub async fn read_once(&mut self, collector: &'static dyn Collector) -> Result<Result<Records, String>, Failure> {
         let Some(sql) = collector.sql().pick(self.version) else { return Ok(Err(too_old(self.version))) };
+        self.allowance.renew();
         match self.client.query(sql, &[]).await {
             Ok(rows) => {
                 let columns = rows.first().map(Row::columns).unwrap_or_default();
@@ -168,6 +234,7 @@ impl Session {
 
     /// Runs all prepared statements in one round trip. `Err`: the session is over.
     pub async fn read(&mut self) -> Result<Answers, Failure> {
+        self.allowance.renew();
         if let Some(statement) = &self.together {
             match self.client.query(statement, &[]).await {
                 Ok(rows) => return Ok(self.joined(&rows)),
@@ -185,6 +252,7 @@ impl Session {
 
     /// Runs the statements of the collectors of these names in one round trip. `Err`: the session is over.
     pub async fn read_these(&mut self, names: &[&'static str]) -> Result<(Answers, Costs), Failure> {
+        self.allowance.renew();
         self.read_each(|name| names.contains(&name)).await
     }
 
@@ -245,10 +313,14 @@ impl Session {
 
     /// Asks the server to stop what this session waits for. Best effort, bounded by `deadline`.
     pub fn cancel(&self, deadline: Duration) -> impl Future<Output = ()> + Send + 'static {
-        let (token, tls) = (self.client.cancel_token(), self.tls.clone());
+        let (token, way) = (self.client.cancel_token(), self.way.clone());
         async move {
+            let cancelling = async {
+                let (wire, tls) = way.open(Allowance::new()).await.ok()?;
+                token.cancel_query_raw(wire, tls).await.ok()
+            };
             // A server that does not answer a login does not answer this either: the caller goes on with the silence itself.
-            let _ = timeout(deadline, token.cancel_query(tls)).await;
+            let _ = timeout(deadline, cancelling).await;
         }
     }
 

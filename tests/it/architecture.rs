@@ -53,6 +53,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "config/reload",
             "peer",
             "archive_watch",
+            "log",
+            "systemd",
         ],
     ),
     ("drivers", &["observe", "http", "lab"]),
@@ -80,7 +82,7 @@ const IMPURE: &[&str] = &[
 /// Defines the clocks; reading them is for others.
 const CLOCK: &str = "clock";
 
-fn sources() -> Vec<(String, String)> {
+pub fn sources() -> Vec<(String, String)> {
     fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();

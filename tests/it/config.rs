@@ -41,8 +41,8 @@ fn sentence(error: &ConfigError, path: &Path) -> String {
 
 const GOOD: &str = "clusters: [{name: c, nodes: [{name: a, dsn: host=db1 user=m}]}]\n";
 
-#[test]
-fn each_mistake_is_one_sentence_that_says_where_and_what_to_do() {
+/// Configs that cannot be used, and what is said of each.
+pub fn mistakes() -> Vec<(String, String)> {
     let node = |rest: &str| format!("clusters:\n  - name: c\n    nodes:\n      - name: a\n{rest}");
     let later =
         |key: &str, place: &str| format!("f:{place}: {key} is not available in this version of pgvigil: remove it");
@@ -52,7 +52,7 @@ fn each_mistake_is_one_sentence_that_says_where_and_what_to_do() {
     let bomb = "[&a [x,x,x,x,x,x,x,x,x,x],\n  &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a],\n  &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b],\n  &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c],\n  &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]]\n";
     let observer = |rest: &str| format!("{GOOD}observers:\n  - {{name: b, {rest}}}\n");
     let bad_url = "url of observer b is not the address of a pgvigil, such as https://pgvigil-b:10187: http or https, a host, and neither user, path nor query";
-    let cases: Vec<(String, String)> = vec![
+    vec![
         // The file as a whole.
         (String::new(), no_cluster.into()),
         ("clusters: []\n".into(), no_cluster.into()),
@@ -144,7 +144,12 @@ fn each_mistake_is_one_sentence_that_says_where_and_what_to_do() {
         (node("        dsn: host=db1\n      - {name: b, dsn: host=db1 port=5432 password=secret}\n"), "f:6:24: node b of cluster c: its dsn leads to db1:5432, and so does that of node a: each node is a server of its own".into()),
         (node("        dsn_file: /none/dsn\n"), "f:5:19: node a of cluster c: dsn_file /none/dsn does not exist".into()),
         (node("        dsn: {password: secret}\n"), "f:5:14: one value belongs here".into()),
-    ];
+    ]
+}
+
+#[test]
+fn each_mistake_is_one_sentence_that_says_where_and_what_to_do() {
+    let cases = mistakes();
     assert!(cases.len() >= 25, "{}", cases.len());
     let dir = Dir::new("bad");
     for (text, expected) in cases {

@@ -16,7 +16,7 @@ use pgvigil::collector::{COLLECTORS, Pace};
 use pgvigil::metric::catalog;
 use pgvigil::metric::exposition::{Format, render};
 use pgvigil::metric::histogram::{self, Histogram};
-use pgvigil::metric::own::{ConfigReload, Own, own_samples};
+use pgvigil::metric::own::{ConfigReload, LogEvents, Own, own_samples};
 use pgvigil::metric::sample::{Samples, Value};
 use pgvigil::pg::failure::{Cause, Failure, NodeState};
 use pgvigil::pg::lsn::{Lsn, Timeline};
@@ -146,6 +146,7 @@ pub fn samples(major: u32) -> Samples {
         state_saved: vec![("orders".to_owned(), true)],
         config: ConfigReload { ok: true, last_good: start.wall.as_seconds() },
         observers: vec![("vigil-b".to_owned(), ObserverState::Up), ("vigil-c".to_owned(), ObserverState::Unreachable)],
+        log: LogEvents { error: 1, warn: 2, info: 3, dropped: 4 },
     };
     own_samples(&own, &mut samples);
     samples

@@ -12,6 +12,8 @@ mod fixture;
 mod golden;
 mod golden_cluster;
 mod live;
+mod logs;
 mod pki;
+mod prove;
 mod series;
 mod web_config;

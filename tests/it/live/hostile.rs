@@ -191,18 +191,18 @@ fn requests() -> Vec<(&'static str, Vec<u8>, &'static [u16])> {
             text(
                 "POST /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
             ),
-            &[400, 405],
+            &[400, 403],
         ),
         (
             "a chunk that is none",
             text("POST /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n"),
-            &[400, 405],
+            &[400, 403],
         ),
-        ("an unknown method", text("BREW / HTTP/1.0\r\n\r\n"), &[405]),
+        ("an unknown method", text("BREW / HTTP/1.0\r\n\r\n"), &[403]),
         (
             "a proxy's request",
             text("CONNECT db1:5432 HTTP/1.1\r\nHost: db1:5432\r\nConnection: close\r\n\r\n"),
-            &[400, 404, 405],
+            &[400, 403, 404],
         ),
         ("another site's URL", text("GET http://elsewhere.example/metrics HTTP/1.0\r\n\r\n"), &[200, 400, 404]),
         ("a path upwards", get("/../../etc/passwd"), &[400, 404]),

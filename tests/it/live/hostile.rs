@@ -148,6 +148,7 @@ async fn answer(mut stream: TcpStream, lie: Lie, floods: bool) -> std::io::Resul
                         }
                         stream.write_all(b"C\0\0\0\x0dSELECT 1\0").await?;
                     }
+                    b'Q' => stream.write_all(b"C\0\0\0\x08SET\0Z\0\0\0\x05I").await?,
                     b'C' => stream.write_all(b"3\0\0\0\x04").await?,
                     b'S' => stream.write_all(b"Z\0\0\0\x05I").await?,
                     _ => return Ok(()),

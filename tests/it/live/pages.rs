@@ -70,15 +70,24 @@ fn has_address(text: &str) -> bool {
     text.contains("::") || quads.into_iter().any(|quad| quad.parse::<std::net::Ipv4Addr>().is_ok())
 }
 
-/// What is wrong with a page, if anything.
-fn judge(page: &str, open_metrics: bool) {
+/// Holds any page of any test to what Prometheus accepts: promtool complains of nothing, and no series is there twice.
+pub fn accepted(page: &str, open_metrics: bool) {
     let mut complaints = promtool(page);
     // Its parser is that of Prometheus text, where the comments of a counter bear the full name.
     let counters = catalog::families().into_iter().filter(|family| family.kind == Kind::Counter && open_metrics);
     let known: BTreeSet<_> = counters.map(|family| format!("{} no help text", family.name)).collect();
     complaints.retain(|complaint| !known.contains(complaint));
     assert_eq!(complaints, [""; 0]);
+    let mut seen = BTreeSet::new();
+    for line in page.lines().filter(|line| !line.starts_with('#')) {
+        let series = line.rsplit_once(' ').map(|(series, _)| series);
+        assert!(series.is_some_and(|series| seen.insert(series)), "twice: {line}");
+    }
+}
 
+/// What is wrong with a page, if anything.
+fn judge(page: &str, open_metrics: bool) {
+    accepted(page, open_metrics);
     assert_eq!(page.ends_with("# EOF\n"), open_metrics);
     for family in catalog::families() {
         let stem = if open_metrics { family.name.strip_suffix("_total") } else { None };

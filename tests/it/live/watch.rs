@@ -2,18 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use pgvigil::lab::{Lab, LabError, Role, Server, Spawn, Spawned, wait_until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::pages::accepted;
+
 /// Within this a change that pgvigil can see at its next reading is on its page.
 pub const SOON: Duration = Duration::from_secs(15);
 /// The sample interval of the tests' configuration.
 pub const INTERVAL: Duration = Duration::from_millis(500);
+
+/// So often a page of any test is held to what Prometheus accepts.
+const JUDGED_EACH: Duration = Duration::from_secs(2);
 
 /// One node of the configuration.
 pub struct Node {
@@ -37,6 +42,8 @@ pub struct Vigil {
     process: Arc<Spawned>,
     config: PathBuf,
     port: u16,
+    /// When a page was last held to what Prometheus accepts.
+    judged: Mutex<Option<Instant>>,
 }
 
 impl Vigil {
@@ -52,7 +59,7 @@ impl Vigil {
         let config = lab.path().join("pgvigil.yml");
         std::fs::write(&config, Self::config_text(lab, port, nodes, more)).expect("a config file in the lab");
         let process = Self::spawn(lab, &config)?;
-        let vigil = Self { process, config, port };
+        let vigil = Self { process, config, port, judged: Mutex::default() };
         vigil.wait_ready().await?;
         Ok(vigil)
     }
@@ -77,14 +84,14 @@ impl Vigil {
 
     /// One that reads the config file at `config`, which listens on `port`.
     pub async fn start_at(lab: &Lab, config: PathBuf, port: u16) -> Result<Self, LabError> {
-        let vigil = Self { process: Self::spawn(lab, &config)?, config, port };
+        let vigil = Self { process: Self::spawn(lab, &config)?, config, port, judged: Mutex::default() };
         vigil.wait_ready().await?;
         Ok(vigil)
     }
 
     /// One that somebody else started; `process` is the one whose log says more when something is wrong.
     pub fn of(process: Arc<Spawned>, port: u16) -> Self {
-        Self { process, config: PathBuf::new(), port }
+        Self { process, config: PathBuf::new(), port, judged: Mutex::default() }
     }
 
     fn spawn(lab: &Lab, config: &PathBuf) -> Result<Arc<Spawned>, LabError> {
@@ -144,10 +151,29 @@ impl Vigil {
 
     /// `/metrics`, parsed.
     pub async fn page(&self) -> Page {
-        match self.get("/metrics", "").await {
-            Ok(text) => Page::parse(&text),
+        let text = self.metrics("").await;
+        if self.is_to_be_judged() {
+            accepted(&text, false);
+            accepted(&self.metrics("Accept: application/openmetrics-text;version=1.0.0\r\n").await, true);
+        }
+        Page::parse(&text)
+    }
+
+    async fn metrics(&self, headers: &str) -> String {
+        match self.get("/metrics", headers).await {
+            Ok(text) => text,
             Err(error) => panic!("no /metrics: {error}\n{}", self.process.log_tail(20)),
         }
+    }
+
+    /// Now and then, so that every state that a test makes is looked at.
+    fn is_to_be_judged(&self) -> bool {
+        let mut judged = self.judged.lock().unwrap();
+        let is_due = judged.is_none_or(|at| at.elapsed() >= JUDGED_EACH);
+        if is_due {
+            *judged = Some(Instant::now());
+        }
+        is_due
     }
 
     /// Waits until the page satisfies `condition`, which otherwise says what it sees.

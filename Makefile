@@ -52,6 +52,11 @@ prove-reload: ## 1,000 reloads under 50 scrapes a second; by hand, 3 minutes; UP
 	@scripts/bootstrap rust build postgresql
 	@scripts/tier prove
 
+.PHONY: prove-api
+prove-api: ## schemathesis against the API's description; by hand, 1 minute, needs PyPI
+	@scripts/bootstrap rust build postgresql prometheus
+	@scripts/prove-api
+
 .PHONY: fmt
 fmt: ## Formats the code
 	cargo fmt

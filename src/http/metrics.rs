@@ -1,5 +1,5 @@
 //! `/metrics`: OpenMetrics or Prometheus text by `Accept`, gzip by `Accept-Encoding`; `?cluster=` shows one cluster, `?self=1` pgvigil's
-//! own process.
+//! own process, both together the two.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::page::{PageError, Pages, Scope};
 use crate::metric::exposition::negotiate;
 
-const USAGE: &str = "ask for /metrics, /metrics?cluster=NAME or /metrics?self=1";
+const USAGE: &str = "ask for /metrics, /metrics?cluster=NAME, /metrics?self=1 or both";
 
 /// What is asked for.
 #[derive(Debug, Deserialize)]
@@ -30,9 +30,9 @@ impl Asked {
         match (self.cluster, self.own.as_deref()) {
             (None, None) => Ok(Scope::All),
             (Some(cluster), None) => Ok(Scope::Cluster(cluster)),
+            (Some(cluster), Some("1")) => Ok(Scope::ClusterAndOwn(cluster)),
             (None, Some("1")) => Ok(Scope::Own),
-            (None, Some(_)) => Err("self can only be 1"),
-            (Some(_), Some(_)) => Err("cluster and self exclude each other"),
+            (_, Some(_)) => Err("self can only be 1"),
         }
     }
 }

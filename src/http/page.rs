@@ -32,6 +32,8 @@ pub(super) enum Scope {
     All,
     /// One cluster.
     Cluster(String),
+    /// One cluster, and pgvigil's own process.
+    ClusterAndOwn(String),
     /// pgvigil's own process.
     Own,
 }
@@ -121,7 +123,7 @@ impl Pages {
             let cluster = hub.cluster();
             let is_shown = match scope {
                 Scope::All => true,
-                Scope::Cluster(name) => cluster.layout().name == *name,
+                Scope::Cluster(name) | Scope::ClusterAndOwn(name) => cluster.layout().name == *name,
                 Scope::Own => false,
             };
             if is_shown {
@@ -130,13 +132,13 @@ impl Pages {
             }
         }
         match scope {
-            Scope::Cluster(_) if shown == 0 => return Err(PageError::NoCluster),
+            Scope::Cluster(_) | Scope::ClusterAndOwn(_) if shown == 0 => return Err(PageError::NoCluster),
             Scope::Cluster(_) => {}
-            Scope::All | Scope::Own => own_samples(&(self.own)(), &mut samples),
+            Scope::All | Scope::ClusterAndOwn(_) | Scope::Own => own_samples(&(self.own)(), &mut samples),
         }
         let of_process = |family: &Family| own::FAMILIES.iter().any(|own| own.name == family.name);
         let in_scope = |family: &&'static Family| match scope {
-            Scope::All => true,
+            Scope::All | Scope::ClusterAndOwn(_) => true,
             Scope::Cluster(_) => !of_process(family),
             Scope::Own => of_process(family),
         };

@@ -131,7 +131,8 @@ async fn a_page_is_of_one_cluster_or_of_the_process() -> Outcome {
         ("/metrics?cluster=nobody", 404),
         ("/metrics?cluster=", 404),
         ("/metrics?self=0", 400),
-        ("/metrics?self=1&cluster=lab", 400),
+        ("/metrics?self=1&cluster=nobody", 404),
+        ("/metrics?self=0&cluster=lab", 400),
         ("/metrics?clusters=lab", 400),
         ("/metrics?cluster=lab&cluster=other", 400),
     ] {

@@ -212,7 +212,7 @@ fn requests() -> Vec<(&'static str, Vec<u8>, &'static [u16])> {
         ("a path that is not UTF-8", get("/api/v1/clusters/%ff%fe"), &[400, 404]),
         ("a cluster that is not there", get("/metrics?cluster=no"), &[404]),
         ("a question that is not known", get("/metrics?clusters=lab"), &[400]),
-        ("two scopes", get("/metrics?cluster=lab&self=1"), &[400]),
+        ("a scope twice", get("/metrics?cluster=lab&cluster=lab"), &[400]),
         ("self that is not 1", get("/metrics?self=yes"), &[400]),
         ("a long question", get(&format!("/metrics?cluster={}", "x".repeat(20_000))), &[404, 414, 431]),
         ("TLS", vec![0x16, 3, 1, 0, 5, 1, 0, 0, 1, 3, b'\r', b'\n', b'\r', b'\n'], &[400]),

@@ -60,7 +60,7 @@ async fn every_reason_for_replay_to_stand_still_is_named() -> Result<(), LabErro
     a.sql("INSERT INTO orders SELECT n FROM generate_series(1, 1000) AS n").await?;
     let options = StandbyOptions {
         restore_command: Some(format!("while test -e {}; do sleep 0.1; done; false", held.display())),
-        server: ServerOptions::default().set("max_standby_streaming_delay", "3s"),
+        server: ServerOptions::default().set("max_standby_streaming_delay", "5s"),
         ..StandbyOptions::default()
     };
     let b = lab.standby_of(&a, "b", options).await?;
@@ -101,9 +101,13 @@ async fn every_reason_for_replay_to_stand_still_is_named() -> Result<(), LabErro
     // Whoever looked at the primary just then, pgvigil too, keeps the row for this once.
     wait_until("a conflict by a row that is gone", SOON, async || {
         a.sql("VACUUM orders").await.map_err(|error| error.to_string())?;
-        match state_of_b(&vigil.page().await, "replay_wait").as_str() {
+        let page = vigil.page().await;
+        let rest = page.get("collector_rest_seconds", "node=\"b\",collector=\"replay_wait\"");
+        match state_of_b(&page, "replay_wait").as_str() {
             "conflict" => Ok(()),
-            other => Err(other.to_owned()),
+            other => {
+                Err(format!("{other}; cancelled {:?}, its collector rests {rest:?}", conflicts(&page, "snapshot")))
+            }
         }
     })
     .await?;

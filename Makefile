@@ -27,7 +27,7 @@ test: check test-live ## check and test-live
 .PHONY: test-live
 test-live: ## The live tests on the installed PostgreSQL
 	@scripts/bootstrap rust build postgresql prometheus
-	@scripts/tier live
+	@LAB_TEST_THREADS=$${LAB_TEST_THREADS:-3} scripts/tier live
 
 .PHONY: test-versions
 test-versions: ## A fixed list of live tests on PostgreSQL 13 to 18

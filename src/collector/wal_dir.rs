@@ -6,9 +6,13 @@ use super::snapshot::{Exchange, Fact, NodeView, Snapshot};
 use super::{CollectError, Pace};
 use crate::metric::family::{Family, Kind, Observers, Unit};
 use crate::metric::sample::Samples;
-use crate::pg::lsn::Lsn;
+use crate::pg::lsn::{Lsn, Timeline};
 use crate::pg::records::{DecodeError, Record, Records};
 use crate::pg::version::VersionedSql;
+use crate::pg::wal_file::{Segment, SegmentSize};
+
+/// Segments of one number begin at one position, whatever their timeline.
+const ANY_TIMELINE: Timeline = Timeline(1);
 
 /// What `pg_ls_waldir()` lists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -19,8 +23,8 @@ pub struct WalDir {
     pub segments: u64,
     /// Where the oldest segment begins; `None` if there is none.
     pub oldest_lsn: Option<Lsn>,
-    /// `wal_segment_size` in bytes.
-    pub wal_segment_size: u64,
+    /// `wal_segment_size`.
+    pub wal_segment_size: Option<SegmentSize>,
 }
 
 static SQL: VersionedSql = VersionedSql(&[(10, include_str!("sql/wal_dir.10.sql"))]);
@@ -52,8 +56,8 @@ static FAMILIES: [&Family; 3] = [&SIZE, &SEGMENTS, &OLDEST];
 impl WalDir {
     /// Whether the server still has WAL from `lsn` on. What it sends begins with the whole segment.
     pub fn reaches_back_to(&self, lsn: Lsn) -> Option<bool> {
-        let begins = lsn.0.checked_rem(self.wal_segment_size).map(|into| Lsn(lsn.0 - into))?;
-        Some(self.oldest_lsn? <= begins)
+        let size = self.wal_segment_size?;
+        Some(self.oldest_lsn? <= Segment::of(ANY_TIMELINE, lsn, size).start(size)?)
     }
 }
 
@@ -102,24 +106,18 @@ impl super::Collector for Collector {
 }
 
 fn decode(row: &Record<'_>) -> Result<WalDir, DecodeError> {
-    let wal_segment_size = row.need_number("wal_segment_size")?;
+    let wal_segment_size = SegmentSize::new(row.need_number("wal_segment_size")?);
     Ok(WalDir {
         size: row.need_number("size")?,
         segments: row.need_number("segments")?,
-        oldest_lsn: row.text("oldest")?.and_then(|number| begin(number, wal_segment_size)),
+        oldest_lsn: row.text("oldest")?.and_then(|number| begin(number, wal_segment_size?)),
         wal_segment_size,
     })
 }
 
-/// Where a segment begins, by the part of its name after the timeline: the high half of its positions, then its number in them.
-fn begin(number: &str, wal_segment_size: u64) -> Option<Lsn> {
-    let half = |digits: &str| {
-        let plain = digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if plain { u64::from_str_radix(digits, 16).ok() } else { None }
-    };
-    let (high, low) = number.split_at_checked(8)?;
-    let low = half(low)?.checked_mul(wal_segment_size).filter(|low| *low <= u64::from(u32::MAX))?;
-    Some(Lsn(half(high)? << 32 | low))
+/// Where a segment begins, by the part of its name after the timeline.
+fn begin(number: &str, size: SegmentSize) -> Option<Lsn> {
+    Segment::parse(&format!("{:08X}{number}", ANY_TIMELINE.0))?.start(size)
 }
 
 #[cfg(test)]
@@ -130,25 +128,27 @@ mod tests {
 
     #[test]
     fn a_segment_begins_where_its_name_says_for_any_size() {
-        assert_eq!(begin("0000000000000001", 16 * MEBIBYTE), Some(Lsn(0x0100_0000)));
-        assert_eq!(begin("0000000A000000FF", 16 * MEBIBYTE), Some(Lsn(0xA_FF00_0000)));
-        assert_eq!(begin("0000000A00000FFF", MEBIBYTE), Some(Lsn(0xA_FFF0_0000)));
-        assert_eq!(begin("FFFFFFFF00000003", 1024 * MEBIBYTE), Some(Lsn(0xFFFF_FFFF_C000_0000)));
+        let begin = |number: &str, mebibytes| begin(number, SegmentSize::new(mebibytes * MEBIBYTE).unwrap());
+        assert_eq!(begin("0000000000000001", 16), Some(Lsn(0x0100_0000)));
+        assert_eq!(begin("0000000A000000FF", 16), Some(Lsn(0xA_FF00_0000)));
+        assert_eq!(begin("0000000A00000FFF", 1), Some(Lsn(0xA_FFF0_0000)));
+        assert_eq!(begin("FFFFFFFF00000003", 1024), Some(Lsn(0xFFFF_FFFF_C000_0000)));
         // No segment of this size has such a number.
-        assert_eq!(begin("0000000A00000100", 16 * MEBIBYTE), None);
+        assert_eq!(begin("0000000A00000100", 16), None);
         for text in ["", "00000001", "000000010000000G", "+000000100000001", "00000001000000010", "ééééééé0"] {
-            assert_eq!(begin(text, MEBIBYTE), None, "{text}");
+            assert_eq!(begin(text, 1), None, "{text}");
         }
     }
 
     #[test]
     fn a_position_needs_its_whole_segment() {
-        let dir = |oldest_lsn| WalDir { size: 0, segments: 0, oldest_lsn, wal_segment_size: MEBIBYTE };
+        let dir =
+            |oldest_lsn| WalDir { size: 0, segments: 0, oldest_lsn, wal_segment_size: SegmentSize::new(MEBIBYTE) };
         let from = dir(Some(Lsn(3 * MEBIBYTE)));
         assert_eq!(from.reaches_back_to(Lsn(3 * MEBIBYTE)), Some(true));
         assert_eq!(from.reaches_back_to(Lsn(3 * MEBIBYTE - 1)), Some(false));
         assert_eq!(from.reaches_back_to(Lsn(4 * MEBIBYTE - 1)), Some(true));
         assert_eq!(dir(None).reaches_back_to(Lsn(1)), None);
-        assert_eq!(WalDir { wal_segment_size: 0, ..from }.reaches_back_to(Lsn(1)), None);
+        assert_eq!(WalDir { wal_segment_size: None, ..from }.reaches_back_to(Lsn(1)), None);
     }
 }

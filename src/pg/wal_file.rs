@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use crate::pg::lsn::{Lsn, Timeline};
 
 /// `wal_segment_size`: a power of two from 1 MB to 1 GB.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct SegmentSize(u32);
 
 impl SegmentSize {

@@ -57,7 +57,7 @@ pub struct Says {
     pub restarts: u32,
     /// What the startup process waits for.
     pub wait_event: &'static str,
-    /// Where the oldest segment begins; a segment has one byte.
+    /// The number of the oldest segment, of 1 MB.
     pub oldest: u64,
     /// `sync_state` of all walsenders; async unless set.
     pub sync_state: Option<&'static str>,
@@ -312,8 +312,8 @@ impl Paper {
             "wal_dir" => records(vec![vec![
                 ("size", text(0)),
                 ("segments", text(1)),
-                ("oldest", text(format!("{:016X}", says.oldest))),
-                ("wal_segment_size", text(1)),
+                ("oldest", text(format!("{:08X}{:08X}", says.oldest >> 12, says.oldest & 0xfff))),
+                ("wal_segment_size", text(1 << 20)),
             ]]),
             other => panic!("no rows for {other}"),
         }

@@ -1,6 +1,6 @@
 //! Where a standby gets its WAL from, and whether it can get it at all, on paper.
 
-use super::paper::{A, B, C, Paper, Says, moment, primary, standby};
+use super::paper::{self, A, B, C, Paper, Says, moment};
 use crate::cluster::assess::Verdict::{self, No, Unknown, Yes};
 use crate::cluster::source::RecoverySource;
 use crate::pg::failure::Cause;
@@ -8,12 +8,23 @@ use crate::pg::failure::Cause;
 const STREAM: &str = "RecoveryWalStream";
 const RETRY: &str = "RecoveryRetrieveRetryInterval";
 
+/// Positions are told in segments here, of 1 MB.
+const SEGMENT: u64 = 1 << 20;
+
+fn primary(timeline: u32, flush: u64) -> Says {
+    paper::primary(timeline, flush * SEGMENT)
+}
+
+fn standby(timeline: u32, receive: u64, replay: u64) -> Says {
+    paper::standby(timeline, receive * SEGMENT, replay * SEGMENT)
+}
+
 /// A standby at 100 that does not stream.
 fn cut_off(wait_event: &'static str) -> Says {
     Says { streaming: None, wait_event, ..standby(1, 100, 100) }
 }
 
-/// `a` at 200 with WAL from `oldest` on, and `b` as it says.
+/// `a` at 200 with WAL from segment `oldest` on, and `b` as it says.
 fn paper(oldest: u64, b: &Says) -> Paper {
     let mut paper = Paper::new();
     paper.wait(1.0);
@@ -111,7 +122,7 @@ fn what_is_not_seen_is_not_gone() {
 #[test]
 fn the_node_that_fed_it_last_may_still_have_it() {
     let mut paper = Paper::new();
-    let fed = vec![(12, "b", 100, 100, 1001.0)];
+    let fed = vec![(12, "b", 100 * SEGMENT, 100 * SEGMENT, 1001.0)];
     paper.wait(1.0);
     paper.read(A, &Says { oldest: 101, ..primary(1, 200) });
     paper.read(B, &standby(1, 100, 100));
@@ -138,7 +149,7 @@ fn positions_of_another_line_are_not_compared() {
         paper.fail(A, Cause::Refused);
         paper.wait(1.0);
         paper.fail(A, Cause::Refused);
-        paper.read(C, &Says { replay: Some(fork), oldest: 190, ..primary(2, 300) });
+        paper.read(C, &Says { replay: Some(fork * SEGMENT), oldest: 190, ..primary(2, 300) });
         paper.read(B, &Says { wait_event: RETRY, streaming: None, ..standby(1, receive, receive) });
         verdict(&paper)
     };

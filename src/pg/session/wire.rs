@@ -15,8 +15,8 @@ use tokio_postgres::Config;
 
 use crate::pg::lookup::Place;
 
-/// What a server may send for one question: a reading of thousands of slots and walsenders has less than a tenth of it.
-const MOST_BYTES: usize = 8 << 20;
+/// What a server may send for one question: a reading of thousands of slots and walsenders has less than a quarter of it.
+const MOST_BYTES: usize = 4 << 20;
 
 /// What a server may still send.
 #[derive(Clone, Debug)]

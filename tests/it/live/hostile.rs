@@ -14,7 +14,7 @@ use crate::config;
 /// What a flood sends in all: more than pgvigil may take in, and little enough for the machine.
 const FLOOD: usize = 192 << 20;
 /// What pgvigil may need at its worst.
-const MOST_RESIDENT_KIB: u64 = 200 << 10;
+const MOST_RESIDENT_KIB: u64 = 150 << 10;
 
 /// In the place of a status: the connection is closed without a word, as HTTP/2 wants it of those who do not speak it.
 const CLOSED: u16 = 0;

@@ -80,6 +80,8 @@ fn node_samples(
 ) {
     let labels = [cluster, node.name.as_str()];
     samples.flag(&family::NODE_UP, &labels, node.up);
+    samples.flag(&family::NODE_LAST_PRIMARY, &labels, node.last_primary);
+    samples.flag(&family::NODE_WITNESSED, &labels, node.witnessed);
     samples.states(&family::NODE_STATE_FAMILY, &labels, NodeState::ALL, node.state);
     if let Some(failure) = &facts.failure {
         let labels = [cluster, node.name.as_str(), failure.value.cause.as_str()];

@@ -12,6 +12,7 @@ mod senders;
 mod settings;
 mod sync;
 mod timelines;
+mod witness;
 
 use super::assess::Verdict;
 use super::lag::Unknown;

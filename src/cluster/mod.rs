@@ -16,6 +16,7 @@ pub mod history;
 pub mod lag;
 pub mod layout;
 pub mod loss;
+pub mod maintenance;
 pub mod memory;
 pub mod observers;
 pub mod position;

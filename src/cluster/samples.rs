@@ -9,6 +9,7 @@ use super::cluster::{Cluster, WALSENDER_STAGES};
 use super::facts::NodeFacts;
 use super::families as family;
 use super::lag::{At, STAGES};
+use super::maintenance::maintenance_samples;
 use super::observers::Agreement;
 use super::promotable::Reason;
 use super::senders::{reconnect_samples, sender_samples, upstream_samples};
@@ -66,6 +67,7 @@ pub fn cluster_samples(cluster: &Cluster, now: Moment, samples: &mut Samples) {
     }
     reconnect_samples(cluster, samples);
     summary_samples(cluster, &assessment, samples);
+    maintenance_samples(cluster, now.wall, samples);
     if let Some(archive) = cluster.archive_dir(now) {
         archive_dir::samples(name, archive.map(|fact| &fact.value), now.wall, samples);
     }

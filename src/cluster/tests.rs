@@ -3,6 +3,7 @@
 mod beside;
 mod identity;
 mod loss;
+mod maintenance;
 mod observers;
 mod paper;
 mod promotable;

@@ -19,6 +19,7 @@ mod lab;
 mod lag;
 mod logical_slots;
 mod logs;
+mod maintenance;
 mod observers;
 mod old;
 mod pages;

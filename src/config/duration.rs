@@ -20,7 +20,7 @@ pub(super) fn parse(text: &str) -> Result<Duration, String> {
 }
 
 /// Reads a duration that must lie within bounds, both allowed.
-pub(super) fn within(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
+pub(crate) fn within(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
     match parse(text)? {
         short if short < least => Err(format!("is too short: the least is {}", show(least))),
         long if long > most => Err(format!("is too long: the most is {}", show(most))),

@@ -6,12 +6,14 @@ mod connection;
 pub mod door;
 mod handshake;
 mod health;
+mod layout;
 mod metrics;
 mod openapi;
 mod page;
 mod rate;
 mod reload;
 mod rules;
+mod runbooks;
 mod sd;
 mod seen;
 mod seldom;
@@ -35,6 +37,7 @@ use tower_http::timeout::TimeoutLayer;
 pub use door::Door;
 pub use page::OwnSource;
 pub use reload::Reload;
+pub use runbooks::Runbooks;
 
 use crate::observe::fleet::Hubs;
 use connection::Doorkeeper;
@@ -95,6 +98,7 @@ pub async fn serve(
     own: OwnSource,
     reload: Reload,
     door: Arc<Door>,
+    runbooks: Arc<Runbooks>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), HttpError> {
     let handle = Handle::new();
@@ -108,7 +112,7 @@ pub async fn serve(
     server.http_builder().http1().header_read_timeout(HEAD_DEADLINE).max_buf_size(HEAD_LIMIT as usize);
     server.http_builder().http2().max_header_list_size(HEAD_LIMIT).max_concurrent_streams(MOST_STREAMS);
     let pages = Arc::new(Pages::new(hubs, own));
-    let mut serving = std::pin::pin!(server.serve(router(pages, reload, door.clone()).into_make_service()));
+    let mut serving = std::pin::pin!(server.serve(router(pages, reload, runbooks, door.clone()).into_make_service()));
     let mut keeping = std::pin::pin!(door.keep());
     tokio::select! {
         result = &mut serving => return Ok(result?),
@@ -118,7 +122,7 @@ pub async fn serve(
     Ok(serving.await?)
 }
 
-fn router(pages: Arc<Pages>, reload: Reload, door: Arc<Door>) -> Router {
+fn router(pages: Arc<Pages>, reload: Reload, runbooks: Arc<Runbooks>, door: Arc<Door>) -> Router {
     Router::new()
         .route("/", get(start::page))
         .route("/metrics", get(metrics::metrics))
@@ -129,6 +133,7 @@ fn router(pages: Arc<Pages>, reload: Reload, door: Arc<Door>) -> Router {
         .route("/api/v1/clusters/{cluster}", get(api::cluster))
         .route("/api/v1/openapi.yaml", get(openapi::page))
         .route("/sd", get(sd::targets))
+        .merge(runbooks::routes(runbooks))
         .fallback(nowhere)
         .with_state(pages)
         .layer(RequestBodyLimitLayer::new(BODY_LIMIT))

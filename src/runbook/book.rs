@@ -78,7 +78,7 @@ const fn seconds(seconds: u64) -> Duration {
 }
 
 /// The limits that are durations, with the least and the most that is allowed.
-const BOUNDS: [(&str, Duration, Duration); 4] = [
+pub const BOUNDS: [(&str, Duration, Duration); 4] = [
     ("max_evidence_age", seconds(1), seconds(600)),
     ("block_after_run", seconds(0), seconds(168 * 3600)),
     ("hang_limit", Duration::from_millis(500), seconds(600)),

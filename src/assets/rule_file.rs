@@ -183,11 +183,19 @@ mod tests {
         assert_eq!(with_base(&flow, &base), Err(RuleFileError::Base));
         assert_eq!(with_base(&format!("a: {RUNBOOK_BASE}/x\n"), &base).as_deref(), Ok("a: http://[::1]/x\n"));
         assert_eq!(with_base("a: [", &base), Err(RuleFileError::NotYaml));
+        let comment = Base("http://a #".to_owned());
+        assert_eq!(
+            with_base(&format!("a: {RUNBOOK_BASE}/x\n"), &comment),
+            Err(RuleFileError::Base),
+            "read, but not as meant"
+        );
         let metadata = Metadata { name: "x".to_owned(), ..Metadata::default() };
         assert_eq!(prometheus_rule("---\ngroups: []\n", &metadata), Err(RuleFileError::Indent));
         assert_eq!(prometheus_rule("a: \"b\nc\"\n", &metadata).map(drop), Ok(()), "a folded line");
         let broken = Metadata { name: "x\"\nkind: y\n#".to_owned(), ..Metadata::default() };
         assert_eq!(prometheus_rule("groups: []\n", &broken), Err(RuleFileError::Indent));
+        let cut = Metadata { name: "x\" #".to_owned(), ..Metadata::default() };
+        assert_eq!(prometheus_rule("groups: []\n", &cut), Err(RuleFileError::Indent), "read, but not as meant");
     }
 
     #[test]

@@ -5,13 +5,13 @@ mod access;
 pub mod duration;
 mod environment;
 mod observers;
-mod problem;
+pub(crate) mod problem;
 pub mod raw;
 pub mod reload;
 mod secret;
 pub mod settings;
 pub mod web;
-mod yaml;
+pub(crate) mod yaml;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -122,7 +122,7 @@ fn judge(path: Option<PathBuf>, text: Option<&str>, env: &Environment) -> Result
         }
         observers.push(format!("{} at {}", observer.name, observer.url));
     }
-    Ok(Report { path, settings, nodes, observers, notes })
+    Ok(Report { path, settings, nodes, observers, runbooks: Vec::new(), notes })
 }
 
 /// A note if everybody may read the file, which holds a secret.
@@ -142,6 +142,8 @@ pub struct Report {
     pub nodes: Vec<String>,
     /// One line for each other pgvigil: name and address.
     pub observers: Vec<String>,
+    /// What there is to say of the runbooks, a line each.
+    pub runbooks: Vec<String>,
     /// What is allowed and yet not well.
     pub notes: Vec<String>,
 }
@@ -154,6 +156,7 @@ impl fmt::Display for Report {
         }
         self.nodes.iter().try_for_each(|node| writeln!(f, "  {node}"))?;
         self.observers.iter().try_for_each(|observer| writeln!(f, "  observer {observer}"))?;
+        self.runbooks.iter().try_for_each(|line| writeln!(f, "  {line}"))?;
         self.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))
     }
 }

@@ -28,6 +28,9 @@ const LAYERS: &[(&str, &[&str])] = &[
             "metric/catalog",
             "metric/own",
             "config",
+            "assets",
+            "runbook/book",
+            "runbook/markdown",
             "archive_watch/archive_dir",
             "archive_watch/contents",
             "archive_watch/history_file",
@@ -51,6 +54,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "metric/exposition",
             "config/mod",
             "config/reload",
+            "assets/export",
+            "runbook/shelf",
             "peer",
             "archive_watch",
             "log",
@@ -62,7 +67,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// Modules that only list others.
-const LISTS: &[&str] = &["pg/mod", "metric/mod"];
+const LISTS: &[&str] = &["pg/mod", "metric/mod", "runbook/mod"];
 
 /// What pure code and vocabulary do not name.
 const IMPURE: &[&str] = &[

@@ -60,7 +60,7 @@ pub fn mistakes() -> Vec<(String, String)> {
         ("- a\n".into(), "f:1:1: a section of keys belongs here".into()),
         (format!("{GOOD}---\nlisten: x\n"), "f:3:1: a second document begins here: write one document, without ---".into()),
         ("listen: *nowhere\n".into(), "f:1:9: this alias names no anchor".into()),
-        (format!("runbook_dirs: {bomb}"), "f:1:32: it is nested too deeply or repeats itself too often by aliases: write it out".into()),
+        (format!("clusters: [{{name: c, manager: {bomb}}}]"), "f:1:48: it is nested too deeply or repeats itself too often by aliases: write it out".into()),
         ("[".repeat(5000), format!("f:1:256: {not_yaml}")),
         // Keys.
         ("sample_intervall: 1s\n".into(), "f:1:1: sample_intervall is not a key here: did you mean sample_interval?".into()),
@@ -68,7 +68,11 @@ pub fn mistakes() -> Vec<(String, String)> {
         ("timeouts: {foo: 1s}\n".into(), "f:1:12: foo is not a key here: the keys are connect, query".into()),
         (node("        dns: host=db1\n"), "f:5:9: dns is not a key here: did you mean dsn?".into()),
         (node("        dsn: host=db1\n        dsn: host=db2\n"), "f:6:9: dsn is set twice: keep one".into()),
-        ("runbook_dirs: []\n".into(), later("runbook_dirs", "1:15")),
+        ("runbook_dirs: runbooks\n".into(), "f:1:15: a list belongs here".into()),
+        (format!("{GOOD}runbook_dirs: [a, '']\n"), "f:2:19: a directory of runbook_dirs is empty: name one, or remove it".into()),
+        (format!("{GOOD}runbook_dirs: [a, b, a]\n"), "f:2:22: runbook_dirs names this directory twice: keep one".into()),
+        (format!("{GOOD}runbook_dirs: [{}]\n", (0..17).map(|n| format!("d{n}, ")).collect::<String>()), "f:2:86: runbook_dirs names more than 16 directories".into()),
+        ("clusters: [{name: c, runbooks: {mode: manual}, nodes: []}]\n".into(), later("runbooks", "1:32")),
         (node("        dsn: host=db1\n        admin_dsn: host=db1 password=secret\n"), later("admin_dsn", "6:20")),
         ("clusters: [{name: c, manager: none, nodes: []}]\n".into(), later("manager", "1:31")),
         // Directories.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod architecture;
+mod assets;
 mod config;
 mod contract;
 mod coverage;
@@ -15,5 +16,6 @@ mod live;
 mod logs;
 mod pki;
 mod prove;
+mod runbooks;
 mod series;
 mod web_config;

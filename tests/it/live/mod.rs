@@ -27,6 +27,7 @@ mod promotable;
 mod record;
 mod reload;
 mod replay;
+mod runbooks;
 mod secrets;
 mod senders;
 mod settings;

@@ -136,7 +136,13 @@ pub async fn serve(
     Ok(serving.await?)
 }
 
-fn router(pages: Arc<Pages>, reload: Reload, maintainer: Maintainer, runbooks: Arc<Runbooks>, door: Arc<Door>) -> Router {
+fn router(
+    pages: Arc<Pages>,
+    reload: Reload,
+    maintainer: Maintainer,
+    runbooks: Arc<Runbooks>,
+    door: Arc<Door>,
+) -> Router {
     Router::new()
         .route("/", get(start::page))
         .route("/metrics", get(metrics::metrics))

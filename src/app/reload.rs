@@ -15,7 +15,7 @@ use crate::config::{self, Environment, Report, Settings};
 use crate::http::Door;
 use crate::http::door::Prepared;
 use crate::metric::own::ConfigReload;
-use crate::observe::fleet::Fleet;
+use crate::observe::fleet::{Fleet, Plan};
 use crate::observe::observers::Observers;
 use crate::observe::voice::Voice;
 use crate::systemd::Systemd;
@@ -49,7 +49,14 @@ impl Drop for UnderWay<'_> {
 
 struct State {
     settings: Settings,
-    hanging: Option<JoinHandle<anyhow::Result<(Report, Prepared)>>>,
+    hanging: Option<JoinHandle<anyhow::Result<Checked>>>,
+}
+
+/// A config that can be taken in, with everything that its files say.
+struct Checked {
+    report: Report,
+    prepared: Prepared,
+    plans: Vec<Plan>,
 }
 
 impl Reloader {
@@ -133,13 +140,14 @@ impl Reloader {
             let mut report = config::check(path.as_deref(), &environment)?;
             let prepared = door.prepare(&report.settings)?;
             report.notes.extend(prepared.notes(&report.settings));
-            Ok((report, prepared))
+            let plans = plans(&report.settings, &environment);
+            Ok(Checked { report, prepared, plans })
         });
         let Ok(checked) = timeout(CHECK_DEADLINE, &mut check).await else {
             state.hanging = Some(check);
             bail!("reading the files took longer than {} s: see whether their disk answers", CHECK_DEADLINE.as_secs());
         };
-        let (report, prepared) = checked.context("reading the files failed unexpectedly")??;
+        let Checked { report, prepared, plans } = checked.context("reading the files failed unexpectedly")??;
         let (old, new) = (&state.settings, &report.settings);
         if new.listen != old.listen {
             bail!("listen cannot change from {} to {} while pgvigil runs: restart it", old.listen, new.listen);
@@ -148,7 +156,7 @@ impl Reloader {
             bail!("state_dir cannot change while pgvigil runs: restart it");
         }
         self.door.take_in(prepared);
-        self.fleet.apply(plans(new, &self.environment)).await;
+        self.fleet.apply(plans).await;
         self.observers.apply(addresses(new)).await;
         state.settings = report.settings;
         Ok(report.notes)

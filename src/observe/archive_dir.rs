@@ -9,11 +9,11 @@ use tokio::time::sleep;
 
 use super::Hub;
 use super::beside::rest;
-use super::patience::patiently;
 use super::voice::Voice;
 use crate::archive_watch::archive::Archive;
 use crate::archive_watch::archive_dir::{ArchiveDir, ArchiveDirState, Found};
 use crate::clock::{Moment, Mono};
+use crate::patience::patiently;
 
 /// Longer looks count for nothing.
 const DEADLINE: Duration = Duration::from_secs(60);

@@ -9,7 +9,6 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::Hub;
 use super::beside::rest;
-use super::patience::patiently;
 use super::voice::Voice;
 use crate::archive_watch::data_dir::{DataDir, Seen};
 use crate::archive_watch::hostside::{FAMILIES, Hostside};
@@ -17,6 +16,7 @@ use crate::archive_watch::look_error::LookError;
 use crate::clock::{Moment, Mono};
 use crate::cluster::Cluster;
 use crate::cluster::facts::Report;
+use crate::patience::patiently;
 
 /// Longer looks count for nothing.
 const DEADLINE: Duration = Duration::from_secs(10);

@@ -28,6 +28,6 @@ pub(super) async fn probe(watch: Watch) {
 
 async fn log_in(watch: &Watch) -> Result<(), crate::pg::failure::Failure> {
     let _one_at_a_time = watch.connecting.acquire().await;
-    let target = (watch.source)()?;
-    Session::connect(&target, watch.timing.connect_timeout, watch.timing.query_timeout).await.map(drop)
+    let (target, tls) = watch.finder.find(watch.timing.connect_timeout).await?;
+    Session::connect(&target, &tls, watch.timing.connect_timeout, watch.timing.query_timeout).await.map(drop)
 }

@@ -4,6 +4,7 @@
 mod archive_dir;
 mod beside;
 mod data_dir;
+mod finder;
 pub mod fleet;
 pub mod keeper;
 mod login;
@@ -11,7 +12,6 @@ mod node;
 pub mod observers;
 pub mod own;
 mod pacing;
-mod patience;
 pub mod pulse;
 pub mod state_file;
 mod tick;
@@ -28,13 +28,10 @@ use crate::clock::Moment;
 use crate::cluster::facts::Report;
 use crate::cluster::layout::Timing;
 use crate::cluster::{Cluster, layout::Layout, memory::Memory};
-use crate::pg::dsn::Target;
-use crate::pg::failure::Failure;
+use finder::Finder;
+pub use finder::{Found, Source};
 use pulse::{Pulse, Pulses};
 use voice::Voice;
-
-/// Where a node's loops find out whom to connect to; asked before each connect, so that a rotated password is picked up.
-pub type Source = Arc<dyn Fn() -> Result<Target, Failure> + Send + Sync>;
 
 /// One cluster as its loops and the pages share it. The lock is held for computing, never across a wait.
 pub struct Hub {
@@ -67,7 +64,7 @@ struct Watch {
     hub: Arc<Hub>,
     cluster: Arc<str>,
     name: Arc<str>,
-    source: Source,
+    finder: Arc<Finder>,
     timing: Timing,
     /// One connect in flight a node.
     connecting: Arc<Semaphore>,
@@ -96,7 +93,7 @@ fn observe(hub: &Arc<Hub>, name: &str, source: Source, data_dir: Option<PathBuf>
         hub: hub.clone(),
         cluster,
         name: name.into(),
-        source,
+        finder: Arc::new(Finder::new(source)),
         timing,
         connecting: Arc::new(Semaphore::new(1)),
         up: watch::Sender::new(false),

@@ -232,7 +232,8 @@ impl Reader {
             match self.dial_once().await {
                 Ok(session) => return session,
                 Err(failure) => {
-                    let backs_off = failure.state == NodeState::AuthFailed || is_config_error(failure.cause);
+                    let is_for_people = failure.state == NodeState::AuthFailed || is_config_error(failure.cause);
+                    let backs_off = is_for_people && !self.watch.finder.hangs();
                     pause = if backs_off { (2 * pause).min(LONGEST_PAUSE) } else { self.retry_pause() };
                     self.fail(failure);
                 }
@@ -249,17 +250,18 @@ impl Reader {
         }
     }
 
-    /// How long a connect may take, with those of the other loops that may come before it, and the pause before it.
+    /// How long a connect may take, with those of the other loops that may come before it, and the pause before it: three and a cancel,
+    /// each of the three with a look at the files.
     fn longest_dial(&self) -> Duration {
         let timing = &self.watch.timing;
-        4 * (timing.connect_timeout + timing.query_timeout) + LONGEST_RETRY
+        7 * timing.connect_timeout + 4 * timing.query_timeout + LONGEST_RETRY
     }
 
     async fn dial_once(&self) -> Result<Session, Failure> {
-        let Watch { timing, connecting, source, .. } = &self.watch;
+        let Watch { timing, connecting, finder, .. } = &self.watch;
         let _one_at_a_time = connecting.acquire().await;
-        let target = source()?;
-        let mut session = Session::connect(&target, timing.connect_timeout, timing.query_timeout).await?;
+        let (target, tls) = finder.find(timing.connect_timeout).await?;
+        let mut session = Session::connect(&target, &tls, timing.connect_timeout, timing.query_timeout).await?;
         let report = Report::Connected { version: session.version() };
         let collectors = collectors(self.pace);
         let preparing = session.prepare(&collectors);

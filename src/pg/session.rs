@@ -15,7 +15,6 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_postgres::error::{DbError, Severity, SqlState};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{AsyncMessage, Client, Config, Connection, Row, Statement};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::collector::{Collector, Pace};
 use crate::pg::connect_error::{failure_of, failure_of_answer};
@@ -23,6 +22,7 @@ use crate::pg::dsn::Target;
 use crate::pg::failure::{Cause, Failure, classify_io};
 use crate::pg::lookup::{self, Place};
 use crate::pg::records::Records;
+use crate::pg::tls::Connector;
 use crate::pg::version::{SUPPORTED, ServerVersion};
 use wire::{Allowance, Wire};
 
@@ -57,11 +57,11 @@ pub struct Session {
 struct Way {
     place: Place,
     config: Config,
-    tls: MakeRustlsConnect,
+    tls: Connector,
 }
 
-type TlsStream = <MakeRustlsConnect as MakeTlsConnect<Wire>>::Stream;
-type TlsConnect = <MakeRustlsConnect as MakeTlsConnect<Wire>>::TlsConnect;
+type TlsStream = <Connector as MakeTlsConnect<Wire>>::Stream;
+type TlsConnect = <Connector as MakeTlsConnect<Wire>>::TlsConnect;
 
 /// Why one way led nowhere.
 enum Lost {
@@ -132,21 +132,30 @@ pub type Costs = Vec<(&'static str, Duration)>;
 impl Session {
     /// Connects and logs in, all within `deadline`: the name's lookup, TCP, TLS and the login. A frozen server accepts TCP and
     /// then says nothing. Every transaction of the session is read-only and bounded on the server by `query_timeout`.
-    pub async fn connect(target: &Target, deadline: Duration, query_timeout: Duration) -> Result<Self, Failure> {
+    pub async fn connect(
+        target: &Target,
+        tls: &Connector,
+        deadline: Duration,
+        query_timeout: Duration,
+    ) -> Result<Self, Failure> {
         let end = Instant::now() + deadline;
         // Apart from the rest: a resolver that says nothing is not a server that says nothing.
         let places = match timeout_at(end, lookup::addresses(&target.config)).await {
             Ok(addresses) => lookup::places(&target.config, &addresses?),
             Err(_) => return Err(Failure::new(Cause::Dns, &format!("no answer to a lookup within {deadline:?}"))),
         };
-        match timeout_at(end, Self::connect_unbounded(target, &places, query_timeout)).await {
+        match timeout_at(end, Self::connect_unbounded(target, tls, &places, query_timeout)).await {
             Ok(session) => session,
             Err(_) => Err(Failure::new(Cause::Timeout, &format!("no answer to a login within {deadline:?}"))),
         }
     }
 
-    async fn connect_unbounded(target: &Target, places: &[Place], query_timeout: Duration) -> Result<Self, Failure> {
-        let tls = target.connector().map_err(|error| Failure::new(Cause::Tls, &error.to_string()))?;
+    async fn connect_unbounded(
+        target: &Target,
+        tls: &Connector,
+        places: &[Place],
+        query_timeout: Duration,
+    ) -> Result<Self, Failure> {
         let ways = |config: Config| {
             let (config, tls) = (bounded(config, query_timeout), tls.clone());
             places.iter().map(move |place| Way { place: place.clone(), config: config.clone(), tls: tls.clone() })

@@ -50,6 +50,8 @@ pub struct Session {
     statements: Vec<Prepared>,
     /// Those of the fast pace as one statement, unless the server refused it.
     together: Option<Statement>,
+    /// By what the server bounds each statement, and whether it knows.
+    bound: (Duration, bool),
 }
 
 /// A way to a server.
@@ -176,7 +178,17 @@ impl Session {
         if !version.is_supported() {
             return Err(Failure::new(Cause::Unsupported, &format!("it is PostgreSQL {version}; {SUPPORTED}")));
         }
-        Ok(Self { client, driver, end: None, version, way, allowance, statements: Vec::new(), together: None })
+        Ok(Self {
+            client,
+            driver,
+            end: None,
+            version,
+            way,
+            allowance,
+            statements: Vec::new(),
+            together: None,
+            bound: (query_timeout, true),
+        })
     }
 
     /// The server's version.
@@ -241,9 +253,31 @@ impl Session {
         }
     }
 
+    /// From the next reading on the server bounds each statement by `query_timeout`.
+    pub fn bound_by(&mut self, query_timeout: Duration) {
+        if self.bound.0 != query_timeout {
+            self.bound = (query_timeout, false);
+        }
+    }
+
+    /// Tells the server what it bounds statements by, if that was changed.
+    async fn tell_bound(&mut self) -> Result<(), Failure> {
+        let (query_timeout, is_told) = self.bound;
+        if !is_told {
+            let millis = query_timeout.as_millis();
+            let sql = format!("SET statement_timeout = {millis}; SET lock_timeout = {millis}");
+            if let Err(error) = self.client.batch_execute(&sql).await {
+                self.refusal(&error).await?;
+            }
+            self.bound.1 = true;
+        }
+        Ok(())
+    }
+
     /// Runs all prepared statements in one round trip. `Err`: the session is over.
     pub async fn read(&mut self) -> Result<Answers, Failure> {
         self.allowance.renew();
+        self.tell_bound().await?;
         if let Some(statement) = &self.together {
             match self.client.query(statement, &[]).await {
                 Ok(rows) => return Ok(self.joined(&rows)),
@@ -262,6 +296,7 @@ impl Session {
     /// Runs the statements of the collectors of these names in one round trip. `Err`: the session is over.
     pub async fn read_these(&mut self, names: &[&'static str]) -> Result<(Answers, Costs), Failure> {
         self.allowance.renew();
+        self.tell_bound().await?;
         self.read_each(|name| names.contains(&name)).await
     }
 

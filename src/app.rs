@@ -22,9 +22,10 @@ use crate::observe::fleet::{Fleet, Place, Plan};
 use crate::observe::keeper::Keeper;
 use crate::observe::maintenance::Maintainer;
 use crate::observe::observers::Observers;
-use crate::observe::{Source, own};
+use crate::observe::{Found, Source, own};
 use crate::peer::Address;
-use crate::pg::failure::Failure;
+use crate::pg::failure::{Cause, Failure};
+use crate::pg::trail::Trail;
 use crate::runbook::shelf::Shelf;
 use crate::systemd::Systemd;
 use reload::{Parts, Reloader, Trigger};
@@ -124,7 +125,7 @@ fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
     })
 }
 
-/// What is to be watched by these settings.
+/// What is to be watched by these settings. Reads the files that say where the nodes are.
 fn plans(settings: &Settings, environment: &Arc<Environment>) -> Vec<Plan> {
     let place = |node: &Node| Place { dsn: node.dsn.clone(), data_dir: node.data_dir.clone() };
     let plan = |cluster: &Cluster| Plan {
@@ -145,7 +146,10 @@ fn layout(settings: &Settings, cluster: &Cluster, environment: &Environment) -> 
         name: node.name.clone(),
         slot: node.slot.clone(),
         application_name: node.application_name.clone(),
-        address: node.address.clone().or_else(|| Some(config::target(node, environment).ok()?.address)),
+        address: node
+            .address
+            .clone()
+            .or_else(|| Some(config::target(node, environment, &Trail::default()).ok()?.address)),
         expected: node.expected,
     };
     let observers = settings.observers.iter().map(|observer| observer.name.clone()).collect();
@@ -160,8 +164,14 @@ fn layout(settings: &Settings, cluster: &Cluster, environment: &Environment) -> 
     Layout { name: cluster.name.clone(), members: cluster.nodes.iter().map(member).collect(), observers, timing }
 }
 
-/// Reads the node's connection string anew for each connect, so that a rotated password is picked up.
+/// Reads the node's files anew for each connect, so that a rotated password is picked up.
 fn source(node: &Node, environment: &Arc<Environment>) -> Source {
     let (node, environment) = (node.clone(), environment.clone());
-    Arc::new(move || config::target(&node, &environment).map_err(Failure::from))
+    Arc::new(move |trail| find(&node, &environment, trail))
+}
+
+fn find(node: &Node, environment: &Environment, trail: &Trail) -> Found {
+    let target = config::target(node, environment, trail)?;
+    let tls = target.connector(trail).map_err(|error| Failure::new(Cause::Tls, &error.to_string()))?;
+    Ok((target, tls))
 }

@@ -16,7 +16,7 @@ use crate::config::{self, Environment, Report, Settings};
 use crate::http::door::Prepared;
 use crate::http::{Door, Runbooks};
 use crate::metric::own::ConfigReload;
-use crate::observe::fleet::Fleet;
+use crate::observe::fleet::{Fleet, Plan};
 use crate::observe::observers::Observers;
 use crate::observe::voice::Voice;
 use crate::runbook::shelf::Shelf;
@@ -75,12 +75,17 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-/// What was read, and nothing of it in force.
-type Checked = (Report, Prepared, Option<Shelf>);
-
 struct State {
     settings: Settings,
     hanging: Option<JoinHandle<anyhow::Result<Checked>>>,
+}
+
+/// A config that can be taken in, with everything that its files say, and nothing of it in force.
+struct Checked {
+    report: Report,
+    prepared: Prepared,
+    shelf: Option<Shelf>,
+    plans: Vec<Plan>,
 }
 
 impl Reloader {
@@ -152,13 +157,14 @@ impl Reloader {
             let prepared = door.prepare(&report.settings)?;
             report.notes.extend(prepared.notes(&report.settings));
             let shelf = with_runbooks.then(|| Shelf::read(&report.settings.runbook_dirs)).transpose()?;
-            Ok((report, prepared, shelf))
+            let plans = plans(&report.settings, &environment);
+            Ok(Checked { report, prepared, shelf, plans })
         });
         let Ok(checked) = timeout(CHECK_DEADLINE, &mut check).await else {
             state.hanging = Some(check);
             bail!("reading the files took longer than {} s: see whether their disk answers", CHECK_DEADLINE.as_secs());
         };
-        let (report, prepared, shelf) = checked.context("reading the files failed unexpectedly")??;
+        let Checked { report, prepared, shelf, plans } = checked.context("reading the files failed unexpectedly")??;
         let (old, new) = (&state.settings, &report.settings);
         if new.listen != old.listen {
             bail!("listen cannot change from {} to {} while pgvigil runs: restart it", old.listen, new.listen);
@@ -170,7 +176,7 @@ impl Reloader {
         if let Some(shelf) = shelf {
             self.parts.runbooks.take_in(shelf);
         }
-        self.parts.fleet.apply(plans(new, &self.environment)).await;
+        self.parts.fleet.apply(plans).await;
         self.parts.observers.apply(addresses(new)).await;
         state.settings = report.settings;
         Ok(report.notes)

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pgvigil::config::{ConfigError, Dsn, Environment, Proof, Settings, check, load, target};
+use pgvigil::pg::trail::Trail;
 
 /// A directory of its own, gone at the end.
 struct Dir(PathBuf);
@@ -244,7 +245,7 @@ fn nodes_get_their_defaults() {
     assert_eq!((a.name.as_str(), a.application_name.as_str(), a.slot.as_str(), a.expected), ("a", "a", "a", true));
     assert_eq!((b.application_name.as_str(), b.slot.as_str(), b.expected), ("walreceiver b", "slot_b", false));
     assert_eq!((&b.dsn, b.address.as_deref()), (&Dsn::File(dsn_file.clone()), Some("[2001:db8::2]:5432")));
-    let dialled = target(b, &env(&[])).unwrap();
+    let dialled = target(b, &env(&[]), &Trail::default()).unwrap();
     assert_eq!((dialled.address.as_str(), dialled.config.get_password()), ("db2:5433", Some(&b"secret"[..])));
     let shown = sentence_of(&report.to_string(), &dir);
     assert_eq!(
@@ -255,9 +256,9 @@ fn nodes_get_their_defaults() {
     );
 
     fs::write(&dsn_file, "postgres://m:rotated@db2:5433/postgres\n").unwrap();
-    assert_eq!(target(b, &env(&[])).unwrap().config.get_password(), Some(&b"rotated"[..]));
+    assert_eq!(target(b, &env(&[]), &Trail::default()).unwrap().config.get_password(), Some(&b"rotated"[..]));
     fs::write(&dsn_file, "\n").unwrap();
-    let empty = target(b, &env(&[])).unwrap_err().to_string();
+    let empty = target(b, &env(&[]), &Trail::default()).unwrap_err().to_string();
     assert_eq!(sentence_of(&empty, &dir), "dsn_file D/b.dsn is empty: write the connection string into it");
 }
 
@@ -299,7 +300,7 @@ fn without_a_file_libpqs_environment_names_the_server() {
         let [cluster] = &report.settings.clusters[..] else { panic!("{report:?}") };
         assert_eq!((cluster.name.as_str(), cluster.nodes.len()), ("default", 1));
         assert_eq!(cluster.nodes[0].name, node);
-        let dialled = target(&cluster.nodes[0], &env(variables)).unwrap().address;
+        let dialled = target(&cluster.nodes[0], &env(variables), &Trail::default()).unwrap().address;
         assert!(dialled == address || (node == "local" && dialled == "/tmp:5432"), "{dialled}");
     }
     let error = check(None, &env(&[("PGPORT", "x")])).unwrap_err();

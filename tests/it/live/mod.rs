@@ -13,6 +13,7 @@ mod demo;
 mod disk;
 mod door;
 pub mod failures;
+mod hanging;
 mod hostile;
 mod hostside;
 mod lab;

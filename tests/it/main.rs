@@ -3,6 +3,7 @@
 // All of this is test code; clippy takes only the functions marked #[test] for that.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod alertmanager;
 mod architecture;
 mod assets;
 mod config;

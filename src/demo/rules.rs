@@ -10,7 +10,8 @@ use super::generated::write;
 use crate::assets::{self, RUNBOOK_BASE};
 use crate::lab::Scale;
 
-const ROUTES: &str = include_str!("../../alerts/alertmanager.yml");
+/// In the bundle.
+const ROUTES: &str = "alertmanager.yml";
 /// Who hears of the alert that always fires: in the demo, nobody.
 const DEAD_MAN: &str = "dead-man";
 
@@ -20,20 +21,21 @@ pub(super) const SCALE: Scale = Scale { factor: 20, scrape: Duration::from_secs(
 /// Writes the rules into a directory; their runbooks are those of the pgvigil on this port.
 pub(super) fn write_rules(dir: &Path, pgvigil_port: u16) -> anyhow::Result<()> {
     let runbooks = format!("http://127.0.0.1:{pgvigil_port}/runbooks");
-    for file in assets::rules() {
-        let scaled = SCALE.rules(file.text).with_context(|| format!("alerts/{}", file.path))?;
+    for shipped in assets::rules() {
+        let scaled = SCALE.rules(shipped.text).with_context(|| shipped.path)?;
         // JSON is YAML.
-        let text = serde_json::to_string_pretty(&scaled)?;
-        write(&dir.join(file.stem()).with_extension("yml"), &text.replace(RUNBOOK_BASE, &runbooks))?;
+        let text = serde_json::to_string_pretty(&scaled)?.replace(RUNBOOK_BASE, &runbooks);
+        write(&dir.join(format!("{}.yml", shipped.stem())), &text)?;
     }
     Ok(())
 }
 
 /// The configuration of Alertmanager: the shipped routes and inhibitions, and one webhook behind every receiver.
 pub(super) fn routing(webhook: &str, token_file: &Path) -> anyhow::Result<String> {
-    let mut config = SCALE.routes(ROUTES).context("alerts/alertmanager.yml")?;
+    let shipped = assets::all().into_iter().find(|asset| asset.path == ROUTES).context("no routes are built in")?;
+    let mut config = SCALE.routes(shipped.text).context(ROUTES)?;
     let receivers = config.get_mut("receivers").and_then(Value::as_array_mut);
-    for receiver in receivers.context("alerts/alertmanager.yml has no receivers")? {
+    for receiver in receivers.context("the shipped routes have no receivers")? {
         let name = receiver.get("name").cloned().unwrap_or_default();
         let authorization = json!({ "credentials_file": token_file });
         let webhook = json!({ "url": webhook, "http_config": { "authorization": authorization } });
@@ -48,9 +50,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_rule_file_can_be_shortened() {
-        for file in assets::rules() {
+    fn all_shipped_rules_can_be_scaled() {
+        let rules = assets::rules();
+        assert!(rules.iter().any(|file| file.path == "rules/primary.yml"));
+        for file in rules {
             SCALE.rules(file.text).unwrap_or_else(|error| panic!("{}: {error}", file.path));
         }
+    }
+
+    #[test]
+    fn every_receiver_but_the_dead_man_s_rings_the_bell() {
+        let config = routing("http://127.0.0.1:1/", Path::new("/t")).unwrap();
+        let config: Value = serde_json::from_str(&config).unwrap();
+        let receivers = config["receivers"].as_array().unwrap();
+        let mute = receivers.iter().filter(|one| one["webhook_configs"].as_array().is_none_or(Vec::is_empty));
+        assert_eq!(mute.map(|one| &one["name"]).collect::<Vec<_>>(), ["dead-man"]);
+        assert!(!config.to_string().contains(".example"), "{config}");
     }
 }

@@ -15,5 +15,6 @@ mod live;
 mod logs;
 mod pki;
 mod prove;
+mod runbook_pages;
 mod series;
 mod web_config;

@@ -27,7 +27,7 @@ mod promotable;
 mod record;
 mod reload;
 mod replay;
-mod runbooks;
+mod runbook_pages;
 mod secrets;
 mod senders;
 mod settings;

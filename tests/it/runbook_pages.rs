@@ -289,6 +289,33 @@ fn blocks_say_where_they_run_and_scripts_can_be_read() {
     }
 }
 
+/// What a page tells to type, as far as it is our own program.
+fn commands(page: &Page) -> Vec<String> {
+    let scripts = page.blocks.iter().filter(|block| block.language == "sh").flat_map(|block| block.text.lines());
+    let spans = page
+        .text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("```"))
+        .flat_map(|line| line.split('`').skip(1).step_by(2));
+    scripts.chain(spans).filter(|line| line.starts_with("pgvigil ")).map(str::to_owned).collect()
+}
+
+#[test]
+fn commands_of_ours_are_understood() {
+    let mut count = 0;
+    for page in pages().values() {
+        for command in commands(page) {
+            count += 1;
+            let script =
+                format!("pgvigil() {{ '{}' \"$@\" --help >/dev/null; }}\n{command}", env!("CARGO_BIN_EXE_pgvigil"));
+            let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{}", page.says(&format!("{command}: {told}")));
+        }
+    }
+    assert!(count > 15, "{count}");
+}
+
 /// Where a block of SQL runs: on servers that there are.
 fn place_of(block: &Block) -> Result<Place, String> {
     let place = block.place()?;

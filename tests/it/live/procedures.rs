@@ -254,6 +254,12 @@ async fn a_failover_a_rewind_and_a_copy_as_written_bring_the_old_primary_back() 
     })
     .await?;
     a.sql("INSERT INTO written SELECT generate_series(2, 2000); CHECKPOINT").await?;
+    // The look of the first step sees a server that lives.
+    let fence = operator.pages["Failover"].blocks.iter().find(|block| block.section == "Steps").expect("a fence");
+    let look: String =
+        fence.text.lines().filter(|line| !line.starts_with("ctl ")).flat_map(|line| [line, "\n"]).collect();
+    let seen = operator.shell(Some(&a), &look).await?;
+    assert!(seen.lines().filter(|line| line.starts_with("left: ")).count() > 3, "{seen}");
     a.kill();
 
     operator.follow("Failover", &Cast { old: &a, new: &b, other: None }).await?;

@@ -53,7 +53,7 @@ prove-reload: ## 1,000 reloads under 50 scrapes a second; by hand, 3 minutes; UP
 	@scripts/tier prove
 
 .PHONY: prove-api
-prove-api: ## schemathesis against the API's description; by hand, 1 minute, needs PyPI
+prove-api: ## schemathesis against the API's description, with and without a credential; by hand, 2 minutes, needs PyPI
 	@scripts/bootstrap rust build postgresql prometheus
 	@scripts/prove-api
 

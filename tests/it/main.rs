@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod architecture;
+mod assets;
 mod config;
 mod contract;
 mod coverage;
@@ -16,5 +17,6 @@ mod logs;
 mod pki;
 mod prove;
 mod runbook_pages;
+mod runbooks;
 mod series;
 mod web_config;

@@ -8,8 +8,7 @@ use std::process::{Command, Stdio};
 
 use pgvigil::metric::catalog;
 use pgvigil::metric::family::{Family, Kind};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use pgvigil::runbook::book::{Book, Class, Limits, Mode, Step, Trigger};
 
 use crate::fixture::ROOT;
 
@@ -40,24 +39,9 @@ const WORDS: &[&str] =
 /// One page.
 pub struct Page {
     pub name: String,
-    front: Front,
+    book: Book,
     text: String,
     pub blocks: Vec<Block>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Front {
-    #[serde(default)]
-    alerts: Vec<String>,
-    class: String,
-    mode: String,
-    #[serde(default)]
-    trigger: Option<Vec<String>>,
-    #[serde(default)]
-    limits: Option<IgnoredAny>,
-    #[serde(default)]
-    steps: Option<Vec<BTreeMap<String, IgnoredAny>>>,
 }
 
 /// One block of code, without the indentation of the list that it stands in.
@@ -114,14 +98,13 @@ impl Page {
     fn read(path: &Path) -> Self {
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let text = fs::read_to_string(path).unwrap();
-        let (front, _) = text.strip_prefix("---\n").and_then(|text| text.split_once("\n---\n")).expect("front matter");
-        let front = serde_saphyr::from_str(front).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let book = Book::parse(path, &text).unwrap_or_else(|error| panic!("{error}"));
         let blocks = blocks(&name, &text);
-        Self { name, front, text, blocks }
+        Self { name, book, text, blocks }
     }
 
     fn is_procedure(&self) -> bool {
-        self.front.alerts.is_empty()
+        self.book.alerts.is_empty()
     }
 
     fn headings(&self, level: &str) -> Vec<&str> {
@@ -194,7 +177,7 @@ fn every_alert_has_its_page_and_every_page_its_alert() {
     assert!(alerts.len() > 50, "the rules are read: {}", alerts.len());
     let of_alerts = pages.values().filter(|page| !page.is_procedure());
     let named: BTreeSet<_> = of_alerts
-        .inspect(|page| assert_eq!(page.front.alerts, [page.name.as_str()], "{}", page.says("it is another alert's")))
+        .inspect(|page| assert_eq!(page.book.alerts, [page.name.as_str()], "{}", page.says("it is another alert's")))
         .map(|page| page.name.clone())
         .collect();
     assert_eq!(alerts.difference(&named).collect::<Vec<_>>(), Vec::<&String>::new(), "alerts without a page");
@@ -204,18 +187,16 @@ fn every_alert_has_its_page_and_every_page_its_alert() {
 #[test]
 fn front_matter_acts_on_nothing_by_itself() {
     for page in pages().values() {
-        let Front { class, mode, trigger, limits, steps, .. } = &page.front;
-        assert_eq!(mode, "dry-run", "{}", page.says("mode"));
-        let classes = ["diagnose", "reversible", "failover", "human-only"];
-        assert!(classes.contains(&class.as_str()), "{}", page.says(class));
+        let Book { class, mode, triggers, limits, steps, .. } = &page.book;
+        assert_eq!(*mode, Mode::DryRun, "{}", page.says("mode"));
+        assert_eq!(triggers[..], [Trigger::Alert], "{}", page.says("trigger"));
+        assert_eq!(*limits, Limits::default(), "{}", page.says("limits"));
         let engine = page.name == WITH_STEPS;
-        assert_eq!(class == "failover", engine, "{}", page.says("class"));
-        assert_eq!(steps.is_some(), engine, "{}", page.says("steps"));
-        assert_eq!(limits.is_some(), engine, "{}", page.says("limits"));
-        assert!(trigger.as_deref().is_none_or(|trigger| trigger == ["alert"]), "{}", page.says("trigger"));
-        assert!(!page.is_procedure() || class == "human-only", "{}", page.says("a procedure is for people"));
-        let kinds: Vec<_> = steps.iter().flatten().flat_map(BTreeMap::keys).map(String::as_str).collect();
-        assert!(!engine || kinds == ["fence", "promote", "repoint", "run", "verify"], "{kinds:?}");
+        assert_eq!(*class == Class::Failover, engine, "{}", page.says("class"));
+        assert!(!page.is_procedure() || *class == Class::HumanOnly, "{}", page.says("a procedure is for people"));
+        let kinds: Vec<_> = steps.iter().map(Step::kind).collect();
+        let wanted: &[&str] = if engine { &["fence", "promote", "repoint", "run", "verify"] } else { &[] };
+        assert_eq!(kinds, wanted, "{}", page.says("steps"));
     }
 }
 

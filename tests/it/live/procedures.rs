@@ -269,6 +269,8 @@ async fn a_failover_a_rewind_and_a_copy_as_written_bring_the_old_primary_back() 
     let rows = "SELECT string_agg(id::text, ' ' ORDER BY id) FROM written";
     assert_eq!(a.value(rows).await?.as_deref(), Some("-1 1"), "those that only a had are gone");
     assert_eq!(a.value("SELECT pg_is_in_recovery()").await?.as_deref(), Some("t"));
+    let slots = a.value("SELECT count(*) FROM pg_replication_slots").await?;
+    assert_eq!(slots.as_deref(), Some("0"), "slots of a primary");
 
     // The page's primary is now b, and the standby to be made anew is a.
     let before = a.value("SELECT pg_postmaster_start_time()").await?;

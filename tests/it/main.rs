@@ -15,5 +15,6 @@ mod live;
 mod logs;
 mod pki;
 mod prove;
+mod rules;
 mod series;
 mod web_config;

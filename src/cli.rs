@@ -5,16 +5,20 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use rustix::process::{self, DumpableBehavior};
 use tracing_subscriber::EnvFilter;
 
+use crate::assets::export::{Exported, Format, Options, export};
+use crate::assets::rule_file::{self, Base};
+use crate::cluster::maintenance::{lasts, reason};
 use crate::config::{self, Environment};
 use crate::http::Door;
-use crate::log::{Format, Log};
+use crate::log::{self, Log};
 use crate::peer::Address;
+use crate::runbook::shelf::Shelf;
 use crate::status::{self, Show};
-use crate::{app, demo};
+use crate::{app, demo, maintenance};
 
 /// Something was found or refused.
 const REFUSED: u8 = 1;
@@ -32,8 +36,8 @@ struct Cli {
     #[arg(long, global = true, value_name = "LEVEL", env = "RUST_LOG", default_value = "info")]
     log: String,
     /// What a line of the log looks like.
-    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
-    log_format: Format,
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = log::Format::Text)]
+    log_format: log::Format,
     #[command(subcommand)]
     command: Command,
 }
@@ -46,15 +50,8 @@ enum Command {
     Check,
     /// Show what a running pgvigil sees, as a table.
     Status {
-        /// The URL of the running pgvigil; without it, where the config says that it listens.
-        #[arg(long, value_name = "URL")]
-        server: Option<reqwest::Url>,
-        /// The file of a bearer token that the running pgvigil knows.
-        #[arg(long, value_name = "FILE")]
-        token_file: Option<PathBuf>,
-        /// The certificates to trust, PEM, instead of the system's.
-        #[arg(long, value_name = "FILE")]
-        ca_file: Option<PathBuf>,
+        #[command(flatten)]
+        remote: Remote,
         /// The API's own answers, as one JSON array.
         #[arg(long)]
         json: bool,
@@ -62,11 +59,118 @@ enum Command {
         #[arg(long, conflicts_with = "json")]
         watch: bool,
     },
+    /// Tell a running pgvigil that people work on a cluster, so that rules which heed it stay quiet, or that they are done.
+    Maintenance {
+        #[command(subcommand)]
+        command: MaintenanceCommand,
+    },
+    /// The alert bundle: rules, their tests, runbooks, and an example for Alertmanager.
+    Assets {
+        #[command(subcommand)]
+        command: AssetsCommand,
+    },
     /// Start a private cluster with pgvigil and Prometheus, and break it.
     Demo {
         #[command(subcommand)]
         command: Option<DemoCommand>,
     },
+}
+
+/// A pgvigil that runs.
+#[derive(Debug, Args)]
+struct Remote {
+    /// The URL of the running pgvigil; without it, where the config says that it listens.
+    #[arg(long, value_name = "URL")]
+    server: Option<reqwest::Url>,
+    /// The file of a bearer token that the running pgvigil knows.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// The certificates to trust, PEM, instead of the system's.
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+}
+
+impl Remote {
+    fn address(self, config: Option<&Path>) -> Result<Address, String> {
+        let url = self.server.map_or_else(|| address_of(config), Ok)?;
+        Ok(Address { url, token_file: self.token_file, ca_file: self.ca_file })
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum MaintenanceCommand {
+    /// From now on; a second start replaces the end of the first.
+    Start {
+        #[command(flatten)]
+        which: Which,
+        /// For how long, such as 30m: it ends by itself. 24h at most.
+        #[arg(long = "for", value_name = "TIME", value_parser = |text: &str| lasts(text).map(|_| text.to_owned()))]
+        lasts: String,
+        /// Why, in at most 200 characters. Whoever may look sees it.
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: Option<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// At once.
+    End {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Which {
+    /// A cluster by its name; several times for several. Without it and --all the only one that is watched.
+    #[arg(long = "cluster", value_name = "NAME", conflicts_with = "all")]
+    clusters: Vec<String>,
+    /// All clusters.
+    #[arg(long)]
+    all: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum AssetsCommand {
+    /// Write the bundle to a directory.
+    Export {
+        /// The directory; it is made if it is not there.
+        dir: PathBuf,
+        /// What is written.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+        /// Where runbooks are served, put before /<AlertName> in the runbook_url of every alert.
+        #[arg(long, value_name = "URL", value_parser = Base::parse)]
+        runbook_base_url: Option<Base>,
+        /// The namespace of PrometheusRules.
+        #[arg(long, value_name = "NAMESPACE", value_parser = namespace)]
+        namespace: Option<String>,
+        /// A label of PrometheusRules, such as release=monitoring; again for more.
+        #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+        labels: Vec<(String, String)>,
+        /// Replace files that differ.
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+fn namespace(text: &str) -> Result<String, &'static str> {
+    match rule_file::is_namespace(text) {
+        true => Ok(text.to_owned()),
+        false => Err("a namespace is 1 to 63 of a-z, 0-9 and dash, with a dash at neither end"),
+    }
+}
+
+fn label(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((key, value)) if rule_file::is_label_key(key) && rule_file::is_label_value(value) => {
+            Ok((key.to_owned(), value.to_owned()))
+        }
+        _ => Err(
+            "write key=value, both of at most 63 letters, digits, dashes, dots and underscores; a domain and a slash may stand before the key",
+        ),
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -99,14 +203,30 @@ pub fn run() -> ExitCode {
     match cli.command {
         Command::Serve => serve(runtime, config, log),
         Command::Check => check(config),
-        Command::Status { server, token_file, ca_file, json, watch } => {
-            let url = match server.map_or_else(|| address_of(config), Ok) {
-                Ok(url) => url,
-                Err(error) => return fail(BAD_CONFIG, &error),
+        Command::Status { remote, json, watch } => match remote.address(config) {
+            Ok(address) => {
+                let shown = status::run(address, Show { json, watch });
+                exit(runtime.block_on(shown).map(|()| ExitCode::SUCCESS))
+            }
+            Err(error) => fail(BAD_CONFIG, &error),
+        },
+        Command::Maintenance { command } => {
+            let (which, change, remote) = match command {
+                MaintenanceCommand::Start { which, lasts, reason, remote } => {
+                    (which, maintenance::Change::Start { lasts, reason }, remote)
+                }
+                MaintenanceCommand::End { which, remote } => (which, maintenance::Change::End, remote),
             };
-            let shown = status::run(Address { url, token_file, ca_file }, Show { json, watch });
-            exit(runtime.block_on(shown).map(|()| ExitCode::SUCCESS))
+            let which = maintenance::Which { clusters: which.clusters, all: which.all };
+            match remote.address(config) {
+                Ok(address) => {
+                    let done = maintenance::run(address, which, change);
+                    exit(runtime.block_on(done).map(|()| ExitCode::SUCCESS))
+                }
+                Err(error) => fail(BAD_CONFIG, &error),
+            }
         }
+        Command::Assets { command } => assets(command),
         Command::Demo { command: None } => exit(runtime.block_on(demo::run(demo::Options::default()))),
         Command::Demo { command: Some(DemoCommand::Fault { name }) } => exit(runtime.block_on(demo::fault(name))),
     }
@@ -117,14 +237,14 @@ fn serve(runtime: tokio::runtime::Runtime, config: Option<&Path>, log: Log) -> E
         tracing::warn!("a core file of this process may hold passwords, and cannot be prevented: {error}");
     }
     let environment = Environment::of_this_process();
-    let (report, door) = match judge(config, &environment) {
+    let (report, door, shelf) = match judge(config, &environment) {
         Ok(good) => good,
         Err(error) => return fail(BAD_CONFIG, &error.to_string()),
     };
     for note in &report.notes {
         tracing::warn!("{note}");
     }
-    let served = runtime.block_on(app::serve(report, door, environment, log.clone()));
+    let served = runtime.block_on(app::serve(report, door, shelf, environment, log.clone()));
     // A name's lookup or a write may hang in a thread that nobody can stop.
     runtime.shutdown_background();
     log.flush();
@@ -149,7 +269,7 @@ fn address_of(config: Option<&Path>) -> Result<reqwest::Url, String> {
 
 fn check(config: Option<&Path>) -> ExitCode {
     match judge(config, &Environment::of_this_process()) {
-        Ok((report, _)) => match write!(std::io::stdout(), "{report}") {
+        Ok((report, ..)) => match write!(std::io::stdout(), "{report}") {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::from(REFUSED),
         },
@@ -157,12 +277,32 @@ fn check(config: Option<&Path>) -> ExitCode {
     }
 }
 
-/// The config, and the door that it describes, with what is to be said of both.
-fn judge(config: Option<&Path>, environment: &Environment) -> anyhow::Result<(config::Report, Door)> {
+fn assets(
+    AssetsCommand::Export { dir, format, runbook_base_url, namespace, labels, force }: AssetsCommand,
+) -> ExitCode {
+    if format == Format::Files && (namespace.is_some() || !labels.is_empty()) {
+        return fail(BAD_CONFIG, "--namespace and --label are for --format prometheusrule: add it, or leave them out");
+    }
+    let options = Options { format, base: runbook_base_url, namespace, labels: labels.into_iter().collect(), force };
+    match export(&dir, &options) {
+        Ok(Exported { written, unchanged }) => {
+            let dir = dir.display();
+            // With nobody left to read it there is nobody to tell.
+            let _ = writeln!(std::io::stdout(), "{dir}: {written} files written, {unchanged} were there already");
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(REFUSED, &error.to_string()),
+    }
+}
+
+/// The config, the door that it describes, and the runbooks, with what is to be said of them.
+fn judge(config: Option<&Path>, environment: &Environment) -> anyhow::Result<(config::Report, Door, Shelf)> {
     let mut report = config::check(config, environment)?;
     let door = Door::open(&report.settings)?;
     report.notes.extend(door.notes(&report.settings));
-    Ok((report, door))
+    let shelf = Shelf::read(&report.settings.runbook_dirs)?;
+    report.runbooks = shelf.summary();
+    Ok((report, door, shelf))
 }
 
 fn exit(result: anyhow::Result<ExitCode>) -> ExitCode {

@@ -8,6 +8,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::clock::Wall;
 use crate::peer::{Address, Peer};
 
 /// How long one answer may take.
@@ -43,6 +44,7 @@ struct Cluster {
     primary: Option<String>,
     split_brain: String,
     failover_loss: Option<Loss>,
+    maintenance: Option<Maintenance>,
     standbys: Vec<Standby>,
     nodes: Vec<Node>,
 }
@@ -51,6 +53,13 @@ struct Cluster {
 struct Loss {
     seen_bytes: u64,
     estimated_bytes: u64,
+}
+
+#[derive(Deserialize)]
+struct Maintenance {
+    until: Wall,
+    by: String,
+    reason: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -99,9 +108,9 @@ struct Message {
 
 /// Prints what the pgvigil at `address` sees.
 pub async fn run(address: Address, show: Show) -> anyhow::Result<()> {
-    let peer = Peer::new(address, DEADLINE)?;
+    let mut peer = Peer::new(address, DEADLINE);
     loop {
-        let text = look(&peer, show).await?;
+        let text = look(&mut peer, show).await?;
         let mut out = std::io::stdout().lock();
         let clear = if show.watch && out.is_terminal() { CLEAR } else { "" };
         match write!(out, "{clear}{text}").and_then(|()| out.flush()) {
@@ -118,7 +127,7 @@ pub async fn run(address: Address, show: Show) -> anyhow::Result<()> {
     }
 }
 
-async fn look(peer: &Peer, show: Show) -> anyhow::Result<String> {
+async fn look(peer: &mut Peer, show: Show) -> anyhow::Result<String> {
     let all: Clusters = peer.get("/api/v1/clusters").await?;
     let mut answers = Vec::new();
     for named in all.clusters {
@@ -144,6 +153,10 @@ fn table(cluster: &Cluster, is_terminal: bool) -> String {
         "cluster {}: primary {primary}; split brain {}; a failover now would lose {loss}\n",
         cluster.name, cluster.split_brain
     );
+    let maintenance = cluster.maintenance.as_ref().map_or(String::new(), |maintenance| {
+        let reason = maintenance.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+        format!("in maintenance until {}, by {}{reason}\n", maintenance.until, maintenance.by)
+    });
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header([
         "NODE",
@@ -179,7 +192,7 @@ fn table(cluster: &Cluster, is_terminal: bool) -> String {
         names => format!("standbys that the config does not name: {}\n", names.join(", ")),
     };
     let lines: String = table.lines().map(|line| format!("{}\n", line.trim_end())).collect();
-    format!("{head}{lines}{others}")
+    format!("{head}{maintenance}{lines}{others}")
 }
 
 fn connected(cluster: &Cluster, name: &str) -> &'static str {

@@ -8,12 +8,13 @@ use super::facts::{NodeFacts, Report};
 use super::history::Origin;
 use super::lag::{At, SampledLag};
 use super::layout::Layout;
+use super::maintenance::Maintenance;
 use super::memory::Memory;
 use super::observers::{self, Circle, Told};
 use super::promotable::Promised;
 use super::reconnects::Reconnects;
 use crate::archive_watch::archive_dir::ArchiveDir;
-use crate::clock::Moment;
+use crate::clock::{Moment, Wall};
 use crate::collector::recovery::{Recovery, ReplayPause};
 use crate::collector::snapshot::Fact;
 use crate::metric::histogram::{self, Histogram};
@@ -47,6 +48,8 @@ pub struct Cluster {
     /// Which nodes must be heard again before anything is known: those that were watched when our clock was late.
     awaited: Vec<bool>,
     last_tick: Option<Moment>,
+    /// Within what time of the last tick the next one was to come: of two intervals the longer, after a change.
+    due_within: Duration,
     /// Whether every node was heard once.
     settled: bool,
     revision: u64,
@@ -66,6 +69,7 @@ impl Cluster {
             not_before: now,
             awaited: vec![true; nodes],
             last_tick: None,
+            due_within: layout.timing.sample_interval,
             settled: false,
             revision: 0,
             layout,
@@ -77,6 +81,7 @@ impl Cluster {
     /// nothing; the history of the primary stays.
     pub fn relayout(&mut self, layout: Layout, kept: &BTreeSet<String>) {
         let old = std::mem::replace(&mut self.layout, layout);
+        self.due_within = self.due_within.max(self.layout.timing.sample_interval);
         let place = |name: &str| old.members.iter().position(|member| member.name == name);
         let members = &self.layout.members;
         let before: Vec<_> = members.iter().map(|member| place(&member.name)).collect();
@@ -165,6 +170,30 @@ impl Cluster {
         }
     }
 
+    /// Starts a maintenance, in the place of the present one if there is any.
+    pub fn start_maintenance(&mut self, maintenance: Maintenance) {
+        self.memory.maintenance = Some(maintenance);
+        self.revision += 1;
+    }
+
+    /// Ends the maintenance, if there is any.
+    pub fn end_maintenance(&mut self) -> Option<Maintenance> {
+        self.revision += 1;
+        self.memory.maintenance.take()
+    }
+
+    /// Forgets a maintenance that is over, and tells it.
+    pub fn expire_maintenance(&mut self, now: Wall) -> Option<Maintenance> {
+        let over = self.memory.maintenance.take_if(|maintenance| !maintenance.holds(now))?;
+        self.revision += 1;
+        Some(over)
+    }
+
+    /// The present maintenance.
+    pub fn maintenance(&self, now: Wall) -> Option<&Maintenance> {
+        self.memory.maintenance.as_ref().filter(|maintenance| maintenance.holds(now))
+    }
+
     /// Counts one tick of our clock: every standby's lag is sampled, known or not. Tells whether the tick was late.
     pub fn tick(&mut self, now: Moment) -> bool {
         let late = self.last_tick.is_some() && self.is_late(now);
@@ -173,6 +202,7 @@ impl Cluster {
             self.awaited.fill(true);
         }
         self.last_tick = Some(now);
+        self.due_within = self.layout.timing.sample_interval;
         let assessment = self.evidence(now).assess(At::Reading);
         for (node, sampled) in assessment.nodes.iter().zip(&mut self.sampled) {
             let Some(lag) = &node.lag else { continue };
@@ -242,8 +272,7 @@ impl Cluster {
 
     /// Late by more than two intervals, or not ticking yet.
     fn is_late(&self, now: Moment) -> bool {
-        let interval = self.layout.timing.sample_interval;
-        self.last_tick.is_none_or(|last| now.mono.since(last.mono) > 3 * interval)
+        self.last_tick.is_none_or(|last| now.mono.since(last.mono) > 3 * self.due_within)
     }
 
     fn note_reading(&mut self, node: usize, name: &str) {
@@ -327,7 +356,8 @@ impl Cluster {
                 return;
             }
             // Nobody is of the remembered system any more: it was made anew.
-            self.memory = Memory { system_identifier: Some(identifier), ..Memory::default() };
+            let maintenance = self.memory.maintenance.take();
+            self.memory = Memory { system_identifier: Some(identifier), maintenance, ..Memory::default() };
             self.memory.nodes.entry(name.to_owned()).or_default().note_own(&self.facts[node]);
         }
         let evidence = self.evidence(read);

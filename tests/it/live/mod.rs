@@ -1,5 +1,6 @@
 //! Tests against real servers on this machine.
 
+mod alertmanager;
 mod api;
 mod archive_cost;
 mod archive_dir;
@@ -13,12 +14,14 @@ mod demo;
 mod disk;
 mod door;
 pub mod failures;
+mod hanging;
 mod hostile;
 mod hostside;
 mod lab;
 mod lag;
 mod logical_slots;
 mod logs;
+mod maintenance;
 mod observers;
 mod old;
 mod pages;
@@ -26,6 +29,7 @@ mod promotable;
 mod record;
 mod reload;
 mod replay;
+mod runbooks;
 mod secrets;
 mod senders;
 mod settings;
@@ -40,3 +44,4 @@ mod truth;
 mod wal;
 pub mod watch;
 mod web;
+mod witness;

@@ -17,6 +17,7 @@ mod live;
 mod logs;
 mod pki;
 mod prove;
+mod rules;
 mod runbook_pages;
 mod runbooks;
 mod series;

@@ -342,7 +342,7 @@ fn the_later_directory_counts() {
         format!(
             "{} runbooks\nrunbook B is D/one/B.md\nrunbook Linked is D/two/Linked.md\n\
              runbook Ours is D/two/Ours.md, in place of D/one/A.md as the page of A\n\
-             1 of the runbooks have steps: read and checked, this version of pgvigil runs none",
+             runbooks with steps: 1; read and checked, this version of pgvigil runs none",
             built_in + 3
         )
     );
@@ -437,7 +437,7 @@ fn check_counts_the_runbooks_and_names_what_is_wrong_with_one() {
             Some(0),
             format!(
                 "D/pgvigil.yml is good:\n  c/a at db1:5432, sslmode prefer\n  {built_in} runbooks\n  \
-                 1 of the runbooks have steps: read and checked, this version of pgvigil runs none\n"
+                 runbooks with steps: 1; read and checked, this version of pgvigil runs none\n"
             )
         )
     );
@@ -447,7 +447,7 @@ fn check_counts_the_runbooks_and_names_what_is_wrong_with_one() {
     for line in [
         format!("  {} runbooks", built_in + 1),
         "  runbook Ours is D/books/Ours.md".to_owned(),
-        "  2 of the runbooks have steps: read and checked, this version of pgvigil runs none".to_owned(),
+        "  runbooks with steps: 2; read and checked, this version of pgvigil runs none".to_owned(),
     ] {
         assert!(said.lines().any(|found| found == line), "{line} in {said}");
     }

@@ -5,11 +5,12 @@
 //! | layer | modules |
 //! |---|---|
 //! | vocabulary | [`pg`]`::{lsn, records, version, failure}`, [`metric`]`::{family, sample, histogram}`, [`clock`], [`nearest`] |
-//! | pure | [`archive_watch`] but what touches files, [`collector`], [`cluster`], [`metric`]`::{catalog, own}`, [`pg`]`::conninfo`, [`config`]`::{raw, settings}` |
+//! | pure | [`alertmanager`], [`archive_watch`] but what touches files, [`collector`], [`cluster`], [`metric`]`::{catalog, own}`, [`pg`]`::conninfo`, [`config`]`::{raw, settings}` |
 //! | adapters | [`pg`]`::{dsn, tls, connect_error, session}`, [`metric`]`::exposition`, [`config`]`::{load, reload}`, [`peer`], [`log`], [`systemd`], [`archive_watch`]`::{data_dir, archive}` |
 //! | drivers | [`observe`], [`http`], [`lab`] |
 //! | wiring | [`app`], [`demo`], [`status`], [`cli`], `main` |
 
+pub mod alertmanager;
 pub mod app;
 pub mod archive_watch;
 pub mod cli;

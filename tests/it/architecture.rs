@@ -36,6 +36,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "archive_watch/time_to_full",
             "archive_watch/waiting",
             "http/access/decision",
+            "alertmanager",
         ],
     ),
     (

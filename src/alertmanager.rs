@@ -13,7 +13,7 @@ use serde_json::Value;
 /// The only version that there is, since Alertmanager 0.6.
 const VERSION: &str = "4";
 /// Alerts in one request. A body of 1 MiB holds hardly more.
-pub const MOST_ALERTS: usize = 2048;
+pub const MOST_ALERTS: usize = 1024;
 /// Labels of one alert.
 pub const MOST_LABELS: usize = 128;
 /// Bytes of all names and values of one alert's labels together, so that a record of the journal stays small.

@@ -27,5 +27,6 @@ pub mod nearest;
 pub mod observe;
 pub mod peer;
 pub mod pg;
+pub mod runbook;
 pub mod status;
 pub mod systemd;

@@ -37,6 +37,10 @@ const LAYERS: &[(&str, &[&str])] = &[
             "archive_watch/waiting",
             "http/access/decision",
             "alertmanager",
+            "metric/webhook",
+            "runbook/chain",
+            "runbook/record",
+            "runbook/seen",
         ],
     ),
     (
@@ -56,14 +60,15 @@ const LAYERS: &[(&str, &[&str])] = &[
             "archive_watch",
             "log",
             "systemd",
+            "runbook/journal",
         ],
     ),
-    ("drivers", &["observe", "http", "lab"]),
-    ("wiring", &["app", "demo", "status", "cli", "main", "lib"]),
+    ("drivers", &["observe", "http", "lab", "runbook/intake"]),
+    ("wiring", &["app", "demo", "history", "status", "cli", "main", "lib"]),
 ];
 
 /// Modules that only list others.
-const LISTS: &[&str] = &["pg/mod", "metric/mod"];
+const LISTS: &[&str] = &["pg/mod", "metric/mod", "runbook/mod"];
 
 /// What pure code and vocabulary do not name.
 const IMPURE: &[&str] = &[

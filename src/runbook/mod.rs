@@ -1,0 +1,6 @@
+//! Runbooks that act. So far what comes in is kept: the [`journal`].
+
+pub mod chain;
+pub mod journal;
+pub mod record;
+pub mod seen;

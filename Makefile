@@ -26,7 +26,7 @@ test: check test-live ## check and test-live
 
 .PHONY: test-live
 test-live: ## The live tests on the installed PostgreSQL
-	@scripts/bootstrap rust build postgresql prometheus
+	@scripts/bootstrap rust build postgresql prometheus alertmanager
 	@LAB_TEST_THREADS=$${LAB_TEST_THREADS:-3} scripts/tier live
 
 .PHONY: test-versions
@@ -51,6 +51,11 @@ prove-bootstrap: ## Runs scripts/bootstrap on a throw-away copy of this machine 
 prove-reload: ## 1,000 reloads under 50 scrapes a second; by hand, 3 minutes; UPDATE=1 writes docs/measured/reload.md
 	@scripts/bootstrap rust build postgresql
 	@scripts/tier prove
+
+.PHONY: prove-webhook
+prove-webhook: ## 1,000 webhooks, 50 at a time; by hand, a minute; UPDATE=1 writes docs/measured/webhook.md
+	@scripts/bootstrap rust build
+	cargo test --test it prove::webhook:: -- --nocapture
 
 .PHONY: prove-api
 prove-api: ## schemathesis against the API's description; by hand, 1 minute, needs PyPI

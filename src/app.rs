@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::clock::Wall;
 use crate::cluster::layout::{Layout, Member, Timing};
 use crate::config::reload::FileChanges;
-use crate::config::{self, Cluster, Environment, Node, Report, Settings};
+use crate::config::{self, Cluster, Environment, Node, Report, Role, Settings};
 use crate::http::{self, Door};
 use crate::log::Log;
 use crate::observe::fleet::{Fleet, Place, Plan};
@@ -24,6 +24,8 @@ use crate::observe::observers::Observers;
 use crate::observe::{Source, own};
 use crate::peer::Address;
 use crate::pg::failure::Failure;
+use crate::runbook::intake::Intake;
+use crate::runbook::journal;
 use crate::systemd::Systemd;
 use reload::Reloader;
 
@@ -47,6 +49,7 @@ pub async fn serve(report: Report, door: Door, environment: Environment, log: Lo
     let observers = Arc::new(Observers::new(hubs.clone()));
     observers.apply(addresses(&settings)).await;
     let door = Arc::new(door);
+    let intake = intake(&settings)?;
     let reloader = Reloader::new(
         path.clone(),
         settings,
@@ -87,8 +90,11 @@ pub async fn serve(report: Report, door: Door, environment: Environment, log: Lo
         }
     });
     let own: http::OwnSource = {
-        let (started, keeper, reloader) = (Wall::now(), keeper.clone(), reloader.clone());
-        Arc::new(move || own::read(started, keeper.saved(), reloader.outcome(), observers.states(), log.events()))
+        let (started, keeper, reloader, intake) = (Wall::now(), keeper.clone(), reloader.clone(), intake.clone());
+        Arc::new(move || {
+            let (saved, outcome, states) = (keeper.saved(), reloader.outcome(), observers.states());
+            own::read(started, saved, outcome, states, log.events(), intake.told())
+        })
     };
     let reload: http::Reload = Arc::new(move |name| {
         let reloader = reloader.clone();
@@ -97,13 +103,20 @@ pub async fn serve(report: Report, door: Door, environment: Environment, log: Lo
     systemd.ready();
     tasks.spawn(watchdog::watch(systemd, fleet.pulses(), hubs.clone()));
     tracing::info!(%listen, clusters = hubs.now().len(), "pgvigil is ready");
-    http::serve(listener, hubs, own, reload, door, stop).await?;
+    http::serve(listener, hubs, own, reload, intake, door, stop).await?;
     drop((tasks, fleet));
     if timeout(LAST_SAVE_DEADLINE, last_save).await.is_err() {
         tracing::warn!("the last save of the lag history did not end in time: the one before it counts");
     }
     tracing::info!("pgvigil has stopped");
     Ok(())
+}
+
+/// Whoever takes in alerts. Where nobody may hand any in, the journal is left alone until somebody does.
+fn intake(settings: &Settings) -> anyhow::Result<Arc<Intake>> {
+    let is_expected = settings.access.iter().any(|holder| holder.role.includes(Role::Ingest));
+    Intake::start(journal::directory(&settings.state_dir.path), is_expected)
+        .context("cannot start the journal's thread")
 }
 
 /// Waits for SIGINT or SIGTERM. With a handler, a file that would grow beyond `ulimit -f` is an error of its write (SIGXFSZ) and not

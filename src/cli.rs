@@ -10,6 +10,7 @@ use rustix::process::{self, DumpableBehavior};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, Environment};
+use crate::history;
 use crate::http::Door;
 use crate::log::{Format, Log};
 use crate::peer::Address;
@@ -62,10 +63,28 @@ enum Command {
         #[arg(long, conflicts_with = "json")]
         watch: bool,
     },
+    /// Look at what the journal of pgvigil serve holds.
+    Runbook {
+        #[command(subcommand)]
+        command: RunbookCommand,
+    },
     /// Start a private cluster with pgvigil and Prometheus, and break it.
     Demo {
         #[command(subcommand)]
         command: Option<DemoCommand>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum RunbookCommand {
+    /// Show every alert that was handed in, and verify the journal; on its machine, also while pgvigil serve runs.
+    History {
+        /// The records as they are written, one JSON object a line.
+        #[arg(long)]
+        json: bool,
+        /// Only alerts about this cluster.
+        #[arg(long, value_name = "CLUSTER")]
+        cluster: Option<String>,
     },
 }
 
@@ -106,6 +125,12 @@ pub fn run() -> ExitCode {
             };
             let shown = status::run(Address { url, token_file, ca_file }, Show { json, watch });
             exit(runtime.block_on(shown).map(|()| ExitCode::SUCCESS))
+        }
+        Command::Runbook { command: RunbookCommand::History { json, cluster } } => {
+            match config::check(config, &Environment::of_this_process()) {
+                Ok(report) => exit(history::run(&report.settings.state_dir.path, &history::Show { json, cluster })),
+                Err(error) => fail(BAD_CONFIG, &error.to_string()),
+            }
         }
         Command::Demo { command: None } => exit(runtime.block_on(demo::run(demo::Options::default()))),
         Command::Demo { command: Some(DemoCommand::Fault { name }) } => exit(runtime.block_on(demo::fault(name))),

@@ -5,10 +5,10 @@
 //! | layer | modules |
 //! |---|---|
 //! | vocabulary | [`pg`]`::{lsn, records, version, failure}`, [`metric`]`::{family, sample, histogram}`, [`clock`], [`nearest`] |
-//! | pure | [`alertmanager`], [`archive_watch`] but what touches files, [`collector`], [`cluster`], [`metric`]`::{catalog, own}`, [`pg`]`::conninfo`, [`config`]`::{raw, settings}` |
-//! | adapters | [`pg`]`::{dsn, tls, connect_error, session}`, [`metric`]`::exposition`, [`config`]`::{load, reload}`, [`peer`], [`log`], [`systemd`], [`archive_watch`]`::{data_dir, archive}` |
-//! | drivers | [`observe`], [`http`], [`lab`] |
-//! | wiring | [`app`], [`demo`], [`status`], [`cli`], `main` |
+//! | pure | [`alertmanager`], [`archive_watch`] but what touches files, [`collector`], [`cluster`], [`metric`]`::{catalog, own, webhook}`, [`runbook`]`::{chain, record, seen}`, [`pg`]`::conninfo`, [`config`]`::{raw, settings}` |
+//! | adapters | [`pg`]`::{dsn, tls, connect_error, session}`, [`metric`]`::exposition`, [`config`]`::{load, reload}`, [`peer`], [`log`], [`systemd`], [`runbook`]`::journal`, [`archive_watch`]`::{data_dir, archive}` |
+//! | drivers | [`observe`], [`http`], [`lab`], [`runbook`]`::intake` |
+//! | wiring | [`app`], [`demo`], [`history`], [`status`], [`cli`], `main` |
 
 pub mod alertmanager;
 pub mod app;
@@ -19,6 +19,7 @@ pub mod cluster;
 pub mod collector;
 pub mod config;
 pub mod demo;
+pub mod history;
 pub mod http;
 pub mod lab;
 pub mod log;

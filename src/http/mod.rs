@@ -1,6 +1,7 @@
 //! The HTTP door: pages and JSON from memory. No request touches a database, and nothing changes by GET.
 
 pub mod access;
+mod alertmanager;
 mod api;
 mod connection;
 pub mod door;
@@ -37,6 +38,7 @@ pub use page::OwnSource;
 pub use reload::Reload;
 
 use crate::observe::fleet::Hubs;
+use crate::runbook::intake::Intake;
 use connection::Doorkeeper;
 use page::Pages;
 
@@ -48,7 +50,7 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 const STOP_DEADLINE: Duration = Duration::from_secs(2);
 /// No request's head is longer.
 const HEAD_LIMIT: u32 = 32 * 1024;
-/// No request's body is longer.
+/// No request's body is longer, but that of Alertmanager's webhook.
 const BODY_LIMIT: usize = 64 * 1024;
 
 /// Why the door cannot be opened.
@@ -94,6 +96,7 @@ pub async fn serve(
     hubs: Hubs,
     own: OwnSource,
     reload: Reload,
+    intake: Arc<Intake>,
     door: Arc<Door>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), HttpError> {
@@ -107,8 +110,8 @@ pub async fn serve(
     let mut server = server.acceptor(Doorkeeper::new(door.clone())).accept_error_handler(connection::tell_refusals());
     server.http_builder().http1().header_read_timeout(HEAD_DEADLINE).max_buf_size(HEAD_LIMIT as usize);
     server.http_builder().http2().max_header_list_size(HEAD_LIMIT).max_concurrent_streams(MOST_STREAMS);
-    let pages = Arc::new(Pages::new(hubs, own));
-    let mut serving = std::pin::pin!(server.serve(router(pages, reload, door.clone()).into_make_service()));
+    let router = router(hubs, own, reload, intake, door.clone());
+    let mut serving = std::pin::pin!(server.serve(router.into_make_service()));
     let mut keeping = std::pin::pin!(door.keep());
     tokio::select! {
         result = &mut serving => return Ok(result?),
@@ -118,7 +121,8 @@ pub async fn serve(
     Ok(serving.await?)
 }
 
-fn router(pages: Arc<Pages>, reload: Reload, door: Arc<Door>) -> Router {
+fn router(hubs: Hubs, own: OwnSource, reload: Reload, intake: Arc<Intake>, door: Arc<Door>) -> Router {
+    let webhook = alertmanager::route(intake.clone(), hubs.clone());
     Router::new()
         .route("/", get(start::page))
         .route("/metrics", get(metrics::metrics))
@@ -130,11 +134,14 @@ fn router(pages: Arc<Pages>, reload: Reload, door: Arc<Door>) -> Router {
         .route("/api/v1/openapi.yaml", get(openapi::page))
         .route("/sd", get(sd::targets))
         .fallback(nowhere)
-        .with_state(pages)
+        .with_state(Arc::new(Pages::new(hubs, own)))
         .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
+        // Behind it, because it has a limit of its own.
+        .route(alertmanager::PATH, webhook)
         .layer(from_fn_with_state(door, access::admit))
         .layer(CatchPanicLayer::new())
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_DEADLINE))
+        .layer(from_fn_with_state(intake, alertmanager::count))
 }
 
 async fn nowhere() -> (StatusCode, &'static str) {

@@ -40,3 +40,4 @@ mod truth;
 mod wal;
 pub mod watch;
 mod web;
+pub mod webhook;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, Request, State};
 use axum::http::header::{CONTENT_LENGTH, RETRY_AFTER};
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, post};
@@ -19,7 +19,7 @@ use crate::alertmanager::Payload;
 use crate::clock::Mono;
 use crate::config::Role;
 use crate::observe::fleet::Hubs;
-use crate::runbook::intake::Intake;
+use crate::runbook::intake::{Intake, IntakeError};
 use crate::runbook::record::Entry;
 use crate::runbook::seen::Outcome;
 
@@ -59,7 +59,7 @@ async fn take(State(receiver): State<Receiver>, Extension(caller): Extension<Cal
     }
     let place = match receiver.intake.place().await {
         Ok(place) => place,
-        Err(error) => return unavailable(&error.to_string()),
+        Err(error) => return receiver.unavailable(&error),
     };
     let body = match read(request.into_body()).await {
         Ok(body) => body,
@@ -75,7 +75,7 @@ async fn take(State(receiver): State<Receiver>, Extension(caller): Extension<Cal
     }
     match place.take(entries, body.len()).await {
         Ok(outcomes) => answer(&outcomes),
-        Err(error) => unavailable(&error.to_string()),
+        Err(error) => receiver.unavailable(&error),
     }
 }
 
@@ -110,10 +110,16 @@ impl Receiver {
         }
         (status, format!("{why}\n")).into_response()
     }
-}
 
-fn unavailable(why: &str) -> Response {
-    (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], format!("{why}\n")).into_response()
+    fn unavailable(&self, why: &IntakeError) -> Response {
+        let mut response = match why {
+            IntakeError::Late => self.refuse(StatusCode::SERVICE_UNAVAILABLE, &why.to_string()),
+            // Whoever writes the journal has said it.
+            IntakeError::Journal(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+        };
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        response
+    }
 }
 
 fn answer(outcomes: &[Outcome]) -> Response {

@@ -92,7 +92,11 @@ impl Place<'_> {
         self.0.queue.try_send(Delivery { entries, bytes, answer }).map_err(|_| IntakeError::Late)?;
         match timeout(DEADLINE, answered).await {
             Ok(Ok(result)) => result,
-            _ => Err(IntakeError::Late),
+            _ => {
+                // Until the thread says otherwise.
+                lock(&self.0.told).writable = Some(false);
+                Err(IntakeError::Late)
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::observe::state_file::boot_id;
 use crate::observe::voice::Voice;
 
 /// Requests at one time, from the first byte of their body to their answer. One more waits.
-const PLACES: usize = 32;
+const PLACES: usize = 64;
 /// A request that waits longer, for its place or for the disk, is told to come again.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// A journal that could not be opened or written is tried again so often, if somebody asks.

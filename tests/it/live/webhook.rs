@@ -86,14 +86,15 @@ pub async fn recorded(lab: &Lab, config: &Path, kind: &str) -> Result<BTreeMap<S
     Ok(nodes)
 }
 
-async fn series(port: u16, name: &str) -> Result<f64, String> {
+/// A series of pgvigil's own process.
+pub async fn series(port: u16, name: &str) -> Result<f64, String> {
     let page = try_get(port, "/metrics?self=1").await?;
     let text = page.text();
     let line = text.lines().find_map(|line| line.strip_prefix(&format!("pgvigil_{name} ")));
     line.ok_or_else(|| format!("no {name}: {text:.300}"))?.parse().map_err(|_| line.unwrap_or_default().to_owned())
 }
 
-async fn until(vigil: &Vigil, name: &str, good: impl Fn(f64) -> bool) -> Outcome {
+pub async fn until(vigil: &Vigil, name: &str, good: impl Fn(f64) -> bool) -> Outcome {
     wait_until(name, 2 * SOON, async || match series(vigil.port(), name).await {
         Ok(value) if good(value) => Ok(()),
         other => Err(format!("{other:?}\n{}", vigil.process().log_tail(10))),

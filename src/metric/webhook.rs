@@ -22,8 +22,8 @@ pub(super) static REQUESTS: Family = own(
     Kind::Counter,
     Unit::None,
     &["code"],
-    "Requests to POST /alertmanager by HTTP status: 202 something new was recorded, 200 nothing new, 503 the journal cannot be written; \
-     other: any that has no series of its own.",
+    "Requests to POST /alertmanager by class of HTTP status: 2xx taken in; 4xx refused, and refused again when it comes again; 5xx the \
+     journal cannot be written.",
 );
 /// Of each alert in them.
 pub(super) static ALERTS: Family = own(
@@ -67,8 +67,8 @@ pub(super) static ERRORS: Family = own(
     "Attempts to open or write the journal that failed; the log says why.",
 );
 
-/// The statuses with a series of their own.
-pub const CODES: [&str; 9] = ["200", "202", "400", "401", "403", "413", "429", "503", "other"];
+/// The classes of statuses; there is no redirection.
+const CODES: [(&str, u16); 3] = [("2xx", 2), ("4xx", 4), ("5xx", 5)];
 
 /// What was counted since the start.
 #[derive(Clone, Debug)]
@@ -108,10 +108,8 @@ const OUTCOMES: [(&str, Outcome); 5] = [
 impl Webhook {
     /// Counts a request that was answered with `code` after `seconds`.
     pub fn answered(&mut self, code: u16, seconds: f64) {
-        let code = code.to_string();
-        let index = CODES.iter().position(|known| *known == code).unwrap_or(CODES.len() - 1);
-        if let Some(count) = self.codes.get_mut(index) {
-            *count += 1;
+        for ((_, class), count) in CODES.iter().zip(&mut self.codes) {
+            *count += u64::from(code / 100 == *class);
         }
         self.duration.observe(seconds);
     }
@@ -126,7 +124,7 @@ impl Webhook {
 
 /// Adds the samples.
 pub fn webhook_samples(webhook: &Webhook, samples: &mut Samples) {
-    for (code, count) in CODES.iter().zip(webhook.codes) {
+    for ((code, _), count) in CODES.iter().zip(webhook.codes) {
         samples.number(&REQUESTS, &[code], count as f64);
     }
     for ((outcome, _), count) in OUTCOMES.iter().zip(webhook.outcomes) {

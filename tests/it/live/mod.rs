@@ -46,4 +46,5 @@ mod truth;
 mod wal;
 pub mod watch;
 mod web;
+pub mod webhook;
 mod witness;

@@ -6,6 +6,7 @@ use super::LabError;
 
 const INSTALL_POSTGRESQL: &str = "scripts/bootstrap postgresql";
 const INSTALL_PROMETHEUS: &str = "scripts/bootstrap prometheus";
+const INSTALL_ALERTMANAGER: &str = "scripts/bootstrap alertmanager";
 
 /// The programs of one PostgreSQL version. Only `initdb` and `postgres` are needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,20 +88,29 @@ impl Binaries {
 
 /// Finds Prometheus: `LAB_PROMETHEUS` (the program itself), then `PATH`.
 pub fn prometheus() -> Result<PathBuf, LabError> {
-    let missing = |looked: String| LabError::Missing {
-        what: "prometheus",
-        looked,
-        install: INSTALL_PROMETHEUS,
-        variable: "LAB_PROMETHEUS",
-    };
-    if let Some(program) = std::env::var_os("LAB_PROMETHEUS") {
+    program("prometheus", &["prometheus"], INSTALL_PROMETHEUS, "LAB_PROMETHEUS")
+}
+
+/// Finds Alertmanager: `LAB_ALERTMANAGER` (the program itself), then `PATH`, under Debian's name and its own.
+pub fn alertmanager() -> Result<PathBuf, LabError> {
+    program("alertmanager", &["prometheus-alertmanager", "alertmanager"], INSTALL_ALERTMANAGER, "LAB_ALERTMANAGER")
+}
+
+fn program(
+    what: &'static str,
+    names: &[&str],
+    install: &'static str,
+    variable: &'static str,
+) -> Result<PathBuf, LabError> {
+    let missing = |looked: String| LabError::Missing { what, looked, install, variable };
+    if let Some(program) = std::env::var_os(variable) {
         let program = PathBuf::from(program);
         return if program.is_file() { Ok(program) } else { Err(missing(program.display().to_string())) };
     }
     search_path()
-        .map(|dir| dir.join("prometheus"))
+        .flat_map(|dir| names.iter().map(move |name| dir.join(name)))
         .find(|program| program.is_file())
-        .ok_or_else(|| missing("LAB_PROMETHEUS, PATH".to_owned()))
+        .ok_or_else(|| missing(format!("{variable}, PATH")))
 }
 
 fn missing_server(looked: String) -> LabError {

@@ -1,0 +1,14 @@
+//! The live fault matrix: real servers, a real Prometheus and Alertmanager, the shipped rules with shorter durations. Each
+//! row makes one fault and asserts the exact set of alerts that reach a webhook. `make test-faults` runs those of
+//! `tests/tiers/faults.txt`, `make prove-faults` all.
+
+mod alert;
+mod cast;
+mod primary;
+mod prometheus;
+mod recording;
+mod row;
+mod stage;
+mod standby;
+mod table;
+mod webhook;

@@ -1,0 +1,178 @@
+//! A Prometheus, an Alertmanager and a webhook's listener that all rows of a run share.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use pgvigil::lab::{Lab, LabError, Spawn, Spawned, alertmanager, prometheus, wait_until};
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+use super::prometheus::Api;
+use super::webhook::{Heard, Webhook};
+use crate::fixture::ROOT;
+use crate::live::client::try_get;
+use crate::scaled;
+
+const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+
+/// How a stage scrapes and evaluates.
+#[derive(Clone, Copy)]
+pub struct Pace {
+    /// Between two scrapes, and between two evaluations.
+    pub interval: Duration,
+    /// What durations are divided by: those of the rules, and those that Alertmanager waits.
+    pub factor: u64,
+}
+
+/// As the fault matrix runs.
+pub const FAST: Pace = Pace { interval: Duration::from_millis(scaled::SCRAPE_MS), factor: scaled::FACTOR };
+
+/// What watches the clusters of the rows. It ends with the last row that has it.
+pub struct Stage {
+    pub api: Api,
+    webhook: Webhook,
+    targets: PathBuf,
+    _programs: [Arc<Spawned>; 2],
+    lab: Lab,
+}
+
+impl Stage {
+    /// The stage of this process; rows that run at the same time have the same one.
+    pub async fn shared() -> Result<Arc<Self>, LabError> {
+        static SHARED: Mutex<Weak<Stage>> = Mutex::const_new(Weak::new());
+        let mut shared = SHARED.lock().await;
+        if let Some(stage) = shared.upgrade() {
+            return Ok(stage);
+        }
+        let stage = Arc::new(Self::open(FAST).await?);
+        *shared = Arc::downgrade(&stage);
+        Ok(stage)
+    }
+
+    /// A stage of its own, with the shipped rules at this pace.
+    pub async fn open(pace: Pace) -> Result<Self, LabError> {
+        let lab = Lab::new()?;
+        let webhook = Webhook::open().expect("a port to listen on");
+        let (targets, rules, own) = (lab.own_dir("targets")?, lab.own_dir("rules")?, lab.own_dir("etc")?);
+        let shipped = match pace.factor {
+            1 => scaled::shipped(),
+            factor => scaled::shipped_scaled(factor).unwrap_or_else(|error| panic!("{error}")),
+        };
+        scaled::write(&shipped, &rules);
+        let manager_config = own.join("alertmanager.yml");
+        std::fs::write(&manager_config, routing(webhook.port(), pace.factor)).expect("a file in the lab");
+        let manager_port = lab.free_port()?;
+        let manager = Spawn::new("alertmanager", alertmanager()?)
+            .arg(format!("--config.file={}", manager_config.display()))
+            .arg(format!("--storage.path={}", lab.own_dir("alertmanager")?.join("data").display()))
+            .arg(format!("--web.listen-address=127.0.0.1:{manager_port}"))
+            .arg("--cluster.listen-address=");
+        let interval = format!("{}s", pace.interval.as_secs());
+        // The files' paths have no quotes in them: a lab chooses its name.
+        let config = format!(
+            "global: {{scrape_interval: {interval}, evaluation_interval: {interval}, scrape_timeout: {interval}}}\n\
+             rule_files: ['{}/*']\n\
+             alerting: {{alertmanagers: [{{static_configs: [{{targets: ['127.0.0.1:{manager_port}']}}]}}]}}\n\
+             scrape_configs:\n\
+             - job_name: pgvigil\n  honor_labels: true\n  file_sd_configs: [{{files: ['{}/*.yml']}}]\n",
+            rules.display(),
+            targets.display(),
+        );
+        let prometheus_config = own.join("prometheus.yml");
+        std::fs::write(&prometheus_config, config).expect("a file in the lab");
+        let port = lab.free_port()?;
+        let watcher = Spawn::new("prometheus", prometheus()?)
+            .arg(format!("--config.file={}", prometheus_config.display()))
+            .arg(format!("--storage.tsdb.path={}", lab.own_dir("prometheus")?.join("data").display()))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+        let programs = [lab.spawn(manager)?, lab.spawn(watcher)?];
+        for (program, port) in programs.iter().zip([manager_port, port]) {
+            wait_until(format!("{} to be ready", program.name()), ANSWERS_WITHIN, async || {
+                match try_get(port, "/-/ready").await {
+                    Ok(answer) if answer.status == 200 => Ok(()),
+                    answer => Err(format!("{answer:?}\n{}", program.log_tail(5))),
+                }
+            })
+            .await?;
+        }
+        Ok(Self { api: Api { port }, webhook, targets, _programs: programs, lab })
+    }
+
+    /// Scrapes these ports until what is returned is dropped.
+    pub fn scrape(&self, name: &str, ports: &[u16]) -> Scraped {
+        let file = self.targets.join(format!("{name}.yml"));
+        let targets: Vec<_> = ports.iter().map(|port| format!("'127.0.0.1:{port}'")).collect();
+        let part = file.with_extension("part");
+        std::fs::write(&part, format!("- targets: [{}]\n", targets.join(", "))).expect("a file in the lab");
+        std::fs::rename(&part, &file).expect("a file in the lab");
+        Scraped { file }
+    }
+
+    /// What came to the webhook so far.
+    pub fn heard(&self) -> Vec<Heard> {
+        self.webhook.heard()
+    }
+}
+
+/// Targets that are scraped.
+pub struct Scraped {
+    file: PathBuf,
+}
+
+impl Drop for Scraped {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.file);
+    }
+}
+
+/// The shipped routing: every receiver is the listener, and what Alertmanager waits is divided, or a second.
+fn routing(port: u16, factor: u64) -> String {
+    let path = format!("{ROOT}/alerts/alertmanager.yml");
+    let text = std::fs::read_to_string(path).unwrap_or_else(|_| UNTIL_THERE_IS_ONE.to_owned());
+    let mut config: Value = serde_saphyr::from_str(&text).expect("YAML");
+    shorten(&mut config["route"], factor);
+    for receiver in config["receivers"].as_array_mut().into_iter().flatten() {
+        let name = receiver["name"].clone();
+        let url = format!("http://127.0.0.1:{port}/");
+        *receiver = serde_json::json!({"name": name, "webhook_configs": [{"url": url, "send_resolved": true}]});
+    }
+    serde_json::to_string_pretty(&config).expect("JSON")
+}
+
+fn shorten(route: &mut Value, factor: u64) {
+    let wait = route["group_wait"].as_str().map(|wait| scaled::divided(wait, factor));
+    for (key, value) in
+        [("group_wait", wait), ("group_interval", route["group_interval"].is_string().then(|| "1s".into()))]
+    {
+        if let Some(value) = value {
+            route[key] = value.into();
+        }
+    }
+    route["routes"].as_array_mut().into_iter().flatten().for_each(|route| shorten(route, factor));
+}
+
+const UNTIL_THERE_IS_ONE: &str = r#"
+route:
+  receiver: people
+  group_by: [alertname, cluster]
+  group_wait: 30s
+  group_interval: 5m
+  routes:
+  - matchers: [severity="engine"]
+    receiver: engine
+    group_wait: 0s
+  - matchers: [severity="none"]
+    receiver: dead-man
+receivers: [{name: people}, {name: engine}, {name: dead-man}]
+inhibit_rules:
+- source_matchers: [alertname=~"PostgresPrimary(Unreachable|Down)"]
+  target_matchers: [alertname="PostgresLagBudgetBurn"]
+  equal: [cluster]
+- source_matchers: [alertname!="PostgresLagBudgetBurn", severity=~"warning|critical"]
+  target_matchers: [alertname="PostgresLagBudgetBurn"]
+  equal: [cluster, node]
+- source_matchers: [severity="critical"]
+  target_matchers: [severity="warning"]
+  equal: [alertname, cluster, node, slot]
+"#;

@@ -3,11 +3,15 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use pgvigil::lab::{Archive, Lab, LabError, Role, Server, ServerOptions, StandbyOptions, Wire, Writer, wait_until};
+use pgvigil::lab::{
+    Archive, Lab, LabError, Role, Server, ServerOptions, StandbyOptions, StopMode, Wire, Writer, wait_until,
+};
 
 use crate::live::watch::Vigil;
 
@@ -97,9 +101,36 @@ pub struct Cast {
     links: BTreeMap<&'static str, Wire>,
     views: BTreeMap<&'static str, Wire>,
     vigils: Vec<Vigil>,
+    /// What each pgvigil was configured with.
+    pub configs: Vec<String>,
     kept: Mutex<Vec<Box<dyn Any + Send>>>,
     _writer: Option<Writer>,
     pub lab: Lab,
+}
+
+impl Drop for Cast {
+    /// Says what pgvigil saw when the row failed.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for vigil in &self.vigils {
+            let page = page_now(vigil.port()).unwrap_or_else(|error| error.to_string());
+            let is_told = |line: &&str| !line.starts_with('#') && line.ends_with(" 1") && line.contains("state=\"");
+            let states: Vec<_> = page.lines().filter(is_told).collect();
+            eprintln!("--- what pgvigil says of {} ---\n{}", self.name, states.join("\n"));
+        }
+    }
+}
+
+/// The page, asked for without a runtime.
+fn page_now(port: u16) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(3)))?;
+    stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: lab\r\n\r\n")?;
+    let mut page = String::new();
+    stream.read_to_string(&mut page)?;
+    Ok(page)
 }
 
 impl Cast {
@@ -140,11 +171,24 @@ impl Cast {
             0 => None,
             rate => Some(Writer::start(&a, rate).await?),
         };
-        let (vigils, kept) = (Vec::new(), Mutex::default());
-        let mut cast = Self { name, a, standbys, links, views, vigils, kept, _writer: writer, lab };
+        let kept = Mutex::default();
+        let mut cast = Self {
+            name,
+            a,
+            standbys,
+            links,
+            views,
+            vigils: Vec::new(),
+            configs: Vec::new(),
+            kept,
+            _writer: writer,
+            lab,
+        };
         for number in 0..topology.observers {
             let (port, config) = (cast.lab.free_port()?, cast.lab.path().join(format!("pgvigil-{number}.yml")));
-            std::fs::write(&config, cast.config(topology, number, port)?).expect("a file in the lab");
+            let text = cast.config(topology, number, port)?;
+            std::fs::write(&config, &text).expect("a file in the lab");
+            cast.configs.push(text);
             cast.vigils.push(Vigil::start_at(&cast.lab, config, port).await?);
         }
         cast.until_well().await?;
@@ -158,7 +202,7 @@ impl Cast {
             _ => String::new(),
         };
         let mut text = format!(
-            "listen: 127.0.0.1:{port}\nstate_dir: {}\nsample_interval: 500ms\ncollect_interval: 1s\n\
+            "listen: 127.0.0.1:{port}\nstate_dir: {}\nsample_interval: 1s\ncollect_interval: 1s\n\
              login_interval: 1s\narchive_hung_after: 3s\n{}clusters:\n- name: {}\n{archive_dir}  nodes:\n",
             state.display(),
             topology.config,
@@ -205,10 +249,33 @@ impl Cast {
         self.lab.path().join(ARCHIVE)
     }
 
+    /// Makes a standby anew as one of the primary, in the place of what it was.
+    pub async fn remake(&self, name: &str) -> Result<(), LabError> {
+        let server = self.standby(name);
+        server.stop(StopMode::Immediate).await?;
+        std::fs::rename(server.data_dir(), self.lab.path().join(format!("{name}-gone"))).expect("a data directory");
+        let again = format!("{name}-again");
+        let made = self.lab.standby_made(&self.a, &again, StandbyOptions::default()).await?;
+        std::fs::rename(made.data_dir(), server.data_dir()).expect("a data directory");
+        server.start().await
+    }
+
     /// Writes so many megabytes of WAL on the primary.
     pub async fn write(&self, megabytes: u32) -> Result<(), LabError> {
         let one = "pg_logical_emit_message(false, 'lab', repeat('x', 1048000))";
         self.a.sql(&format!("SELECT count({one}) FROM generate_series(1, {megabytes})")).await
+    }
+
+    /// The server of this name, if there is one.
+    pub fn node(&self, name: &str) -> Option<&Server> {
+        self.servers().find(|server| server.name() == name)
+    }
+
+    /// Starts the first pgvigil again, as it was.
+    pub async fn revive(&self) -> Result<(), LabError> {
+        let config = self.lab.path().join("pgvigil-0.yml");
+        self.keep(Vigil::start_at(&self.lab, config, self.vigil().port()).await?);
+        Ok(())
     }
 
     /// The standby of this name.

@@ -3,12 +3,19 @@
 //! `tests/tiers/faults.txt`, `make prove-faults` all.
 
 mod alert;
+mod archive;
 mod cast;
+mod cluster;
+mod observer;
 mod primary;
 mod prometheus;
+mod quiet;
 mod recording;
+mod replay;
 mod row;
+mod slots;
 mod stage;
 mod standby;
+mod sync;
 mod table;
 mod webhook;

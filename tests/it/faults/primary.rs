@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pgvigil::lab::{Backend, LabError, Server, WireMode};
+use pgvigil::lab::{Backend, LabError, WireMode};
 
 use super::cast::Topology;
 use super::row::Row;
@@ -149,9 +149,4 @@ async fn out_of_reach_of_one_observer() -> Outcome {
         async |cast| cast.view("a").set(WireMode::Pass).await,
     )
     .await
-}
-
-/// Ends what pgvigil has open, so that it has to log in anew.
-pub async fn disconnect_pgvigil(server: &Server) -> Outcome {
-    server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'pgvigil'").await
 }

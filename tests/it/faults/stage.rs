@@ -34,7 +34,7 @@ pub struct Stage {
     webhook: Webhook,
     targets: PathBuf,
     _programs: [Arc<Spawned>; 2],
-    lab: Lab,
+    _lab: Lab,
 }
 
 impl Stage {
@@ -96,7 +96,7 @@ impl Stage {
             })
             .await?;
         }
-        Ok(Self { api: Api { port }, webhook, targets, _programs: programs, lab })
+        Ok(Self { api: Api { port }, webhook, targets, _programs: programs, _lab: lab })
     }
 
     /// Scrapes these ports until what is returned is dropped.

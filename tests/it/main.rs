@@ -8,6 +8,8 @@ mod config;
 mod contract;
 mod coverage;
 mod decode;
+mod detection;
+mod fault_replay;
 mod faults;
 mod fixture;
 mod golden;

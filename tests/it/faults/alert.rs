@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Labels that every alert of a row has alike.
-const SHARED: &[&str] = &["alertname", "severity", "cluster", "alertstate", "__name__"];
+const SHARED: &[&str] = &["alertname", "severity", "cluster", "job", "alertstate", "__name__"];
 
 /// What tells one alert of a cluster from another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,7 +4,7 @@
 
 mod alert;
 mod archive;
-mod cast;
+pub mod cast;
 mod cluster;
 mod observer;
 mod primary;
@@ -12,10 +12,10 @@ mod prometheus;
 mod quiet;
 mod recording;
 mod replay;
-mod row;
+pub mod row;
 mod slots;
-mod stage;
+pub mod stage;
 mod standby;
 mod sync;
-mod table;
+pub mod table;
 mod webhook;

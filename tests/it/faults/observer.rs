@@ -59,14 +59,19 @@ async fn password_wrong() -> Outcome {
     Row {
         fault: 50,
         name: "pgvigil-password-wrong",
-        how: "the password of pgvigil's role is changed, and its connections are ended on the standby",
-        alerts: &["PostgresNodeRejectsPgvigil warning node=b"],
+        how: "the password of pgvigil's role is changed, and all of its connections are ended",
+        alerts: &[
+            "PostgresNodeRejectsPgvigil warning node=a",
+            "PostgresNodeRejectsPgvigil warning node=b",
+            "PostgresPrimaryUnreachable engine",
+        ],
         ..Row::default()
     }
     .run(
         async |cast| {
             cast.a.sql("ALTER ROLE pgvigil PASSWORD 'another'").await?;
             cast.b().wait_caught_up(&cast.a, Duration::from_secs(10)).await?;
+            disconnect(&cast.a).await?;
             disconnect(cast.b()).await
         },
         async |cast| cast.a.sql(&format!("ALTER ROLE pgvigil PASSWORD '{}'", Role::Monitor.password())).await,

@@ -56,7 +56,7 @@ impl Recording {
         }
         let mut text = format!(
             "# Fault {}: {}.\nevaluation_interval: 1s\nrule_files: [rules.yml]\ntests:\n- interval: 1s\n  input_series:\n",
-            row.fault, row.how
+            row.fault, row.how,
         );
         for (labels, samples) in series {
             let name = &labels["__name__"];
@@ -74,8 +74,8 @@ impl Recording {
         for (at, now) in &self.checks {
             // A sample may have come a moment before its second.
             let _ = writeln!(text, "  - expr: {FIRING}\n    eval_time: {}s\n    exp_samples:", step(*at));
-            for alert in &now.firing {
-                let _ = writeln!(text, "    - labels: '{}'\n      value: 1", alert_name(watched.cluster(), alert));
+            for labels in now.firing.values() {
+                let _ = writeln!(text, "    - labels: '{}'\n      value: 1", series_name(labels));
             }
         }
         text
@@ -89,21 +89,6 @@ fn series_name(labels: &Labels) -> String {
     let pairs = labels.iter().filter(|(name, _)| *name != "__name__");
     let pairs: Vec<_> = pairs.map(|(name, value)| format!("{name}=\"{value}\"")).collect();
     format!("{}{{{}}}", labels["__name__"], pairs.join(","))
-}
-
-/// The series of an alert that is written as rows write it.
-fn alert_name(cluster: &str, alert: &str) -> String {
-    let mut words = alert.split(' ');
-    let (name, severity) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let labels: Vec<_> = words.filter_map(|word| word.split_once('=')).collect();
-    let mut pairs = vec![("alertname", name), ("severity", severity), ("alertstate", "firing")];
-    // What is about pgvigil itself is of no cluster.
-    if !labels.iter().any(|(name, _)| *name == "instance") {
-        pairs.push(("cluster", cluster));
-    }
-    pairs.extend(labels);
-    let pairs: Vec<_> = pairs.into_iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
-    format!("ALERTS{{{}}}", pairs.join(","))
 }
 
 /// Samples by step in promtool's notation. Where there was a scrape and no sample the series has ended: Prometheus marks

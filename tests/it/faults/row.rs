@@ -41,6 +41,8 @@ pub struct Row {
     pub within: Duration,
     /// For as long at least nothing else may come.
     pub settling: Duration,
+    /// For as long the alerts may take to resolve.
+    pub resolving: Duration,
     /// Whether the lag objective is held to as well. It counts seconds, which no factor divides, in windows that are divided: its
     /// budget burns 20 times as fast as it would, so that a row with a fault in it may raise its alert too.
     pub is_lag_held: bool,
@@ -60,6 +62,7 @@ impl Default for Row {
             healing: &[],
             within: Duration::from_secs(45),
             settling: SETTLING,
+            resolving: RESOLVED_WITHIN,
             is_lag_held: false,
         }
     }
@@ -160,7 +163,7 @@ impl Row {
 
     /// Waits until each alert is told to be resolved, and nothing fires but what the healing may raise.
     async fn until_resolved(&self, watched: &Watched) -> Result<(), LabError> {
-        wait_until(format!("all of {} to resolve", self.name), RESOLVED_WITHIN, async || {
+        wait_until(format!("all of {} to resolve", self.name), self.resolving, async || {
             let healing = |alert: &String| self.healing.contains(&name(alert)) || name(alert) == LAG_OBJECTIVE;
             let raised = watched.raised();
             let others = raised.iter().filter(|alert| !self.alerts.contains(&alert.as_str()) && !healing(alert));
@@ -168,7 +171,7 @@ impl Row {
             assert!(others.is_empty(), "{}: healing raised {others:?}", self.name);
             let left: Vec<_> = self.alerts.iter().filter(|alert| watched.times(alert).1.is_none()).collect();
             let firing = watched.now().await.firing;
-            let firing: Vec<_> = firing.iter().filter(|alert| !healing(alert)).collect();
+            let firing: Vec<_> = firing.keys().filter(|alert| !healing(alert)).collect();
             if left.is_empty() && firing.is_empty() { Ok(()) } else { Err(format!("left {left:?}, firing {firing:?}")) }
         })
         .await
@@ -179,7 +182,8 @@ impl Row {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Now {
     pub pending: Alerts,
-    pub firing: Alerts,
+    /// With all labels.
+    pub firing: BTreeMap<String, Labels>,
 }
 
 /// A cluster that the stage watches.
@@ -192,7 +196,7 @@ pub struct Watched {
 }
 
 impl Watched {
-    fn start(stage: Arc<Stage>, cast: &Cast) -> Self {
+    pub fn start(stage: Arc<Stage>, cast: &Cast) -> Self {
         let (cluster, ports) = (cast.name, cast.ports());
         let scraped = stage.scrape(cluster, &ports);
         Self { stage, cluster, ports, since: Instant::now(), _scraped: scraped }
@@ -202,13 +206,9 @@ impl Watched {
     pub fn mine(&self, labels: &Labels) -> Option<String> {
         let labels = self.stable(labels);
         let is_observer = labels.get("instance").is_some_and(|instance| instance.starts_with("pgvigil-"));
-        let mut alert = Alert::of(labels);
-        // Of two observers it is one's own series that leads to the alert, and which one is no matter.
-        if alert.cluster == self.cluster {
-            return Some(alert.to_string());
-        }
-        alert.labels.remove("job");
-        (alert.cluster.is_empty() && is_observer).then(|| alert.to_string())
+        let alert = Alert::of(labels);
+        let is_mine = alert.cluster == self.cluster || alert.cluster.is_empty() && is_observer;
+        is_mine.then(|| alert.to_string())
     }
 
     /// With the name of each pgvigil in place of its address.
@@ -220,10 +220,6 @@ impl Watched {
             }
         }
         labels
-    }
-
-    pub fn cluster(&self) -> &'static str {
-        self.cluster
     }
 
     /// Samples of these names as they were scraped for this cluster, since it is watched.
@@ -252,8 +248,14 @@ impl Watched {
         (fired, resolved)
     }
 
+    /// When the webhook heard of the alert first since then.
+    pub fn first_since(&self, alert: &str, since: Instant) -> Option<Instant> {
+        let heard = self.stage.heard().into_iter().filter(|heard| heard.at >= since && heard.is_firing);
+        heard.filter(|heard| self.mine(&heard.labels).as_deref() == Some(alert)).map(|heard| heard.at).next()
+    }
+
     /// All that came to the webhook so far.
-    fn raised(&self) -> Alerts {
+    pub fn raised(&self) -> Alerts {
         let heard = self.stage.heard().into_iter().filter(|heard| heard.at >= self.since && heard.is_firing);
         heard.filter_map(|heard| self.mine(&heard.labels)).collect()
     }
@@ -263,18 +265,26 @@ impl Watched {
         let mut now = Now::default();
         for (labels, _) in self.stage.api.query("ALERTS").await.expect("Prometheus answers") {
             let Some(alert) = self.mine(&labels) else { continue };
-            let set = if labels["alertstate"] == "firing" { &mut now.firing } else { &mut now.pending };
-            set.insert(alert);
+            if labels["alertstate"] == "firing" {
+                now.firing.insert(alert, self.stable(&labels));
+            } else {
+                now.pending.insert(alert);
+            }
         }
         now
     }
 
+    /// Whether each pgvigil of the cluster was there at its last scrape.
+    pub async fn is_scraped(&self) -> bool {
+        let up = self.stage.api.query(&format!("{} == 1", self.selector("up"))).await;
+        up.is_ok_and(|up| up.len() == self.ports.len())
+    }
+
     /// Waits until all is scraped and nothing is pending or firing, for a while.
-    async fn until_quiet(&self, what: &str) -> Result<(), LabError> {
+    pub async fn until_quiet(&self, what: &str) -> Result<(), LabError> {
         wait_until(format!("{what} to be quiet"), QUIET_WITHIN, async || {
-            let up = self.stage.api.query(&format!("{} == 1", self.selector("up"))).await?;
-            let now = self.now().await;
-            if up.len() == self.ports.len() && now == Now::default() { Ok(()) } else { Err(format!("{now:?}")) }
+            let (is_scraped, now) = (self.is_scraped().await, self.now().await);
+            if is_scraped && now == Now::default() { Ok(()) } else { Err(format!("scraped: {is_scraped}, {now:?}")) }
         })
         .await?;
         self.until_settled(what).await

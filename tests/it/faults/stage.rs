@@ -1,5 +1,6 @@
 //! A Prometheus, an Alertmanager and a webhook's listener that all rows of a run share.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -15,18 +16,6 @@ use crate::live::client::try_get;
 use crate::scaled;
 
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
-
-/// How a stage scrapes and evaluates.
-#[derive(Clone, Copy)]
-pub struct Pace {
-    /// Between two scrapes, and between two evaluations.
-    pub interval: Duration,
-    /// What durations are divided by: those of the rules, and those that Alertmanager waits.
-    pub factor: u64,
-}
-
-/// As the fault matrix runs.
-pub const FAST: Pace = Pace { interval: Duration::from_millis(scaled::SCRAPE_MS), factor: scaled::FACTOR };
 
 /// What watches the clusters of the rows. It ends with the last row that has it.
 pub struct Stage {
@@ -45,30 +34,29 @@ impl Stage {
         if let Some(stage) = shared.upgrade() {
             return Ok(stage);
         }
-        let stage = Arc::new(Self::open(FAST).await?);
+        let rules = scaled::shipped_scaled(scaled::FACTOR).unwrap_or_else(|error| panic!("{error}"));
+        let interval = Duration::from_millis(scaled::SCRAPE_MS);
+        let stage = Arc::new(Self::open(interval, &rules, scaled::FACTOR).await?);
         *shared = Arc::downgrade(&stage);
         Ok(stage)
     }
 
-    /// A stage of its own, with the shipped rules at this pace.
-    pub async fn open(pace: Pace) -> Result<Self, LabError> {
+    /// A stage of its own, which scrapes and evaluates at this interval, with these rules; `waits`: what Alertmanager's own waits
+    /// are divided by.
+    pub async fn open(interval: Duration, rules: &BTreeMap<String, Value>, waits: u64) -> Result<Self, LabError> {
         let lab = Lab::new()?;
         let webhook = Webhook::open().expect("a port to listen on");
-        let (targets, rules, own) = (lab.own_dir("targets")?, lab.own_dir("rules")?, lab.own_dir("etc")?);
-        let shipped = match pace.factor {
-            1 => scaled::shipped(),
-            factor => scaled::shipped_scaled(factor).unwrap_or_else(|error| panic!("{error}")),
-        };
-        scaled::write(&shipped, &rules);
+        let (targets, rules_dir, own) = (lab.own_dir("targets")?, lab.own_dir("rules")?, lab.own_dir("etc")?);
+        scaled::write(rules, &rules_dir);
         let manager_config = own.join("alertmanager.yml");
-        std::fs::write(&manager_config, routing(webhook.port(), pace.factor)).expect("a file in the lab");
+        std::fs::write(&manager_config, routing(webhook.port(), waits)).expect("a file in the lab");
         let manager_port = lab.free_port()?;
         let manager = Spawn::new("alertmanager", alertmanager()?)
             .arg(format!("--config.file={}", manager_config.display()))
             .arg(format!("--storage.path={}", lab.own_dir("alertmanager")?.join("data").display()))
             .arg(format!("--web.listen-address=127.0.0.1:{manager_port}"))
             .arg("--cluster.listen-address=");
-        let interval = format!("{}s", pace.interval.as_secs());
+        let interval = format!("{}s", interval.as_secs());
         // The files' paths have no quotes in them: a lab chooses its name.
         let config = format!(
             "global: {{scrape_interval: {interval}, evaluation_interval: {interval}, scrape_timeout: {interval}}}\n\
@@ -76,7 +64,7 @@ impl Stage {
              alerting: {{alertmanagers: [{{static_configs: [{{targets: ['127.0.0.1:{manager_port}']}}]}}]}}\n\
              scrape_configs:\n\
              - job_name: pgvigil\n  honor_labels: true\n  file_sd_configs: [{{files: ['{}/*.yml']}}]\n",
-            rules.display(),
+            rules_dir.display(),
             targets.display(),
         );
         let prometheus_config = own.join("prometheus.yml");
@@ -168,6 +156,9 @@ receivers: [{name: people}, {name: engine}, {name: dead-man}]
 inhibit_rules:
 - source_matchers: [alertname=~"PostgresPrimary(Unreachable|Down)"]
   target_matchers: [alertname="PostgresLagBudgetBurn"]
+  equal: [cluster]
+- source_matchers: [alertname="PostgresSplitBrain"]
+  target_matchers: [alertname=~"PostgresFailoverHappened|PostgresStandbyDiverged|PostgresTimelineBehind"]
   equal: [cluster]
 - source_matchers: [alertname!="PostgresLagBudgetBurn", severity=~"warning|critical"]
   target_matchers: [alertname="PostgresLagBudgetBurn"]

@@ -59,7 +59,8 @@ fn key_of(line: &str) -> Option<((u32, String), String)> {
     Some(((fault, cells.next()?.to_owned()), line.to_owned()))
 }
 
-fn build() -> String {
+/// The commit and the day, in UTC.
+pub fn build() -> String {
     let printed = |program: &str, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).current_dir(ROOT).output();
         output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()

@@ -20,6 +20,7 @@ use crate::http::{self, Door};
 use crate::log::Log;
 use crate::observe::fleet::{Fleet, Place, Plan};
 use crate::observe::keeper::Keeper;
+use crate::observe::maintenance::Maintainer;
 use crate::observe::observers::Observers;
 use crate::observe::{Source, own};
 use crate::peer::Address;
@@ -97,7 +98,8 @@ pub async fn serve(report: Report, door: Door, environment: Environment, log: Lo
     systemd.ready();
     tasks.spawn(watchdog::watch(systemd, fleet.pulses(), hubs.clone()));
     tracing::info!(%listen, clusters = hubs.now().len(), "pgvigil is ready");
-    http::serve(listener, hubs, own, reload, door, stop).await?;
+    let maintainer = Maintainer::new(hubs.clone(), keeper);
+    http::serve(listener, hubs, own, reload, maintainer, door, stop).await?;
     drop((tasks, fleet));
     if timeout(LAST_SAVE_DEADLINE, last_save).await.is_err() {
         tracing::warn!("the last save of the lag history did not end in time: the one before it counts");

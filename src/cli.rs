@@ -5,16 +5,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use rustix::process::{self, DumpableBehavior};
 use tracing_subscriber::EnvFilter;
 
+use crate::cluster::maintenance::{lasts, reason};
 use crate::config::{self, Environment};
 use crate::http::Door;
 use crate::log::{Format, Log};
 use crate::peer::Address;
 use crate::status::{self, Show};
-use crate::{app, demo};
+use crate::{app, demo, maintenance};
 
 /// Something was found or refused.
 const REFUSED: u8 = 1;
@@ -46,15 +47,8 @@ enum Command {
     Check,
     /// Show what a running pgvigil sees, as a table.
     Status {
-        /// The URL of the running pgvigil; without it, where the config says that it listens.
-        #[arg(long, value_name = "URL")]
-        server: Option<reqwest::Url>,
-        /// The file of a bearer token that the running pgvigil knows.
-        #[arg(long, value_name = "FILE")]
-        token_file: Option<PathBuf>,
-        /// The certificates to trust, PEM, instead of the system's.
-        #[arg(long, value_name = "FILE")]
-        ca_file: Option<PathBuf>,
+        #[command(flatten)]
+        remote: Remote,
         /// The API's own answers, as one JSON array.
         #[arg(long)]
         json: bool,
@@ -62,11 +56,71 @@ enum Command {
         #[arg(long, conflicts_with = "json")]
         watch: bool,
     },
+    /// Tell a running pgvigil that people work on a cluster, so that rules which heed it stay quiet, or that they are done.
+    Maintenance {
+        #[command(subcommand)]
+        command: MaintenanceCommand,
+    },
     /// Start a private cluster with pgvigil and Prometheus, and break it.
     Demo {
         #[command(subcommand)]
         command: Option<DemoCommand>,
     },
+}
+
+/// A pgvigil that runs.
+#[derive(Debug, Args)]
+struct Remote {
+    /// The URL of the running pgvigil; without it, where the config says that it listens.
+    #[arg(long, value_name = "URL")]
+    server: Option<reqwest::Url>,
+    /// The file of a bearer token that the running pgvigil knows.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// The certificates to trust, PEM, instead of the system's.
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+}
+
+impl Remote {
+    fn address(self, config: Option<&Path>) -> Result<Address, String> {
+        let url = self.server.map_or_else(|| address_of(config), Ok)?;
+        Ok(Address { url, token_file: self.token_file, ca_file: self.ca_file })
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum MaintenanceCommand {
+    /// From now on; a second start replaces the end of the first.
+    Start {
+        #[command(flatten)]
+        which: Which,
+        /// For how long, such as 30m: it ends by itself. 24h at most.
+        #[arg(long = "for", value_name = "TIME", value_parser = |text: &str| lasts(text).map(|_| text.to_owned()))]
+        lasts: String,
+        /// Why, in at most 200 characters. Whoever may look sees it.
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: Option<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// At once.
+    End {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Which {
+    /// A cluster by its name; several times for several. Without it and --all the only one that is watched.
+    #[arg(long = "cluster", value_name = "NAME", conflicts_with = "all")]
+    clusters: Vec<String>,
+    /// All clusters.
+    #[arg(long)]
+    all: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -99,13 +153,28 @@ pub fn run() -> ExitCode {
     match cli.command {
         Command::Serve => serve(runtime, config, log),
         Command::Check => check(config),
-        Command::Status { server, token_file, ca_file, json, watch } => {
-            let url = match server.map_or_else(|| address_of(config), Ok) {
-                Ok(url) => url,
-                Err(error) => return fail(BAD_CONFIG, &error),
+        Command::Status { remote, json, watch } => match remote.address(config) {
+            Ok(address) => {
+                let shown = status::run(address, Show { json, watch });
+                exit(runtime.block_on(shown).map(|()| ExitCode::SUCCESS))
+            }
+            Err(error) => fail(BAD_CONFIG, &error),
+        },
+        Command::Maintenance { command } => {
+            let (which, change, remote) = match command {
+                MaintenanceCommand::Start { which, lasts, reason, remote } => {
+                    (which, maintenance::Change::Start { lasts, reason }, remote)
+                }
+                MaintenanceCommand::End { which, remote } => (which, maintenance::Change::End, remote),
             };
-            let shown = status::run(Address { url, token_file, ca_file }, Show { json, watch });
-            exit(runtime.block_on(shown).map(|()| ExitCode::SUCCESS))
+            let which = maintenance::Which { clusters: which.clusters, all: which.all };
+            match remote.address(config) {
+                Ok(address) => {
+                    let done = maintenance::run(address, which, change);
+                    exit(runtime.block_on(done).map(|()| ExitCode::SUCCESS))
+                }
+                Err(error) => fail(BAD_CONFIG, &error),
+            }
         }
         Command::Demo { command: None } => exit(runtime.block_on(demo::run(demo::Options::default()))),
         Command::Demo { command: Some(DemoCommand::Fault { name }) } => exit(runtime.block_on(demo::fault(name))),

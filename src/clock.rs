@@ -1,6 +1,7 @@
 //! The two clocks, as plain values. Reading them is for drivers; pure code takes `now` as an argument.
 
-use std::time::Duration;
+use std::fmt;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +45,9 @@ impl Mono {
 #[serde(into = "f64", from = "f64")]
 pub struct Wall(i64);
 
+/// The last second of the year 9999, since the Unix epoch: no date is later.
+const LAST_DATE: u64 = 253_402_300_799;
+
 impl From<Wall> for f64 {
     fn from(wall: Wall) -> Self {
         wall.as_seconds()
@@ -76,6 +80,14 @@ impl Wall {
     /// Seconds from `earlier` to this moment; negative if `earlier` is later.
     pub fn seconds_since(self, earlier: Self) -> f64 {
         self.0.saturating_sub(earlier.0) as f64 / 1e6
+    }
+}
+
+/// In UTC, to the second, as HTTP writes dates.
+impl fmt::Display for Wall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = u64::try_from(self.0 / 1_000_000).unwrap_or(0).min(LAST_DATE);
+        httpdate::HttpDate::from(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).fmt(f)
     }
 }
 

@@ -8,7 +8,7 @@
 //! | pure | [`archive_watch`] but what touches files, [`collector`], [`cluster`], [`metric`]`::{catalog, own}`, [`pg`]`::conninfo`, [`config`]`::{raw, settings}` |
 //! | adapters | [`pg`]`::{dsn, tls, connect_error, session}`, [`metric`]`::exposition`, [`config`]`::{load, reload}`, [`peer`], [`log`], [`systemd`], [`archive_watch`]`::{data_dir, archive}` |
 //! | drivers | [`observe`], [`http`], [`lab`] |
-//! | wiring | [`app`], [`demo`], [`status`], [`cli`], `main` |
+//! | wiring | [`app`], [`demo`], [`status`], [`maintenance`], [`cli`], `main` |
 
 pub mod app;
 pub mod archive_watch;
@@ -21,6 +21,7 @@ pub mod demo;
 pub mod http;
 pub mod lab;
 pub mod log;
+pub mod maintenance;
 pub mod metric;
 pub mod nearest;
 pub mod observe;

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// No answer of the API is longer.
 const MOST_BYTES: usize = 32 << 20;
@@ -105,9 +106,25 @@ impl Peer {
 
     /// What `path` answers.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, PeerError> {
+        let url = self.at(path);
+        self.answer(self.client.get(url.clone()), url).await
+    }
+
+    /// What `path` answers to this JSON.
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, PeerError> {
+        let url = self.at(path);
+        let request = self.client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(body.to_string());
+        self.answer(request, url).await
+    }
+
+    fn at(&self, path: &str) -> Url {
         let mut url = self.address.url.clone();
         url.set_path(path);
-        let mut request = self.client.get(url.clone()).header(ACCEPT, "application/json");
+        url
+    }
+
+    async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder, url: Url) -> Result<T, PeerError> {
+        let mut request = request.header(ACCEPT, "application/json");
         if let Some(file) = &self.address.token_file {
             request = request.header(AUTHORIZATION, bearer(file)?);
         }

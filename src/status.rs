@@ -8,6 +8,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::clock::Wall;
 use crate::peer::{Address, Peer};
 
 /// How long one answer may take.
@@ -43,6 +44,7 @@ struct Cluster {
     primary: Option<String>,
     split_brain: String,
     failover_loss: Option<Loss>,
+    maintenance: Option<Maintenance>,
     standbys: Vec<Standby>,
     nodes: Vec<Node>,
 }
@@ -51,6 +53,13 @@ struct Cluster {
 struct Loss {
     seen_bytes: u64,
     estimated_bytes: u64,
+}
+
+#[derive(Deserialize)]
+struct Maintenance {
+    until: Wall,
+    by: String,
+    reason: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -144,6 +153,10 @@ fn table(cluster: &Cluster, is_terminal: bool) -> String {
         "cluster {}: primary {primary}; split brain {}; a failover now would lose {loss}\n",
         cluster.name, cluster.split_brain
     );
+    let maintenance = cluster.maintenance.as_ref().map_or(String::new(), |maintenance| {
+        let reason = maintenance.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+        format!("in maintenance until {}, by {}{reason}\n", maintenance.until, maintenance.by)
+    });
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header([
         "NODE",
@@ -179,7 +192,7 @@ fn table(cluster: &Cluster, is_terminal: bool) -> String {
         names => format!("standbys that the config does not name: {}\n", names.join(", ")),
     };
     let lines: String = table.lines().map(|line| format!("{}\n", line.trim_end())).collect();
-    format!("{head}{lines}{others}")
+    format!("{head}{maintenance}{lines}{others}")
 }
 
 fn connected(cluster: &Cluster, name: &str) -> &'static str {

@@ -98,6 +98,10 @@ pub struct NodeAssessment {
     pub upstream: Option<Upstream>,
     /// What the other observers see of it.
     pub others: Others,
+    /// Whether it is, or was when last seen, the primary of the newest timeline.
+    pub last_primary: bool,
+    /// Whether it is not up for us and a standby proves that it lives.
+    pub witnessed: bool,
 }
 
 /// Whether a standby is there.
@@ -287,6 +291,8 @@ impl Evidence<'_> {
         let settings = (!is_primary).then(|| self.comparison(index, primary.filter(|_| yardstick.primary_fresh)));
         let upstream = (!is_primary && !self.is_writing(index)).then(|| self.upstream(index));
         NodeAssessment {
+            last_primary: self.memory.primary.as_ref() == Some(&name),
+            witnessed: self.witnessed(index),
             name,
             state: state.as_str(),
             up: self.is_fresh(index),

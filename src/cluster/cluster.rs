@@ -8,12 +8,13 @@ use super::facts::{NodeFacts, Report};
 use super::history::Origin;
 use super::lag::{At, SampledLag};
 use super::layout::Layout;
+use super::maintenance::Maintenance;
 use super::memory::Memory;
 use super::observers::{self, Circle, Told};
 use super::promotable::Promised;
 use super::reconnects::Reconnects;
 use crate::archive_watch::archive_dir::ArchiveDir;
-use crate::clock::Moment;
+use crate::clock::{Moment, Wall};
 use crate::collector::recovery::{Recovery, ReplayPause};
 use crate::collector::snapshot::Fact;
 use crate::metric::histogram::{self, Histogram};
@@ -163,6 +164,30 @@ impl Cluster {
         if let Some(told) = self.circle.get_mut(observer) {
             told.lost = true;
         }
+    }
+
+    /// Starts a maintenance, in the place of the present one if there is any.
+    pub fn start_maintenance(&mut self, maintenance: Maintenance) {
+        self.memory.maintenance = Some(maintenance);
+        self.revision += 1;
+    }
+
+    /// Ends the maintenance, if there is any.
+    pub fn end_maintenance(&mut self) -> Option<Maintenance> {
+        self.revision += 1;
+        self.memory.maintenance.take()
+    }
+
+    /// Forgets a maintenance that is over, and tells it.
+    pub fn expire_maintenance(&mut self, now: Wall) -> Option<Maintenance> {
+        let over = self.memory.maintenance.take_if(|maintenance| !maintenance.holds(now))?;
+        self.revision += 1;
+        Some(over)
+    }
+
+    /// The present maintenance.
+    pub fn maintenance(&self, now: Wall) -> Option<&Maintenance> {
+        self.memory.maintenance.as_ref().filter(|maintenance| maintenance.holds(now))
     }
 
     /// Counts one tick of our clock: every standby's lag is sampled, known or not. Tells whether the tick was late.
@@ -327,7 +352,8 @@ impl Cluster {
                 return;
             }
             // Nobody is of the remembered system any more: it was made anew.
-            self.memory = Memory { system_identifier: Some(identifier), ..Memory::default() };
+            let maintenance = self.memory.maintenance.take();
+            self.memory = Memory { system_identifier: Some(identifier), maintenance, ..Memory::default() };
             self.memory.nodes.entry(name.to_owned()).or_default().note_own(&self.facts[node]);
         }
         let evidence = self.evidence(read);

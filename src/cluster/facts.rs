@@ -81,6 +81,8 @@ pub struct Failing {
     pub seen: Moment,
     /// Since when the node has been in this state.
     pub since: Moment,
+    /// When the node was found not to be up: the first failure since it was last read.
+    pub lost: Moment,
 }
 
 /// A walsender's last news.
@@ -138,8 +140,9 @@ impl NodeFacts {
     fn fail(&mut self, value: Failure, seen: Moment) {
         let before = self.failure.take();
         let value = value.after(before.as_ref().map(|before| &before.value));
+        let lost = before.as_ref().map_or(seen, |before| before.lost);
         let since = before.filter(|before| before.value.state == value.state).map_or(seen, |before| before.since);
-        self.failure = Some(Failing { value, seen, since });
+        self.failure = Some(Failing { value, seen, since, lost });
     }
 
     fn read(

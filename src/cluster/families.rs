@@ -58,6 +58,21 @@ pub(crate) static NODE_LAST_OBSERVATION: Family = gauge(
     Observers::Max,
     "When the last fast reading of the node was complete, by the observer's clock.",
 );
+pub(crate) static NODE_LAST_PRIMARY: Family = gauge(
+    "pgvigil_node_last_primary",
+    Unit::None,
+    NODE,
+    Observers::Max,
+    "1 for the node that is, or was last, seen as the primary of the newest timeline, else 0; kept over restarts of the observer.",
+);
+pub(crate) static NODE_WITNESSED: Family = gauge(
+    "pgvigil_node_witnessed",
+    Unit::None,
+    NODE,
+    Observers::Max,
+    "1 if the node is not up and a standby that it feeds got a message from it since it was lost: it lives, and only the observer \
+     cannot reach it; else 0, also while it is up.",
+);
 pub(crate) static STANDBY_LAG_SECONDS: Family = gauge(
     "pgvigil_standby_lag_seconds",
     Unit::Seconds,
@@ -413,6 +428,8 @@ pub static FAMILIES: &[&Family] = &[
     &NODE_CONNECT_FAILURE,
     &NODE_LOGIN_OK,
     &NODE_LAST_OBSERVATION,
+    &NODE_LAST_PRIMARY,
+    &NODE_WITNESSED,
     &STANDBY_LAG_SECONDS,
     &STANDBY_LAG_BYTES,
     &STANDBY_LAG_KNOWN,

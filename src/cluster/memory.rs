@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::history::History;
+use super::maintenance::Maintenance;
 use super::position::Remembered;
 use super::promotable::Promised;
 use crate::pg::lsn::{Lsn, Timeline};
@@ -30,6 +31,9 @@ pub struct Memory {
     /// Whom the primary's commits waited for.
     #[serde(default)]
     pub promised: Option<Promised>,
+    /// The maintenance that was started last, until it is seen to be over.
+    #[serde(default)]
+    pub maintenance: Option<Maintenance>,
     /// What is remembered of each node, by name.
     pub nodes: BTreeMap<String, Remembered>,
 }

@@ -3,7 +3,8 @@
 //! [`Cluster`] takes in reports; [`history`] says when the primary was where; [`position`] says where a standby stands; [`lag`] is
 //! the one held against the other; [`upstream`] says who feeds it; [`sync`] says whether commits can go on; [`settings`] holds a
 //! standby's against its primary's; [`timelines`] and [`promotable`] say who may follow and who may take over, [`loss`] what that would
-//! lose; [`observers`] holds what others see against what we see; [`assess`] makes the verdicts.
+//! lose; [`observers`] holds what others see against what we see; [`witness`] says whether a node that we do not reach lives; [`assess`]
+//! makes the verdicts.
 
 mod archive;
 pub mod assess;
@@ -15,6 +16,7 @@ pub mod history;
 pub mod lag;
 pub mod layout;
 pub mod loss;
+pub mod maintenance;
 pub mod memory;
 pub mod observers;
 pub mod position;
@@ -31,6 +33,7 @@ pub mod sync_names;
 mod sync_tokens;
 pub mod timelines;
 pub mod upstream;
+mod witness;
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ use super::cluster::{Cluster, WALSENDER_STAGES};
 use super::facts::NodeFacts;
 use super::families as family;
 use super::lag::{At, STAGES};
+use super::maintenance::maintenance_samples;
 use super::observers::Agreement;
 use super::promotable::Reason;
 use super::senders::{reconnect_samples, sender_samples, upstream_samples};
@@ -66,6 +67,7 @@ pub fn cluster_samples(cluster: &Cluster, now: Moment, samples: &mut Samples) {
     }
     reconnect_samples(cluster, samples);
     summary_samples(cluster, &assessment, samples);
+    maintenance_samples(cluster, now.wall, samples);
     if let Some(archive) = cluster.archive_dir(now) {
         archive_dir::samples(name, archive.map(|fact| &fact.value), now.wall, samples);
     }
@@ -80,6 +82,8 @@ fn node_samples(
 ) {
     let labels = [cluster, node.name.as_str()];
     samples.flag(&family::NODE_UP, &labels, node.up);
+    samples.flag(&family::NODE_LAST_PRIMARY, &labels, node.last_primary);
+    samples.flag(&family::NODE_WITNESSED, &labels, node.witnessed);
     samples.states(&family::NODE_STATE_FAMILY, &labels, NodeState::ALL, node.state);
     if let Some(failure) = &facts.failure {
         let labels = [cluster, node.name.as_str(), failure.value.cause.as_str()];

@@ -3,6 +3,7 @@
 mod beside;
 mod identity;
 mod loss;
+mod maintenance;
 mod observers;
 mod paper;
 mod promotable;
@@ -12,6 +13,7 @@ mod senders;
 mod settings;
 mod sync;
 mod timelines;
+mod witness;
 
 use super::assess::Verdict;
 use super::lag::Unknown;

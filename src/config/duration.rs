@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Reads a duration. The error ends the sentence "sample_interval …".
-pub(super) fn parse(text: &str) -> Result<Duration, String> {
+pub fn parse(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
     let (number, unit) = text.split_at(digits);
@@ -20,7 +20,7 @@ pub(super) fn parse(text: &str) -> Result<Duration, String> {
 }
 
 /// Reads a duration that must lie within bounds, both allowed.
-pub(super) fn within(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
+pub fn within(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
     match parse(text)? {
         short if short < least => Err(format!("is too short: the least is {}", show(least))),
         long if long > most => Err(format!("is too long: the most is {}", show(most))),
@@ -29,7 +29,7 @@ pub(super) fn within(text: &str, least: Duration, most: Duration) -> Result<Dura
 }
 
 /// A duration as it would be written, in its largest whole unit.
-pub(super) fn show(duration: Duration) -> String {
+pub fn show(duration: Duration) -> String {
     match duration.as_millis() {
         millis if millis >= 3_600_000 && millis % 3_600_000 == 0 => format!("{}h", millis / 3_600_000),
         millis if millis >= 60_000 && millis % 60_000 == 0 => format!("{}m", millis / 60_000),

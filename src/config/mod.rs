@@ -2,7 +2,7 @@
 //! describes every key.
 
 mod access;
-mod duration;
+pub mod duration;
 mod environment;
 mod observers;
 mod problem;

@@ -100,6 +100,7 @@ fn describe(cluster: &Cluster, instance: &str, now: Moment) -> Value {
         "failover_candidate": assessment.failover_candidate,
         "failover_loss": assessment.failover_loss,
         "standbys": assessment.standbys,
+        "maintenance": cluster.maintenance(now.wall),
         "archive_dir": cluster.archive_dir(now).flatten().map(|fact| json!({
             "source": "archive_dir",
             "age_seconds": age(now, fact.seen),

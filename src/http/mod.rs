@@ -6,6 +6,7 @@ mod connection;
 pub mod door;
 mod handshake;
 mod health;
+mod maintenance;
 mod metrics;
 mod openapi;
 mod page;
@@ -37,6 +38,7 @@ pub use page::OwnSource;
 pub use reload::Reload;
 
 use crate::observe::fleet::Hubs;
+use crate::observe::maintenance::Maintainer;
 use connection::Doorkeeper;
 use page::Pages;
 
@@ -94,6 +96,7 @@ pub async fn serve(
     hubs: Hubs,
     own: OwnSource,
     reload: Reload,
+    maintainer: Maintainer,
     door: Arc<Door>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), HttpError> {
@@ -108,7 +111,8 @@ pub async fn serve(
     server.http_builder().http1().header_read_timeout(HEAD_DEADLINE).max_buf_size(HEAD_LIMIT as usize);
     server.http_builder().http2().max_header_list_size(HEAD_LIMIT).max_concurrent_streams(MOST_STREAMS);
     let pages = Arc::new(Pages::new(hubs, own));
-    let mut serving = std::pin::pin!(server.serve(router(pages, reload, door.clone()).into_make_service()));
+    let mut serving =
+        std::pin::pin!(server.serve(router(pages, reload, Arc::new(maintainer), door.clone()).into_make_service()));
     let mut keeping = std::pin::pin!(door.keep());
     tokio::select! {
         result = &mut serving => return Ok(result?),
@@ -118,7 +122,7 @@ pub async fn serve(
     Ok(serving.await?)
 }
 
-fn router(pages: Arc<Pages>, reload: Reload, door: Arc<Door>) -> Router {
+fn router(pages: Arc<Pages>, reload: Reload, maintainer: Arc<Maintainer>, door: Arc<Door>) -> Router {
     Router::new()
         .route("/", get(start::page))
         .route("/metrics", get(metrics::metrics))
@@ -127,6 +131,7 @@ fn router(pages: Arc<Pages>, reload: Reload, door: Arc<Door>) -> Router {
         .route("/-/reload", reload::route(reload))
         .route("/api/v1/clusters", get(api::clusters))
         .route("/api/v1/clusters/{cluster}", get(api::cluster))
+        .route("/api/v1/maintenance", maintenance::route(maintainer))
         .route("/api/v1/openapi.yaml", get(openapi::page))
         .route("/sd", get(sd::targets))
         .fallback(nowhere)

@@ -59,6 +59,10 @@ fn cluster(cluster: &Cluster, now: Moment) -> Markup {
                 " · a failover now would lose " (loss.seen_bytes) " bytes as seen, "
                 (loss.estimated_bytes) " as estimated"
             }
+            @if let Some(maintenance) = cluster.maintenance(now.wall) {
+                " · in maintenance until " (maintenance.until)
+                @if let Some(reason) = &maintenance.reason { ": " (reason) }
+            }
         }
         table {
             thead { tr { th { "node" } th { "state" } th { "role" } th { "received" } th { "replayed" } th { "why" } } }

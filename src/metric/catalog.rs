@@ -7,7 +7,13 @@ use crate::cluster;
 use crate::collector::COLLECTORS;
 
 /// The families of other modules than collectors, a slice for each module.
-static OTHERS: &[&[&Family]] = &[cluster::families::FAMILIES, hostside::FAMILIES, archive_dir::FAMILIES, own::FAMILIES];
+static OTHERS: &[&[&Family]] = &[
+    cluster::families::FAMILIES,
+    cluster::maintenance::FAMILIES,
+    hostside::FAMILIES,
+    archive_dir::FAMILIES,
+    own::FAMILIES,
+];
 
 /// All families, those of one module together, each once.
 pub fn families() -> Vec<&'static Family> {

@@ -4,15 +4,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::keeper::Keeper;
 use super::pulse::Pulses;
 use super::{Hub, Loops, Source, observe, own, tick};
 use crate::cluster::layout::Layout;
 use crate::config::Dsn;
+
+/// How long the disk may take to forget a maintenance.
+const FORGET_DEADLINE: Duration = Duration::from_secs(2);
 
 /// A cluster as it is to be watched.
 pub struct Plan {
@@ -106,7 +111,20 @@ impl Fleet {
         }
         // The page no longer shows those that are gone; then their loops end.
         self.hubs.send_replace(running.iter().map(|running| running.hub.clone()).collect());
+        let gone: Vec<_> = before.iter().map(|gone| gone.hub.clone()).collect();
         drop(before);
+        self.end_maintenance(gone).await;
+    }
+
+    /// What is no longer watched is not in maintenance when it comes back.
+    async fn end_maintenance(&self, mut gone: Vec<Arc<Hub>>) {
+        gone.retain(|hub| hub.cluster().end_maintenance().is_some());
+        if gone.is_empty() {
+            return;
+        }
+        let keeper = self.keeper.clone();
+        // That it fails is said by the keeper; a disk that hangs must not hold up the config.
+        let _ = timeout(FORGET_DEADLINE, tokio::task::spawn_blocking(move || keeper.save_now(&gone))).await;
     }
 }
 

@@ -1,7 +1,7 @@
 //! Keeps the clusters' memories on disk while pgvigil runs.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +26,20 @@ pub struct Keeper {
     last: Mutex<BTreeMap<String, Try>>,
     /// One save at a time: two would write into the same new file.
     saving: Mutex<()>,
+}
+
+/// Why what was changed is in memory alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotKept {
+    /// There is no place to keep it.
+    #[error("kept in memory alone, a restart of pgvigil forgets it: there is no state_dir that can be used, set one")]
+    NoStateDir,
+    /// The disk refused.
+    #[error("kept in memory alone, a restart of pgvigil may forget it: state_dir cannot be written, the log says why")]
+    Failed,
+    /// The disk does not answer.
+    #[error("kept in memory alone until state_dir answers, which it does not: see whether its disk hangs")]
+    Late,
 }
 
 #[derive(Clone, Copy)]
@@ -74,20 +88,35 @@ impl Keeper {
         let names: Vec<_> = hubs.iter().map(|hub| hub.cluster().layout().name.clone()).collect();
         self.last.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, _| names.contains(name));
         for hub in hubs {
-            let (name, memory) = {
-                let cluster = hub.cluster();
-                (cluster.layout().name.clone(), cluster.memory().clone())
-            };
-            let result = state_file::save(dir, &name, &memory);
-            let this = Try { ok: result.is_ok(), at: Mono::now() };
-            let before = self.last.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), this);
-            match (result, before) {
-                (Err(_), Some(Try { ok: false, .. })) => {}
-                (Err(error), _) => tracing::error!(cluster = name, "{error}"),
-                (Ok(()), Some(Try { ok: false, .. })) => tracing::info!(cluster = name, "lag history is kept again"),
-                (Ok(()), _) => {}
-            }
+            self.write(dir, hub);
         }
+    }
+
+    /// Writes the memories of these clusters down, which must not wait for the next time.
+    pub fn save_now(&self, hubs: &[Arc<Hub>]) -> Result<(), NotKept> {
+        let Some(dir) = &self.state_dir else { return Err(NotKept::NoStateDir) };
+        let _one_at_a_time = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = hubs.iter().filter(|hub| !self.write(dir, hub)).count();
+        if failed == 0 { Ok(()) } else { Err(NotKept::Failed) }
+    }
+
+    /// Writes one memory down, and tells whether that went well.
+    fn write(&self, dir: &Path, hub: &Hub) -> bool {
+        let (name, memory) = {
+            let cluster = hub.cluster();
+            (cluster.layout().name.clone(), cluster.memory().clone())
+        };
+        let result = state_file::save(dir, &name, &memory);
+        let ok = result.is_ok();
+        let this = Try { ok, at: Mono::now() };
+        let before = self.last.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), this);
+        match (result, before) {
+            (Err(_), Some(Try { ok: false, .. })) => {}
+            (Err(error), _) => tracing::error!(cluster = name, "{error}"),
+            (Ok(()), Some(Try { ok: false, .. })) => tracing::info!(cluster = name, "lag history is kept again"),
+            (Ok(()), _) => {}
+        }
+        ok
     }
 
     /// Saves again and again.
@@ -102,5 +131,42 @@ impl Keeper {
                 tracing::error!("saving the lag history failed unexpectedly");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::layout::{Layout, Timing};
+    use crate::cluster::maintenance::Maintenance;
+
+    fn hub() -> Arc<Hub> {
+        let second = Duration::from_secs(1);
+        let timing = Timing {
+            sample_interval: second,
+            collect_interval: second,
+            login_interval: second,
+            connect_timeout: second,
+            query_timeout: second,
+            archive_hung_after: second,
+        };
+        let layout = Layout { name: "orders".into(), members: Vec::new(), observers: Vec::new(), timing };
+        Arc::new(Hub::new(layout, Memory::default()))
+    }
+
+    #[test]
+    fn whether_it_is_on_disk_is_told_at_once() {
+        let dir = std::env::temp_dir().join(format!("pgvigil-keeper-{}", std::process::id()));
+        let hubs = [hub()];
+        let now = crate::clock::Moment::now();
+        hubs[0].cluster().start_maintenance(Maintenance::new(now, Duration::from_secs(60), "ops", None));
+        let keeper = Keeper::new(dir.clone(), true);
+        assert_eq!(keeper.save_now(&hubs), Ok(()));
+        assert_eq!(keeper.load("orders").maintenance, hubs[0].cluster().maintenance(now.wall).cloned());
+        // A file is no directory.
+        let file = dir.join("orders.lag-history.json").join("state");
+        assert_eq!(Keeper::new(file.clone(), true).save_now(&hubs), Err(NotKept::Failed));
+        assert_eq!(Keeper::new(file, false).save_now(&hubs), Err(NotKept::NoStateDir));
+        std::fs::remove_dir_all(dir).unwrap();
     }
 }

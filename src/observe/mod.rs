@@ -7,6 +7,7 @@ mod data_dir;
 pub mod fleet;
 pub mod keeper;
 mod login;
+pub mod maintenance;
 mod node;
 pub mod observers;
 pub mod own;

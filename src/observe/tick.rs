@@ -18,7 +18,13 @@ pub(super) async fn tick(hub: Arc<Hub>, every: Duration, pulse: Arc<Pulse>) {
         ticks.tick().await;
         pulse.beat(every);
         let now = Moment::now();
-        let late = hub.cluster().tick(now);
+        let (late, over) = {
+            let mut cluster = hub.cluster();
+            (cluster.tick(now), cluster.expire_maintenance(now.wall))
+        };
+        if let Some(over) = over {
+            words::maintenance_over(&hub, &over);
+        }
         if let (Some(left_out), true) = (voice.changes("clock", if late { "late" } else { "" }, now.mono), late) {
             words::late(&hub, left_out);
         }

@@ -11,6 +11,7 @@ use super::{Hub, Watch};
 use crate::clock::{Moment, Mono};
 use crate::cluster::Cluster;
 use crate::cluster::facts::NodeFacts;
+use crate::cluster::maintenance::Maintenance;
 use crate::cluster::observers::ObserverState;
 use crate::collector::snapshot::Exchange;
 use crate::collector::{COLLECTORS, Collector, Pace};
@@ -156,6 +157,12 @@ pub(super) fn late(hub: &Hub, left_out: u64) {
         left_out = (left_out > 0).then_some(left_out),
         "our own clock was late by more than two intervals: all verdicts are unknown until every node was read anew"
     );
+}
+
+/// After maintenance ended by itself.
+pub(super) fn maintenance_over(hub: &Hub, over: &Maintenance) {
+    let known = hub.cluster();
+    tracing::info!(cluster = known.layout().name, until = %over.until, "maintenance is over: its end has come");
 }
 
 /// After an observer was asked.

@@ -58,7 +58,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("drivers", &["observe", "http", "lab"]),
-    ("wiring", &["app", "demo", "status", "cli", "main", "lib"]),
+    ("wiring", &["app", "demo", "status", "maintenance", "cli", "main", "lib"]),
 ];
 
 /// Modules that only list others.

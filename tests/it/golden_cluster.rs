@@ -7,6 +7,7 @@ use pgvigil::archive_watch::hostside::{Hostside, WalVolume};
 use pgvigil::clock::{Moment, Mono};
 use pgvigil::cluster::facts::Report;
 use pgvigil::cluster::layout::{Layout, Member, Timing};
+use pgvigil::cluster::maintenance::Maintenance;
 use pgvigil::cluster::memory::Memory;
 use pgvigil::cluster::observers::{ObserverState, Role, Sight, Told};
 use pgvigil::cluster::{Cluster, cluster_samples};
@@ -136,6 +137,7 @@ pub fn samples(major: u32) -> Samples {
     }
     beside(&mut cluster, start.plus(2 * SECOND));
     hear(&mut cluster, start.plus(2 * SECOND).mono);
+    cluster.start_maintenance(Maintenance::new(start, 1800 * SECOND, "ops", None));
     let mut samples = Samples::default();
     cluster_samples(&cluster, start.plus(3 * SECOND - SECOND / 4), &mut samples);
     let own = Own {

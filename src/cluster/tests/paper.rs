@@ -42,6 +42,8 @@ pub struct Says {
     pub streaming: Option<u32>,
     /// The walreceiver's pid.
     pub receiver_pid: i32,
+    /// The walreceiver's status; streaming unless set.
+    pub receiver_status: Option<&'static str>,
     /// The host that the walreceiver connected to, at port 5432.
     pub sender_host: Option<&'static str>,
     pub control_timeline: u32,
@@ -71,6 +73,12 @@ pub struct Says {
     pub lost_slot: Option<&'static str>,
     /// What the walreceiver heard of the primary's position.
     pub heard: Option<u64>,
+    /// When the walreceiver's newest message was sent and came, each on its server's clock; that of a node is ours.
+    pub message: Option<(f64, f64)>,
+    /// For how long the reading was under way, in seconds; the server looked at its clock at the end.
+    pub trip: f64,
+    /// `wal_receiver_timeout` in seconds; 60 unless set.
+    pub receiver_timeout: Option<u32>,
 }
 
 pub fn primary(timeline: u32, flush: u64) -> Says {
@@ -148,7 +156,8 @@ impl Paper {
 
     /// A reading from which the answer of one collector is missing.
     pub fn read_without(&mut self, node: usize, says: &Says, missing: &str) {
-        let exchange = Exchange { sent: self.now, received: self.now };
+        let sent = moment(self.now.wall.as_seconds() - says.trip);
+        let exchange = Exchange { sent, received: self.now };
         let answer = |name: &&str| {
             let collector = *COLLECTORS.iter().find(|collector| collector.name() == *name).unwrap();
             (collector, Ok(self.records(name, node, says)))
@@ -206,11 +215,13 @@ impl Paper {
                     .map(|timeline| {
                         let mut row = vec![
                             ("pid", text(says.receiver_pid)),
-                            ("status", text("streaming")),
+                            ("status", text(says.receiver_status.unwrap_or("streaming"))),
                             ("received_tli", text(timeline)),
                             ("sender_host", says.sender_host.and_then(text)),
                             ("sender_port", says.sender_host.and_then(|_| text(5432))),
                             ("latest_end_lsn", lsn(says.heard)),
+                            ("last_msg_send_time", says.message.and_then(|(sent, _)| text(sent))),
+                            ("last_msg_receipt_time", says.message.and_then(|(_, came)| text(came))),
                         ];
                         for column in WAL_RECEIVER_NULLS {
                             row.push((column, None));
@@ -274,10 +285,11 @@ impl Paper {
             ]]),
             "settings" => {
                 let delay = says.apply_delay.to_string();
+                let timeout = says.receiver_timeout.unwrap_or(60).to_string();
                 let always = [
                     ("wal_receiver_status_interval", "10", Some("s")),
                     ("wal_sender_timeout", "60", Some("s")),
-                    ("wal_receiver_timeout", "60", Some("s")),
+                    ("wal_receiver_timeout", timeout.as_str(), Some("s")),
                     ("recovery_min_apply_delay", delay.as_str(), Some("s")),
                     ("wal_segment_size", "16", Some("MB")),
                 ];
@@ -320,16 +332,8 @@ impl Paper {
     }
 }
 
-const WAL_RECEIVER_NULLS: [&str; 8] = [
-    "receive_start_lsn",
-    "receive_start_tli",
-    "written_lsn",
-    "flushed_lsn",
-    "last_msg_send_time",
-    "last_msg_receipt_time",
-    "latest_end_time",
-    "slot_name",
-];
+const WAL_RECEIVER_NULLS: [&str; 6] =
+    ["receive_start_lsn", "receive_start_tli", "written_lsn", "flushed_lsn", "latest_end_time", "slot_name"];
 
 pub fn moment(seconds: f64) -> Moment {
     Moment { mono: Mono::from_nanos((seconds * 1e9) as u64), wall: Wall::from_seconds(seconds) }

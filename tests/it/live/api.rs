@@ -13,16 +13,21 @@ type Outcome = Result<(), LabError>;
 pub const OPENAPI: &str = include_str!("../../../src/http/openapi.yaml");
 
 /// The description, with a schema of its own for each path that answers JSON.
-struct Description(Value);
+pub struct Description(Value);
 
 impl Description {
-    fn read() -> Self {
+    pub fn read() -> Self {
         Self(serde_saphyr::from_str(OPENAPI).expect("YAML"))
     }
 
     /// Panics unless `answer` is what the description says of `path` and `status`.
     fn hold(&self, path: &str, status: &str, answer: &Value) {
-        let mut response = &self.0["paths"][path]["get"]["responses"][status];
+        self.hold_to("get", path, status, answer);
+    }
+
+    /// The same of any method.
+    pub fn hold_to(&self, method: &str, path: &str, status: &str, answer: &Value) {
+        let mut response = &self.0["paths"][path][method]["responses"][status];
         if let Some(reference) = response["$ref"].as_str() {
             response = self.0.pointer(reference.trim_start_matches('#')).expect("the response that is referred to");
         }

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use pgvigil::lab::{
-    Archive, Lab, LabError, Role, Server, ServerOptions, StandbyOptions, StopMode, Wire, Writer, wait_until,
+    Archive, Lab, LabError, Role, Server, ServerOptions, Spawn, StandbyOptions, StopMode, Wire, Writer, wait_until,
 };
 
 use crate::live::watch::Vigil;
@@ -22,6 +22,8 @@ const WELL_WITHIN: Duration = Duration::from_secs(30);
 const SETTINGS: &[(&str, &str)] =
     &[("wal_sender_timeout", "12s"), ("wal_receiver_timeout", "12s"), ("wal_receiver_status_interval", "2s")];
 
+/// The file with the token of whoever works on the cluster.
+const TOKEN: &str = "ops";
 /// The directory of the archive.
 const ARCHIVE: &str = "wal";
 
@@ -196,6 +198,7 @@ impl Cast {
     }
 
     fn config(&self, topology: &Topology, number: usize, port: u16) -> Result<String, LabError> {
+        std::fs::write(self.lab.path().join(TOKEN), "ops-token-0123456789").expect("a file in the lab");
         let state = self.lab.own_dir(&format!("state-{number}"))?;
         let archive_dir = match topology.archive {
             Archiving::Watched => format!("  archive_dir: {}\n", self.archive().display()),
@@ -203,7 +206,8 @@ impl Cast {
         };
         let mut text = format!(
             "listen: 127.0.0.1:{port}\nstate_dir: {}\nsample_interval: 1s\ncollect_interval: 1s\n\
-             login_interval: 1s\narchive_hung_after: 3s\n{}clusters:\n- name: {}\n{archive_dir}  nodes:\n",
+             login_interval: 1s\narchive_hung_after: 3s\n\
+             access:\n- {{name: ops, role: approver, token_file: {TOKEN}}}\n{}clusters:\n- name: {}\n{archive_dir}  nodes:\n",
             state.display(),
             topology.config,
             self.name,
@@ -258,6 +262,18 @@ impl Cast {
         let made = self.lab.standby_made(&self.a, &again, StandbyOptions::default()).await?;
         std::fs::rename(made.data_dir(), server.data_dir()).expect("a data directory");
         server.start().await
+    }
+
+    /// Says that somebody works on the cluster, as a person does.
+    pub async fn maintain(&self, state: &str, more: &[&str]) -> Result<(), LabError> {
+        let server = format!("http://127.0.0.1:{}", self.vigil().port());
+        let command = Spawn::new("maintenance", env!("CARGO_BIN_EXE_pgvigil")).arg("maintenance").arg(state);
+        let command = more.iter().fold(command.arg(self.name), |command, argument| command.arg(*argument));
+        let command = command.arg("--server").arg(server).arg("--token-file").arg(self.lab.path().join(TOKEN));
+        let process = self.lab.spawn(command)?;
+        let code = process.wait(WELL_WITHIN).await?;
+        assert!(code.success(), "{}", process.log());
+        Ok(())
     }
 
     /// Writes so many megabytes of WAL on the primary.

@@ -14,7 +14,7 @@ const OUTAGE: Duration = Duration::from_secs(4);
 const TWO: Topology = Topology { standbys: &[("b", "a"), ("c", "a")], ..Topology::DEFAULT };
 
 /// Lets `to` take over from `from`, which comes back as its standby. `rest` follows.
-async fn switch(cast: &Cast, from: &Server, to: &Server) -> Outcome {
+pub async fn switch(cast: &Cast, from: &Server, to: &Server) -> Outcome {
     // Whoever stops in order waits until its standbys have all.
     from.stop(StopMode::Fast).await?;
     // Long enough for a scrape and an evaluation to see it.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use pgvigil::lab::LabError;
 
 use super::cast::{Archiving, Topology};
+use super::cluster::switch;
 use super::row::Row;
 use crate::live::copier::Copier;
 
@@ -93,6 +94,27 @@ async fn checkpoints() -> Outcome {
             Ok(())
         },
         async |_| Ok(()),
+    )
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn planned_switchover() -> Outcome {
+    Row {
+        fault: 45,
+        name: "planned-switchover",
+        how: "maintenance is announced, the primary stops in order, a standby takes over and all follow it",
+        topology: Topology { standbys: &[("b", "a"), ("c", "a")], ..Topology::DEFAULT },
+        ..Row::default()
+    }
+    .run(
+        async |cast| {
+            cast.maintain("start", &["--for", "2m"]).await?;
+            // Until Prometheus knows.
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            switch(cast, &cast.a, cast.b()).await
+        },
+        async |cast| cast.maintain("end", &[]).await,
     )
     .await
 }

@@ -20,4 +20,5 @@ mod pki;
 mod prove;
 mod scaled;
 mod series;
+mod soak;
 mod web_config;

@@ -253,22 +253,27 @@ impl Cast {
         self.lab.path().join(ARCHIVE)
     }
 
-    /// Makes a standby anew as one of the primary, in the place of what it was.
-    pub async fn remake(&self, name: &str) -> Result<(), LabError> {
-        let server = self.standby(name);
+    /// Makes a node anew as a standby of `upstream`, in the place of what it was.
+    pub async fn remake(&self, server: &Server, upstream: &Server) -> Result<(), LabError> {
+        let name = server.name();
         server.stop(StopMode::Immediate).await?;
         std::fs::rename(server.data_dir(), self.lab.path().join(format!("{name}-gone"))).expect("a data directory");
         let again = format!("{name}-again");
-        let made = self.lab.standby_made(&self.a, &again, StandbyOptions::default()).await?;
+        let made = self.lab.standby_made(upstream, &again, StandbyOptions::default()).await?;
         std::fs::rename(made.data_dir(), server.data_dir()).expect("a data directory");
-        server.start().await
+        let (user, password) = (Role::Replicator.name(), Role::Replicator.password());
+        let to =
+            format!("host=127.0.0.1 port={} user={user} password={password} application_name={name}", upstream.port());
+        server.configure(&[("primary_conninfo", &to), ("primary_slot_name", "")]);
+        server.start().await?;
+        upstream.wait_streaming(name, STREAMS_WITHIN).await
     }
 
     /// Says that somebody works on the cluster, as a person does.
     pub async fn maintain(&self, state: &str, more: &[&str]) -> Result<(), LabError> {
         let server = format!("http://127.0.0.1:{}", self.vigil().port());
         let command = Spawn::new("maintenance", env!("CARGO_BIN_EXE_pgvigil")).arg("maintenance").arg(state);
-        let command = more.iter().fold(command.arg(self.name), |command, argument| command.arg(*argument));
+        let command = more.iter().fold(command, |command, argument| command.arg(*argument));
         let command = command.arg("--server").arg(server).arg("--token-file").arg(self.lab.path().join(TOKEN));
         let process = self.lab.spawn(command)?;
         let code = process.wait(WELL_WITHIN).await?;

@@ -2,10 +2,10 @@
 //! row makes one fault and asserts the exact set of alerts that reach a webhook. `make test-faults` runs those of
 //! `tests/tiers/faults.txt`, `make prove-faults` all.
 
-mod alert;
+pub mod alert;
 mod archive;
 pub mod cast;
-mod cluster;
+pub mod cluster;
 mod observer;
 mod primary;
 mod prometheus;

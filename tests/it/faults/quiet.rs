@@ -125,12 +125,14 @@ async fn apply_delay() -> Outcome {
         fault: 18,
         name: "apply-delay",
         how: "the standby replays an hour later on purpose",
-        topology: Topology { standby: &[("recovery_min_apply_delay", "1h")], ..Topology::DEFAULT },
         settling: LONG,
         is_lag_held: true,
         ..Row::default()
     }
-    .run(async |_| Ok(()), async |_| Ok(()))
+    .run(
+        async |cast| cast.b().apply_delay(Duration::from_secs(3_600)).await,
+        async |cast| cast.b().apply_delay(Duration::ZERO).await,
+    )
     .await
 }
 

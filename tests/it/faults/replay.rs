@@ -156,12 +156,28 @@ async fn setting_too_low() -> Outcome {
     Row {
         fault: 36,
         name: "setting-too-low",
-        how: "max_worker_processes of the standby is lower than the primary's at the standby's start, replay goes on",
-        topology: Topology { primary: &[("max_worker_processes", "12")], ..Topology::DEFAULT },
-        alerts: &["PostgresStandbySettingTooLow warning node=b"],
+        how: "max_connections of the primary is raised above the standby's, which replays an hour later on purpose",
+        alerts: &[
+            "PostgresPrimaryUnreachable engine",
+            "PostgresRestarted info node=a",
+            "PostgresStandbySettingTooLow warning node=b",
+        ],
+        healing: &["PostgresRestarted"],
         ..Row::default()
     }
-    .run(async |_| Ok(()), async |_| Ok(()))
+    .run(
+        async |cast| {
+            cast.b().apply_delay(Duration::from_secs(3_600)).await?;
+            cast.a.sql("CREATE TABLE later ()").await?;
+            cast.a.configure(&[("max_connections", "60")]);
+            cast.a.restart().await
+        },
+        async |cast| {
+            cast.b().configure(&[("max_connections", "60")]);
+            cast.b().restart().await?;
+            cast.b().apply_delay(Duration::ZERO).await
+        },
+    )
     .await
 }
 

@@ -74,7 +74,7 @@ async fn slow() -> Outcome {
     Row {
         fault: 15,
         name: "replay-slow",
-        how: "the startup process of the standby is stopped but for 10 ms of each second, under load",
+        how: "the startup process of the standby is stopped but for a millisecond every two seconds, under load",
         topology: Topology { commits: 1_000, ..Topology::DEFAULT },
         alerts: &["PostgresReplayLagHigh warning node=b"],
         within: Duration::from_secs(240),
@@ -86,9 +86,9 @@ async fn slow() -> Outcome {
             cast.keep(Aborted(tokio::spawn(async move {
                 loop {
                     let _ = startup.signal(Signal::STOP);
-                    sleep(Duration::from_millis(990)).await;
+                    sleep(Duration::from_secs(2)).await;
                     let _ = startup.signal(Signal::CONT);
-                    sleep(Duration::from_millis(10)).await;
+                    sleep(Duration::from_millis(1)).await;
                 }
             })));
             Ok(())

@@ -117,7 +117,7 @@ impl Drop for Scraped {
 /// The shipped routing: every receiver is the listener, and what Alertmanager waits is divided, or a second.
 fn routing(port: u16, factor: u64) -> String {
     let path = format!("{ROOT}/alerts/alertmanager.yml");
-    let text = std::fs::read_to_string(path).unwrap_or_else(|_| UNTIL_THERE_IS_ONE.to_owned());
+    let text = std::fs::read_to_string(path).expect("alerts/alertmanager.yml");
     let mut config: Value = serde_saphyr::from_str(&text).expect("YAML");
     shorten(&mut config["route"], factor);
     for receiver in config["receivers"].as_array_mut().into_iter().flatten() {
@@ -139,31 +139,3 @@ fn shorten(route: &mut Value, factor: u64) {
     }
     route["routes"].as_array_mut().into_iter().flatten().for_each(|route| shorten(route, factor));
 }
-
-const UNTIL_THERE_IS_ONE: &str = r#"
-route:
-  receiver: people
-  group_by: [alertname, cluster]
-  group_wait: 30s
-  group_interval: 5m
-  routes:
-  - matchers: [severity="engine"]
-    receiver: engine
-    group_wait: 0s
-  - matchers: [severity="none"]
-    receiver: dead-man
-receivers: [{name: people}, {name: engine}, {name: dead-man}]
-inhibit_rules:
-- source_matchers: [alertname=~"PostgresPrimary(Unreachable|Down)"]
-  target_matchers: [alertname="PostgresLagBudgetBurn"]
-  equal: [cluster]
-- source_matchers: [alertname="PostgresSplitBrain"]
-  target_matchers: [alertname=~"PostgresFailoverHappened|PostgresStandbyDiverged|PostgresTimelineBehind"]
-  equal: [cluster]
-- source_matchers: [alertname!="PostgresLagBudgetBurn", severity=~"warning|critical"]
-  target_matchers: [alertname="PostgresLagBudgetBurn"]
-  equal: [cluster, node]
-- source_matchers: [severity="critical"]
-  target_matchers: [severity="warning"]
-  equal: [alertname, cluster, node, slot]
-"#;

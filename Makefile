@@ -8,13 +8,13 @@ help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
 .PHONY: demo
-demo: ## A private cluster with pgvigil and Prometheus; Ctrl-C removes it
-	@scripts/bootstrap rust build postgresql prometheus
+demo: ## A private cluster with pgvigil, Prometheus and Alertmanager; Ctrl-C removes it
+	@scripts/bootstrap rust build postgresql prometheus alertmanager
 	cargo run -- demo
 
 .PHONY: check
 check: ## Format, lints, licences, and all tests that need no server
-	@scripts/bootstrap rust build deny prometheus
+	@scripts/bootstrap rust build deny prometheus alertmanager
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	cargo deny check licenses bans sources
@@ -26,7 +26,7 @@ test: check test-live ## check and test-live
 
 .PHONY: test-live
 test-live: ## The live tests on the installed PostgreSQL
-	@scripts/bootstrap rust build postgresql prometheus
+	@scripts/bootstrap rust build postgresql prometheus alertmanager
 	@LAB_TEST_THREADS=$${LAB_TEST_THREADS:-3} scripts/tier live
 
 .PHONY: test-faults
@@ -73,7 +73,7 @@ prove-quiet: ## LAB_MINUTES (30) of mixed load raise no alert; by hand; UPDATE=1
 	@LAB_TIER_SECONDS=86400 scripts/tier soak
 
 .PHONY: prove-api
-prove-api: ## schemathesis against the API's description; by hand, 1 minute, needs PyPI
+prove-api: ## schemathesis against the API's description, with and without a credential; by hand, 2 minutes, needs PyPI
 	@scripts/bootstrap rust build postgresql prometheus
 	@scripts/prove-api
 

@@ -16,24 +16,26 @@ use crate::clock::Wall;
 use crate::cluster::layout::{Layout, Member, Timing};
 use crate::config::reload::FileChanges;
 use crate::config::{self, Cluster, Environment, Node, Report, Settings};
-use crate::http::{self, Door};
+use crate::http::{self, Door, Runbooks, Sources};
 use crate::log::Log;
 use crate::observe::fleet::{Fleet, Place, Plan};
 use crate::observe::keeper::Keeper;
 use crate::observe::maintenance::Maintainer;
 use crate::observe::observers::Observers;
-use crate::observe::{Source, own};
+use crate::observe::{Found, Source, own};
 use crate::peer::Address;
-use crate::pg::failure::Failure;
+use crate::pg::failure::{Cause, Failure};
+use crate::pg::trail::Trail;
+use crate::runbook::shelf::Shelf;
 use crate::systemd::Systemd;
-use reload::Reloader;
+use reload::{Parts, Reloader, Trigger};
 
 /// How long the last save may take once the HTTP door is closed. A disk that hangs must not keep us.
 const LAST_SAVE_DEADLINE: Duration = Duration::from_millis(500);
 
 /// Watches the clusters of the config in `report` and answers at `door` until SIGINT or SIGTERM. The config is read again on SIGHUP,
-/// on request, and when its file says something else. `log` is the log of this process.
-pub async fn serve(report: Report, door: Door, environment: Environment, log: Log) -> anyhow::Result<()> {
+/// on request, and when its file says something else; the runbooks on the first two alone. `log` is the log of this process.
+pub async fn serve(report: Report, door: Door, shelf: Shelf, environment: Environment, log: Log) -> anyhow::Result<()> {
     let stop = stopped()?.shared();
     let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let Report { path, settings, .. } = report;
@@ -47,16 +49,15 @@ pub async fn serve(report: Report, door: Door, environment: Environment, log: Lo
     let hubs = fleet.hubs();
     let observers = Arc::new(Observers::new(hubs.clone()));
     observers.apply(addresses(&settings)).await;
-    let door = Arc::new(door);
-    let reloader = Reloader::new(
-        path.clone(),
-        settings,
-        environment,
-        door.clone(),
-        fleet.clone(),
-        observers.clone(),
-        systemd.clone(),
-    );
+    let (door, runbooks) = (Arc::new(door), Arc::new(Runbooks::new(shelf)));
+    let parts = Parts {
+        door: door.clone(),
+        runbooks: runbooks.clone(),
+        fleet: fleet.clone(),
+        observers: observers.clone(),
+        systemd: systemd.clone(),
+    };
+    let reloader = Reloader::new(path.clone(), settings, environment, parts);
     let mut tasks = JoinSet::new();
     tasks.spawn(keeper.clone().keep(hubs.clone()));
     tasks.spawn({
@@ -64,7 +65,7 @@ pub async fn serve(report: Report, door: Door, environment: Environment, log: Lo
         async move {
             while hang_up.recv().await.is_some() {
                 // What is wrong was logged.
-                let _ = reloader.clone().reload("signal").await;
+                let _ = reloader.clone().reload(Trigger::Signal).await;
             }
         }
     });
@@ -74,7 +75,7 @@ pub async fn serve(report: Report, door: Door, environment: Environment, log: Lo
             let mut changes = FileChanges::of(path).await;
             loop {
                 changes.next().await;
-                let _ = reloader.clone().reload("file").await;
+                let _ = reloader.clone().reload(Trigger::File).await;
             }
         });
     }
@@ -93,13 +94,13 @@ pub async fn serve(report: Report, door: Door, environment: Environment, log: Lo
     };
     let reload: http::Reload = Arc::new(move |name| {
         let reloader = reloader.clone();
-        async move { reloader.reload(&format!("request of {name}")).await }.boxed()
+        async move { reloader.reload(Trigger::Request(name)).await }.boxed()
     });
     systemd.ready();
     tasks.spawn(watchdog::watch(systemd, fleet.pulses(), hubs.clone()));
     tracing::info!(%listen, clusters = hubs.now().len(), "pgvigil is ready");
     let maintainer = Maintainer::new(hubs.clone(), keeper);
-    http::serve(listener, hubs, own, reload, maintainer, door, stop).await?;
+    http::serve(listener, Sources { hubs, own, reload, maintainer, runbooks }, door, stop).await?;
     drop((tasks, fleet));
     if timeout(LAST_SAVE_DEADLINE, last_save).await.is_err() {
         tracing::warn!("the last save of the lag history did not end in time: the one before it counts");
@@ -124,7 +125,7 @@ fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
     })
 }
 
-/// What is to be watched by these settings.
+/// What is to be watched by these settings. Reads the files that say where the nodes are.
 fn plans(settings: &Settings, environment: &Arc<Environment>) -> Vec<Plan> {
     let place = |node: &Node| Place { dsn: node.dsn.clone(), data_dir: node.data_dir.clone() };
     let plan = |cluster: &Cluster| Plan {
@@ -145,7 +146,10 @@ fn layout(settings: &Settings, cluster: &Cluster, environment: &Environment) -> 
         name: node.name.clone(),
         slot: node.slot.clone(),
         application_name: node.application_name.clone(),
-        address: node.address.clone().or_else(|| Some(config::target(node, environment).ok()?.address)),
+        address: node
+            .address
+            .clone()
+            .or_else(|| Some(config::target(node, environment, &Trail::default()).ok()?.address)),
         expected: node.expected,
     };
     let observers = settings.observers.iter().map(|observer| observer.name.clone()).collect();
@@ -160,8 +164,14 @@ fn layout(settings: &Settings, cluster: &Cluster, environment: &Environment) -> 
     Layout { name: cluster.name.clone(), members: cluster.nodes.iter().map(member).collect(), observers, timing }
 }
 
-/// Reads the node's connection string anew for each connect, so that a rotated password is picked up.
+/// Reads the node's files anew for each connect, so that a rotated password is picked up.
 fn source(node: &Node, environment: &Arc<Environment>) -> Source {
     let (node, environment) = (node.clone(), environment.clone());
-    Arc::new(move || config::target(&node, &environment).map_err(Failure::from))
+    Arc::new(move |trail| find(&node, &environment, trail))
+}
+
+fn find(node: &Node, environment: &Environment, trail: &Trail) -> Found {
+    let target = config::target(node, environment, trail)?;
+    let tls = target.connector(trail).map_err(|error| Failure::new(Cause::Tls, &error.to_string()))?;
+    Ok((target, tls))
 }

@@ -9,11 +9,14 @@ use clap::{Args, Parser, Subcommand};
 use rustix::process::{self, DumpableBehavior};
 use tracing_subscriber::EnvFilter;
 
+use crate::assets::export::{Exported, Format, Options, export};
+use crate::assets::rule_file::{self, Base};
 use crate::cluster::maintenance::{lasts, reason};
 use crate::config::{self, Environment};
 use crate::http::Door;
-use crate::log::{Format, Log};
+use crate::log::{self, Log};
 use crate::peer::Address;
+use crate::runbook::shelf::Shelf;
 use crate::status::{self, Show};
 use crate::{app, demo, maintenance};
 
@@ -33,8 +36,8 @@ struct Cli {
     #[arg(long, global = true, value_name = "LEVEL", env = "RUST_LOG", default_value = "info")]
     log: String,
     /// What a line of the log looks like.
-    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
-    log_format: Format,
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = log::Format::Text)]
+    log_format: log::Format,
     #[command(subcommand)]
     command: Command,
 }
@@ -60,6 +63,11 @@ enum Command {
     Maintenance {
         #[command(subcommand)]
         command: MaintenanceCommand,
+    },
+    /// The alert bundle: rules, their tests, runbooks, and an example for Alertmanager.
+    Assets {
+        #[command(subcommand)]
+        command: AssetsCommand,
     },
     /// Start a private cluster with pgvigil and Prometheus, and break it.
     Demo {
@@ -124,6 +132,48 @@ struct Which {
 }
 
 #[derive(Debug, Subcommand)]
+enum AssetsCommand {
+    /// Write the bundle to a directory.
+    Export {
+        /// The directory; it is made if it is not there.
+        dir: PathBuf,
+        /// What is written.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+        /// Where runbooks are served, put before /<AlertName> in the runbook_url of every alert.
+        #[arg(long, value_name = "URL", value_parser = Base::parse)]
+        runbook_base_url: Option<Base>,
+        /// The namespace of PrometheusRules.
+        #[arg(long, value_name = "NAMESPACE", value_parser = namespace)]
+        namespace: Option<String>,
+        /// A label of PrometheusRules, such as release=monitoring; again for more.
+        #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+        labels: Vec<(String, String)>,
+        /// Replace files that differ.
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+fn namespace(text: &str) -> Result<String, &'static str> {
+    match rule_file::is_namespace(text) {
+        true => Ok(text.to_owned()),
+        false => Err("a namespace is 1 to 63 of a-z, 0-9 and dash, with a dash at neither end"),
+    }
+}
+
+fn label(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((key, value)) if rule_file::is_label_key(key) && rule_file::is_label_value(value) => {
+            Ok((key.to_owned(), value.to_owned()))
+        }
+        _ => Err(
+            "write key=value, both of at most 63 letters, digits, dashes, dots and underscores; a domain and a slash may stand before the key",
+        ),
+    }
+}
+
+#[derive(Debug, Subcommand)]
 enum DemoCommand {
     /// Break or mend something in the demo that runs in another terminal.
     Fault {
@@ -176,6 +226,7 @@ pub fn run() -> ExitCode {
                 Err(error) => fail(BAD_CONFIG, &error),
             }
         }
+        Command::Assets { command } => assets(command),
         Command::Demo { command: None } => exit(runtime.block_on(demo::run(demo::Options::default()))),
         Command::Demo { command: Some(DemoCommand::Fault { name }) } => exit(runtime.block_on(demo::fault(name))),
     }
@@ -186,14 +237,14 @@ fn serve(runtime: tokio::runtime::Runtime, config: Option<&Path>, log: Log) -> E
         tracing::warn!("a core file of this process may hold passwords, and cannot be prevented: {error}");
     }
     let environment = Environment::of_this_process();
-    let (report, door) = match judge(config, &environment) {
+    let (report, door, shelf) = match judge(config, &environment) {
         Ok(good) => good,
         Err(error) => return fail(BAD_CONFIG, &error.to_string()),
     };
     for note in &report.notes {
         tracing::warn!("{note}");
     }
-    let served = runtime.block_on(app::serve(report, door, environment, log.clone()));
+    let served = runtime.block_on(app::serve(report, door, shelf, environment, log.clone()));
     // A name's lookup or a write may hang in a thread that nobody can stop.
     runtime.shutdown_background();
     log.flush();
@@ -218,7 +269,7 @@ fn address_of(config: Option<&Path>) -> Result<reqwest::Url, String> {
 
 fn check(config: Option<&Path>) -> ExitCode {
     match judge(config, &Environment::of_this_process()) {
-        Ok((report, _)) => match write!(std::io::stdout(), "{report}") {
+        Ok((report, ..)) => match write!(std::io::stdout(), "{report}") {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::from(REFUSED),
         },
@@ -226,12 +277,32 @@ fn check(config: Option<&Path>) -> ExitCode {
     }
 }
 
-/// The config, and the door that it describes, with what is to be said of both.
-fn judge(config: Option<&Path>, environment: &Environment) -> anyhow::Result<(config::Report, Door)> {
+fn assets(
+    AssetsCommand::Export { dir, format, runbook_base_url, namespace, labels, force }: AssetsCommand,
+) -> ExitCode {
+    if format == Format::Files && (namespace.is_some() || !labels.is_empty()) {
+        return fail(BAD_CONFIG, "--namespace and --label are for --format prometheusrule: add it, or leave them out");
+    }
+    let options = Options { format, base: runbook_base_url, namespace, labels: labels.into_iter().collect(), force };
+    match export(&dir, &options) {
+        Ok(Exported { written, unchanged }) => {
+            let dir = dir.display();
+            // With nobody left to read it there is nobody to tell.
+            let _ = writeln!(std::io::stdout(), "{dir}: {written} files written, {unchanged} were there already");
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(REFUSED, &error.to_string()),
+    }
+}
+
+/// The config, the door that it describes, and the runbooks, with what is to be said of them.
+fn judge(config: Option<&Path>, environment: &Environment) -> anyhow::Result<(config::Report, Door, Shelf)> {
     let mut report = config::check(config, environment)?;
     let door = Door::open(&report.settings)?;
     report.notes.extend(door.notes(&report.settings));
-    Ok((report, door))
+    let shelf = Shelf::read(&report.settings.runbook_dirs)?;
+    report.runbooks = shelf.summary();
+    Ok((report, door, shelf))
 }
 
 fn exit(result: anyhow::Result<ExitCode>) -> ExitCode {

@@ -4,14 +4,15 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | vocabulary | [`pg`]`::{lsn, records, version, failure}`, [`metric`]`::{family, sample, histogram}`, [`clock`], [`nearest`] |
-//! | pure | [`archive_watch`] but what touches files, [`collector`], [`cluster`], [`metric`]`::{catalog, own}`, [`pg`]`::conninfo`, [`config`]`::{raw, settings}` |
-//! | adapters | [`pg`]`::{dsn, tls, connect_error, session}`, [`metric`]`::exposition`, [`config`]`::{load, reload}`, [`peer`], [`log`], [`systemd`], [`archive_watch`]`::{data_dir, archive}` |
+//! | vocabulary | [`pg`]`::{lsn, records, version, failure, trail}`, [`metric`]`::{family, sample, histogram}`, [`clock`], [`nearest`] |
+//! | pure | [`archive_watch`] but what touches files, [`collector`], [`cluster`], [`metric`]`::{catalog, own}`, [`pg`]`::conninfo`, [`config`]`::{raw, settings}`, [`runbook`]`::{book, markdown}`, [`assets`] |
+//! | adapters | [`pg`]`::{dsn, tls, connect_error, session}`, [`metric`]`::exposition`, [`config`]`::{load, reload}`, [`runbook`]`::shelf`, [`assets`]`::export`, [`peer`], [`patience`], [`log`], [`systemd`], [`archive_watch`]`::{data_dir, archive}` |
 //! | drivers | [`observe`], [`http`], [`lab`] |
 //! | wiring | [`app`], [`demo`], [`status`], [`maintenance`], [`cli`], `main` |
 
 pub mod app;
 pub mod archive_watch;
+pub mod assets;
 pub mod cli;
 pub mod clock;
 pub mod cluster;
@@ -25,7 +26,9 @@ pub mod maintenance;
 pub mod metric;
 pub mod nearest;
 pub mod observe;
+pub mod patience;
 pub mod peer;
 pub mod pg;
+pub mod runbook;
 pub mod status;
 pub mod systemd;

@@ -55,7 +55,7 @@ struct Present {
 
 /// Asks the pgvigil at `address` for it, and prints what came of it.
 pub async fn run(address: Address, which: Which, change: Change) -> anyhow::Result<()> {
-    let peer = Peer::new(address, DEADLINE)?;
+    let mut peer = Peer::new(address, DEADLINE);
     let done: Done = peer.post("/api/v1/maintenance", &body(which, change)).await?;
     let mut text = String::new();
     for Cluster { name, maintenance } in done.clusters {

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Client, Response, StatusCode, Url};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+use crate::patience::OneAtATime;
+use crate::pg::trail::Trail;
 
 /// No answer of the API is longer.
 const MOST_BYTES: usize = 32 << 20;
@@ -85,50 +88,65 @@ pub enum PeerError {
 /// A pgvigil that can be asked.
 pub struct Peer {
     address: Address,
-    client: Client,
+    deadline: Duration,
+    /// With the certificates that were read last.
+    client: Option<Client>,
+    reading: OneAtATime<Result<Files, PeerError>>,
+    trail: Trail,
+}
+
+/// What our own files say.
+struct Files {
+    /// The token.
+    bearer: Option<HeaderValue>,
+    /// The certificates to trust, if they were to be read.
+    tls: Option<ClientConfig>,
 }
 
 impl Peer {
-    /// Reads the certificates; asks nothing yet. No answer may take longer than `deadline`, from the name to its last byte.
-    pub fn new(address: Address, deadline: Duration) -> Result<Self, PeerError> {
-        let tls = tls(address.ca_file.as_deref())?;
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .timeout(deadline)
-            .redirect(reqwest::redirect::Policy::none())
-            // What a proxy in the environment is for is another question.
-            .no_proxy()
-            .pool_max_idle_per_host(1)
-            .build();
-        let client = client.map_err(|error| PeerError::Unreachable { url: address.url.clone(), why: chain(&error) })?;
-        Ok(Self { address, client })
+    /// Asks nothing yet. Neither our own files nor the answer, from the name to its last byte, may take longer than `deadline`.
+    pub fn new(address: Address, deadline: Duration) -> Self {
+        Self { address, deadline, client: None, reading: OneAtATime::default(), trail: Trail::default() }
     }
 
     /// What `path` answers.
-    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, PeerError> {
-        let url = self.at(path);
-        self.answer(self.client.get(url.clone()), url).await
+    pub async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, PeerError> {
+        self.ask(path, None).await
     }
 
     /// What `path` answers to this JSON.
-    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, PeerError> {
-        let url = self.at(path);
-        let request = self.client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(body.to_string());
-        self.answer(request, url).await
+    pub async fn post<T: DeserializeOwned>(&mut self, path: &str, body: &Value) -> Result<T, PeerError> {
+        self.ask(path, Some(body)).await
     }
 
-    fn at(&self, path: &str) -> Url {
+    async fn ask<T: DeserializeOwned>(&mut self, path: &str, body: Option<&Value>) -> Result<T, PeerError> {
+        let answer = self.answer(path, body).await;
+        // Other certificates of our own are read when the old ones do not do.
+        if self.address.ca_file.is_some() && matches!(answer, Err(PeerError::Unreachable { .. })) {
+            self.client = None;
+        }
+        answer
+    }
+
+    async fn answer<T: DeserializeOwned>(&mut self, path: &str, body: Option<&Value>) -> Result<T, PeerError> {
+        let Files { bearer, tls } = self.files().await?;
         let mut url = self.address.url.clone();
         url.set_path(path);
-        url
-    }
-
-    async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder, url: Url) -> Result<T, PeerError> {
-        let mut request = request.header(ACCEPT, "application/json");
-        if let Some(file) = &self.address.token_file {
-            request = request.header(AUTHORIZATION, bearer(file)?);
-        }
         let unreachable = |error: reqwest::Error| PeerError::Unreachable { url: url.clone(), why: chain(&error) };
+        if let Some(tls) = tls {
+            self.client = Some(client(tls, self.deadline).map_err(unreachable)?);
+        }
+        let Some(client) = &self.client else {
+            return Err(PeerError::Unreachable { url, why: "its certificates were not read".to_owned() });
+        };
+        let request = match body {
+            None => client.get(url.clone()),
+            Some(body) => client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(body.to_string()),
+        };
+        let mut request = request.header(ACCEPT, "application/json");
+        if let Some(bearer) = bearer {
+            request = request.header(AUTHORIZATION, bearer);
+        }
         let answer = request.send().await.map_err(unreachable)?;
         let status = answer.status();
         let body = whole(answer, &url).await?;
@@ -137,6 +155,38 @@ impl Peer {
         }
         serde_json::from_slice(&body).map_err(|error| PeerError::Strange { url, why: error.to_string() })
     }
+
+    /// Reads our own files, which may be on a disk that hangs.
+    async fn files(&self) -> Result<Files, PeerError> {
+        let (address, trail, with_tls) = (self.address.clone(), self.trail.clone(), self.client.is_none());
+        let read = move || {
+            let bearer = address.token_file.as_deref().map(|file| {
+                trail.about_to_read(file);
+                bearer(file)
+            });
+            let ca_file = address.ca_file.as_deref();
+            ca_file.filter(|_| with_tls).inspect(|file| trail.about_to_read(file));
+            let tls = with_tls.then(|| tls(ca_file));
+            Ok(Files { bearer: bearer.transpose()?, tls: tls.transpose()? })
+        };
+        let why = match self.reading.within(self.deadline, read).await {
+            Some(Ok(files)) => return files,
+            Some(Err(_)) => "reading it failed unexpectedly".to_owned(),
+            None => format!("it did not answer within {:?}: is its file system well?", self.deadline),
+        };
+        Err(PeerError::File { what: "our own file", path: self.trail.last().unwrap_or_default(), why })
+    }
+}
+
+fn client(tls: ClientConfig, deadline: Duration) -> Result<Client, reqwest::Error> {
+    Client::builder()
+        .tls_backend_preconfigured(tls)
+        .timeout(deadline)
+        .redirect(reqwest::redirect::Policy::none())
+        // What a proxy in the environment is for is another question.
+        .no_proxy()
+        .pool_max_idle_per_host(1)
+        .build()
 }
 
 /// The body, as long as it is not too long.

@@ -108,9 +108,9 @@ struct Message {
 
 /// Prints what the pgvigil at `address` sees.
 pub async fn run(address: Address, show: Show) -> anyhow::Result<()> {
-    let peer = Peer::new(address, DEADLINE)?;
+    let mut peer = Peer::new(address, DEADLINE);
     loop {
-        let text = look(&peer, show).await?;
+        let text = look(&mut peer, show).await?;
         let mut out = std::io::stdout().lock();
         let clear = if show.watch && out.is_terminal() { CLEAR } else { "" };
         match write!(out, "{clear}{text}").and_then(|()| out.flush()) {
@@ -127,7 +127,7 @@ pub async fn run(address: Address, show: Show) -> anyhow::Result<()> {
     }
 }
 
-async fn look(peer: &Peer, show: Show) -> anyhow::Result<String> {
+async fn look(peer: &mut Peer, show: Show) -> anyhow::Result<String> {
     let all: Clusters = peer.get("/api/v1/clusters").await?;
     let mut answers = Vec::new();
     for named in all.clusters {

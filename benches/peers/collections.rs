@@ -8,6 +8,7 @@ use pgvigil::collector::{COLLECTORS, Collector, Pace};
 use pgvigil::lab::Role;
 use pgvigil::pg::dsn::Target;
 use pgvigil::pg::session::Session;
+use pgvigil::pg::trail::Trail;
 use tokio::time::interval;
 use tokio_postgres::{Client as Sql, Statement};
 
@@ -30,10 +31,11 @@ struct Reader {
 
 impl Reader {
     async fn connect(scene: &Scene, collectors: &[&'static dyn Collector]) -> anyhow::Result<Self> {
-        let target = Target::parse(&scene.a.dsn(Role::Monitor), &|_| None)?;
+        let target = Target::parse(&scene.a.dsn(Role::Monitor), &|_| None, &Trail::default())?;
         let before = backends(scene).await?;
-        let mut session =
-            Session::connect(&target, SOON, SOON).await.map_err(|failure| anyhow::anyhow!("{failure:?}"))?;
+        let mut session = Session::connect(&target, &target.connector(&Trail::default())?, SOON, SOON)
+            .await
+            .map_err(|failure| anyhow::anyhow!("{failure:?}"))?;
         let backend = backends(scene).await?.into_iter().find(|pid| !before.contains(pid));
         session.prepare(collectors).await.map_err(|failure| anyhow::anyhow!("{failure:?}"))?;
         Ok(Self { session, backend: backend.context("no backend of a session that stands")?, costs: Vec::new() })

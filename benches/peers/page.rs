@@ -15,6 +15,7 @@ use pgvigil::metric::exposition::{Format, render};
 use pgvigil::metric::sample::Samples;
 use pgvigil::pg::dsn::Target;
 use pgvigil::pg::session::Session;
+use pgvigil::pg::trail::Trail;
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -85,11 +86,12 @@ async fn known(scene: &Scene) -> anyhow::Result<Cluster> {
     };
     let mut cluster = Cluster::new(layout, Memory::default(), Moment::now());
     for (node, server) in servers.into_iter().enumerate() {
-        let target = Target::parse(&server.dsn(Role::Monitor), &|_| None)?;
+        let target = Target::parse(&server.dsn(Role::Monitor), &|_| None, &Trail::default())?;
         for pace in [CollectorPace::Slow, CollectorPace::Fast] {
             let failed = |failure| anyhow::anyhow!("{failure:?}");
             let collectors: Vec<_> = COLLECTORS.iter().copied().filter(|collector| collector.pace() == pace).collect();
-            let mut session = Session::connect(&target, SOON, SOON).await.map_err(failed)?;
+            let mut session =
+                Session::connect(&target, &target.connector(&Trail::default())?, SOON, SOON).await.map_err(failed)?;
             session.prepare(&collectors).await.map_err(failed)?;
             cluster.report(node, Told::Connected { version: session.version() }, Moment::now());
             let sent = Moment::now();

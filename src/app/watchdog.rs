@@ -29,10 +29,7 @@ pub(super) async fn watch(systemd: Arc<Systemd>, pulses: Arc<Pulses>, hubs: Hubs
             let left_out = (left_out > 0).then_some(left_out);
             match hanging.as_str() {
                 "" => tracing::info!(left_out, "all loops that watch go round again"),
-                whose => tracing::error!(
-                    left_out,
-                    "these loops that watch stand still: {whose}; see whether the disk of their dsn_file answers, and restart pgvigil"
-                ),
+                whose => tracing::error!(left_out, "these loops that watch stand still: {whose}; restart pgvigil"),
             }
         }
         let line = status(&hubs);
@@ -50,4 +47,50 @@ fn status(hubs: &Hubs) -> String {
     let assessments: Vec<_> = hubs.now().iter().map(|hub| hub.cluster().assess(now)).collect();
     let nodes = || assessments.iter().flat_map(|cluster| &cluster.nodes);
     format!("{} of {} nodes up", nodes().filter(|node| node.up).count(), nodes().count())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use super::*;
+    use crate::observe::fleet::Fleet;
+    use crate::observe::keeper::Keeper;
+
+    #[tokio::test]
+    async fn one_loop_that_stands_still_ends_the_talk_until_it_goes_round_again() {
+        let path = std::env::temp_dir().join(format!("pgvigil-watchdog-{}", std::process::id()));
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let env = |name: &str| match name {
+            "NOTIFY_SOCKET" => Some(path.display().to_string()),
+            "WATCHDOG_USEC" => Some("200000".to_owned()),
+            _ => None,
+        };
+        // Whether a word came within half a second, which is longer than systemd would wait.
+        let is_heard = async || {
+            let mut bytes = [0; 100];
+            while socket.recv(&mut bytes).is_ok() {}
+            sleep(Duration::from_millis(500)).await;
+            std::iter::from_fn(|| socket.recv(&mut bytes).ok().map(|length| bytes[..length].to_vec()))
+                .any(|word| word == b"WATCHDOG=1")
+        };
+        let pulses = Arc::new(Pulses::default());
+        let (goes, stands) =
+            (pulses.add("c/a".into(), Duration::from_secs(60)), pulses.add("c/b".into(), Duration::ZERO));
+        let fleet = Fleet::new(Arc::new(Keeper::new("/nowhere".into(), true)));
+        let systemd = Arc::new(Systemd::of(&env, std::process::id()));
+        let watching = tokio::spawn(watch(systemd, pulses.clone(), fleet.hubs()));
+        assert!(is_heard().await);
+        let began = Instant::now();
+        while is_heard().await {
+            assert!(began.elapsed() < Duration::from_secs(20), "systemd is still told that we are alive");
+        }
+        assert!(!is_heard().await);
+        stands.beat(Duration::from_secs(60));
+        assert!(is_heard().await);
+        watching.abort();
+        drop((goes, stands));
+        std::fs::remove_file(&path).unwrap();
+    }
 }

@@ -48,6 +48,8 @@ pub struct Cluster {
     /// Which nodes must be heard again before anything is known: those that were watched when our clock was late.
     awaited: Vec<bool>,
     last_tick: Option<Moment>,
+    /// Within what time of the last tick the next one was to come: of two intervals the longer, after a change.
+    due_within: Duration,
     /// Whether every node was heard once.
     settled: bool,
     revision: u64,
@@ -67,6 +69,7 @@ impl Cluster {
             not_before: now,
             awaited: vec![true; nodes],
             last_tick: None,
+            due_within: layout.timing.sample_interval,
             settled: false,
             revision: 0,
             layout,
@@ -78,6 +81,7 @@ impl Cluster {
     /// nothing; the history of the primary stays.
     pub fn relayout(&mut self, layout: Layout, kept: &BTreeSet<String>) {
         let old = std::mem::replace(&mut self.layout, layout);
+        self.due_within = self.due_within.max(self.layout.timing.sample_interval);
         let place = |name: &str| old.members.iter().position(|member| member.name == name);
         let members = &self.layout.members;
         let before: Vec<_> = members.iter().map(|member| place(&member.name)).collect();
@@ -198,6 +202,7 @@ impl Cluster {
             self.awaited.fill(true);
         }
         self.last_tick = Some(now);
+        self.due_within = self.layout.timing.sample_interval;
         let assessment = self.evidence(now).assess(At::Reading);
         for (node, sampled) in assessment.nodes.iter().zip(&mut self.sampled) {
             let Some(lag) = &node.lag else { continue };
@@ -267,8 +272,7 @@ impl Cluster {
 
     /// Late by more than two intervals, or not ticking yet.
     fn is_late(&self, now: Moment) -> bool {
-        let interval = self.layout.timing.sample_interval;
-        self.last_tick.is_none_or(|last| now.mono.since(last.mono) > 3 * interval)
+        self.last_tick.is_none_or(|last| now.mono.since(last.mono) > 3 * self.due_within)
     }
 
     fn note_reading(&mut self, node: usize, name: &str) {

@@ -75,7 +75,7 @@ impl<'a> Merged<'a> {
         }
         for (name, value) in &env.0 {
             let Some(variable) = name.strip_prefix(PREFIX) else { continue };
-            let key = key_of(name, variable, raw)?;
+            let key = key_of(name, variable)?;
             figment = figment.merge(layer(name, key, value));
         }
         Ok(Self { figment, raw })
@@ -95,15 +95,13 @@ impl<'a> Merged<'a> {
 }
 
 /// The key that a variable sets.
-fn key_of(name: &str, variable: &str, raw: &RawConfig) -> Result<&'static str, Problem> {
+fn key_of(name: &str, variable: &str) -> Result<&'static str, Problem> {
     let key = variable.to_lowercase().replace("__", ".");
     if let Some((key, _)) = SCALARS.iter().find(|(known, _)| *known == key) {
         return Ok(key);
     }
     let first = key.split('.').next().unwrap_or_default();
-    let what = if raw.later().iter().any(|(later, _)| *later == first) {
-        format!("{first} is not available in this version of pgvigil: remove it")
-    } else if ["clusters", "observers"].contains(&first) {
+    let what = if ["clusters", "observers", "runbook_dirs"].contains(&first) {
         format!("{first} is a list, and lists are set in the config file alone")
     } else {
         unknown(&key, &SCALARS.map(|(key, _)| key))

@@ -5,13 +5,13 @@ mod access;
 pub mod duration;
 mod environment;
 mod observers;
-mod problem;
+pub(crate) mod problem;
 pub mod raw;
 pub mod reload;
 mod secret;
 pub mod settings;
 pub mod web;
-mod yaml;
+pub(crate) mod yaml;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,6 +30,7 @@ pub use web::Web;
 use crate::peer::Address;
 use crate::pg::dsn::Target;
 use crate::pg::failure::{Cause, Failure};
+use crate::pg::trail::Trail;
 use environment::Merged;
 use problem::Problem;
 use raw::RawConfig;
@@ -73,6 +74,7 @@ fn judge(path: Option<PathBuf>, text: Option<&str>, env: &Environment) -> Result
         return Err(in_file(Problem::new(Origin::Nowhere, what)));
     }
 
+    let trail = Trail::default();
     let mut notes = Vec::new();
     let mut nodes = Vec::new();
     for (c, cluster) in settings.clusters.iter().enumerate() {
@@ -85,8 +87,8 @@ fn judge(path: Option<PathBuf>, text: Option<&str>, env: &Environment) -> Result
                 let what = format!("node {} of cluster {}: {why}", node.name, cluster.name);
                 in_file(Problem::new(origin.clone().unwrap_or(Origin::Nowhere), what))
             };
-            let target = target(node, env).map_err(|why| wrong(why.to_string()))?;
-            target.connector().map_err(|why| wrong(why.to_string()))?;
+            let target = target(node, env, &trail).map_err(|why| wrong(why.to_string()))?;
+            target.connector(&trail).map_err(|why| wrong(why.to_string()))?;
             // Another database may be another server behind a pooler; the same one is the same server.
             let place = (target.address.clone(), target.config.get_dbname().unwrap_or_default().to_owned());
             if let Some(twin) = places.insert(place, &node.name) {
@@ -122,7 +124,7 @@ fn judge(path: Option<PathBuf>, text: Option<&str>, env: &Environment) -> Result
         }
         observers.push(format!("{} at {}", observer.name, observer.url));
     }
-    Ok(Report { path, settings, nodes, observers, notes })
+    Ok(Report { path, settings, nodes, observers, runbooks: Vec::new(), notes })
 }
 
 /// A note if everybody may read the file, which holds a secret.
@@ -142,6 +144,8 @@ pub struct Report {
     pub nodes: Vec<String>,
     /// One line for each other pgvigil: name and address.
     pub observers: Vec<String>,
+    /// What there is to say of the runbooks, a line each.
+    pub runbooks: Vec<String>,
     /// What is allowed and yet not well.
     pub notes: Vec<String>,
 }
@@ -154,6 +158,7 @@ impl fmt::Display for Report {
         }
         self.nodes.iter().try_for_each(|node| writeln!(f, "  {node}"))?;
         self.observers.iter().try_for_each(|observer| writeln!(f, "  observer {observer}"))?;
+        self.runbooks.iter().try_for_each(|line| writeln!(f, "  {line}"))?;
         self.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))
     }
 }
@@ -175,19 +180,21 @@ impl From<TargetError> for Failure {
     }
 }
 
-/// How to dial a node. Reads its `dsn_file`, so that a rotated password counts at the next login.
-pub fn target(node: &Node, env: &Environment) -> Result<Target, TargetError> {
+/// How to dial a node. Reads its `dsn_file`, so that a rotated password counts at the next login. The files that are read leave a
+/// `trail`.
+pub fn target(node: &Node, env: &Environment, trail: &Trail) -> Result<Target, TargetError> {
     let lookup = |name: &str| env.get(name);
     match &node.dsn {
-        Dsn::Inline(dsn) => Ok(Target::parse(dsn.reveal(), &lookup)?),
+        Dsn::Inline(dsn) => Ok(Target::parse(dsn.reveal(), &lookup, trail)?),
         Dsn::File(path) => {
+            trail.about_to_read(path);
             let text = read(path, "dsn_file", MAX_DSN_BYTES).map_err(|problem| TargetError::File(problem.what))?;
             match text.trim() {
                 "" => Err(TargetError::File(format!(
                     "dsn_file {} is empty: write the connection string into it",
                     path.display()
                 ))),
-                dsn => Ok(Target::parse(dsn, &lookup)?),
+                dsn => Ok(Target::parse(dsn, &lookup, trail)?),
             }
         }
     }

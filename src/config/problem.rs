@@ -31,18 +31,18 @@ impl From<serde_saphyr::Location> for Origin {
 
 /// One thing that is wrong, before the file's name is known.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Problem {
-    pub(super) origin: Origin,
+pub(crate) struct Problem {
+    pub(crate) origin: Origin,
     /// A sentence without secrets.
-    pub(super) what: String,
+    pub(crate) what: String,
 }
 
 impl Problem {
-    pub(super) fn new(origin: impl Into<Origin>, what: impl Into<String>) -> Self {
+    pub(crate) fn new(origin: impl Into<Origin>, what: impl Into<String>) -> Self {
         Self { origin: origin.into(), what: what.into() }
     }
 
-    pub(super) fn in_file(self, path: Option<&Path>) -> ConfigError {
+    pub(crate) fn in_file(self, path: Option<&Path>) -> ConfigError {
         ConfigError { path: path.map(Path::to_owned), origin: self.origin, what: self.what }
     }
 }

@@ -21,7 +21,7 @@ pub const SCALARS: [(&str, &str); 10] = [
 ];
 
 /// The keys of features that this version does not have.
-pub const LATER: [&str; 6] = ["runbook_dirs", "manager", "runbooks", "admin_dsn", "admin_dsn_file", "log"];
+pub const LATER: [&str; 5] = ["manager", "runbooks", "admin_dsn", "admin_dsn_file", "log"];
 
 /// The key of a feature that this version does not have: known, and refused by name.
 pub type Later = Option<Spanned<IgnoredAny>>;
@@ -54,8 +54,8 @@ pub struct RawConfig {
     pub alertmanager: RawAlertmanager,
     /// Other pgvigils that watch the same.
     pub observers: Vec<RawObserver>,
-    /// Where runbooks are.
-    pub runbook_dirs: Later,
+    /// Where runbooks are that take the place of ours.
+    pub runbook_dirs: Vec<Spanned<String>>,
 }
 
 /// Another pgvigil that watches the same.
@@ -185,11 +185,6 @@ impl RawConfig {
             "alertmanager.bearer_token_file" => self.alertmanager.bearer_token_file.as_ref(),
             _ => None,
         }
-    }
-
-    /// The keys of later versions.
-    pub fn later(&self) -> [(&'static str, &Later); 1] {
-        [("runbook_dirs", &self.runbook_dirs)]
     }
 }
 

@@ -12,13 +12,15 @@ use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
+
+use crate::patience::patiently;
 
 /// Whoever writes a file may take several steps.
 const SETTLE: Duration = Duration::from_millis(200);
 /// Where nobody tells of changes, as on NFS or in some containers, they are seen after so long.
 const POLL: Duration = Duration::from_secs(30);
-/// A disk that hangs must not keep us from looking again.
+/// A look that takes longer counts for nothing: the file may say something else by then.
 const READ_DEADLINE: Duration = Duration::from_secs(10);
 /// No config is longer; of a longer one only so much counts here.
 const MOST_BYTES: u64 = 4 << 20;
@@ -28,6 +30,13 @@ pub struct FileChanges {
     path: PathBuf,
     content: Content,
     hints: mpsc::Receiver<()>,
+    hint: mpsc::Sender<()>,
+    looker: Option<Looker>,
+}
+
+/// Looks at the file and its directories, which may take as long as their disk does.
+struct Looker {
+    path: PathBuf,
     hint: mpsc::Sender<()>,
     watcher: Option<(RecommendedWatcher, BTreeSet<Place>)>,
 }
@@ -43,8 +52,8 @@ impl FileChanges {
     pub async fn of(path: PathBuf) -> Self {
         // One hint is as good as many.
         let (hint, hints) = mpsc::channel(1);
-        let mut changes = Self { content: content(&path).await, path, hints, hint, watcher: None };
-        changes.arm();
+        let mut changes = Self { content: None, path, hints, hint, looker: None };
+        changes.content = changes.look().await;
         changes
     }
 
@@ -56,12 +65,35 @@ impl FileChanges {
                 () = sleep(POLL) => {}
             }
             while self.hints.try_recv().is_ok() {}
-            self.arm();
-            let content = content(&self.path).await;
+            let content = self.look().await;
             if std::mem::replace(&mut self.content, content) != content {
                 return;
             }
         }
+    }
+
+    /// What the file says now. While its disk hangs nothing is said, and one thread waits.
+    async fn look(&mut self) -> Content {
+        loop {
+            let looker = self.looker.take();
+            let looker =
+                looker.unwrap_or_else(|| Looker { path: self.path.clone(), hint: self.hint.clone(), watcher: None });
+            let path = self.path.display();
+            let late = || tracing::debug!("{path} does not answer");
+            let Ok((looker, content)) = patiently(looker, READ_DEADLINE, Looker::look, late).await else { return None };
+            self.looker = Some(looker);
+            // What comes too late is looked at again.
+            if let Some(content) = content {
+                return content;
+            }
+        }
+    }
+}
+
+impl Looker {
+    fn look(&mut self) -> Content {
+        self.arm();
+        content(&self.path)
     }
 
     /// Watches the directories that the file is in, unless they are watched. One that was removed and made anew is another one.
@@ -103,14 +135,10 @@ fn places(path: &Path) -> BTreeSet<Place> {
     dirs.filter_map(|dir| dir.metadata().ok().map(|it| (dir, it.dev(), it.ino()))).collect()
 }
 
-async fn content(path: &Path) -> Content {
-    let path = path.to_owned();
-    let reading = tokio::task::spawn_blocking(move || {
-        let mut bytes = Vec::new();
-        std::fs::File::open(path).ok()?.take(MOST_BYTES).read_to_end(&mut bytes).ok()?;
-        let mut hasher = DefaultHasher::new();
-        bytes.hash(&mut hasher);
-        Some(hasher.finish())
-    });
-    timeout(READ_DEADLINE, reading).await.ok()?.ok()?
+fn content(path: &Path) -> Content {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).ok()?.take(MOST_BYTES).read_to_end(&mut bytes).ok()?;
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    Some(hasher.finish())
 }

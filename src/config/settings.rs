@@ -38,6 +38,8 @@ pub struct Settings {
     pub access: Vec<Holder>,
     /// Other pgvigils that watch the same.
     pub observers: Vec<Observer>,
+    /// Directories of runbooks that take the place of ours; each once, the later one counts.
+    pub runbook_dirs: Vec<PathBuf>,
     /// What is watched; at least one.
     pub clusters: Vec<Cluster>,
 }
@@ -113,6 +115,9 @@ pub const BOUNDS: [(&str, Duration, Duration); 6] = [
     ("archive_hung_after", ms(1_000), ms(86_400_000)),
 ];
 
+/// More directories of runbooks are not read.
+const MOST_RUNBOOK_DIRS: usize = 16;
+
 /// Judges a file, or no file at all: then libpq's environment names the one node, which is called `lone_node`. Relative paths of the
 /// file count from `dir`.
 pub(super) fn settle(
@@ -121,7 +126,6 @@ pub(super) fn settle(
     dir: Option<&Path>,
     lone_node: &str,
 ) -> Result<Settings, Problem> {
-    refuse(&raw.later())?;
     let dir = dir.unwrap_or(Path::new(""));
     unique(raw.clusters.iter().map(|cluster| &cluster.name), "clusters")?;
     let mut clusters = raw.clusters.iter().map(|raw| cluster(raw, dir)).collect::<Result<Vec<_>, _>>()?;
@@ -142,6 +146,7 @@ pub(super) fn settle(
         web_config: web_config(merged, dir)?,
         access: access::settle(raw, merged, dir)?,
         observers: observers::observers(&raw.observers, dir)?,
+        runbook_dirs: runbook_dirs(&raw.runbook_dirs, dir)?,
         clusters,
     })
 }
@@ -180,6 +185,24 @@ fn web_config(merged: &Merged<'_>, dir: &Path) -> Result<Option<PathBuf>, Proble
         (text, Origin::File(..)) => Ok(Some(dir.join(text))),
         (text, _) => Ok(Some(text.into())),
     }
+}
+
+fn runbook_dirs(raw: &[Spanned<String>], dir: &Path) -> Result<Vec<PathBuf>, Problem> {
+    let mut dirs = Vec::new();
+    for given in raw {
+        if given.value.is_empty() {
+            return Err(Problem::new(given, "a directory of runbook_dirs is empty: name one, or remove it"));
+        }
+        let path = dir.join(&given.value);
+        if dirs.contains(&path) {
+            return Err(Problem::new(given, "runbook_dirs names this directory twice: keep one"));
+        }
+        if dirs.len() == MOST_RUNBOOK_DIRS {
+            return Err(Problem::new(given, format!("runbook_dirs names more than {MOST_RUNBOOK_DIRS} directories")));
+        }
+        dirs.push(path);
+    }
+    Ok(dirs)
 }
 
 fn lone(name: &str) -> Node {

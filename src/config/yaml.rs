@@ -13,7 +13,7 @@ use crate::nearest::nearest;
 pub(super) const MAX_BYTES: u64 = 1 << 20;
 
 /// Types the text of a file.
-pub(super) fn parse<T: DeserializeOwned + Default>(text: &str) -> Result<T, Problem> {
+pub(crate) fn parse<T: DeserializeOwned + Default>(text: &str) -> Result<T, Problem> {
     let options = serde_saphyr::options! {
         duplicate_keys: DuplicateKeyPolicy::Error,
         strict_booleans: true,

@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
+use super::alerting::Alerting;
 use super::{Options, generated, http};
 use crate::lab::{self, Archive, Lab, Server, ServerOptions, Spawn, Spawned, StandbyOptions, Wire, Writer};
 
 const STREAMS_WITHIN: Duration = Duration::from_secs(30);
 /// Segments of 1 MB that the archive keeps.
 const ARCHIVED_SEGMENTS: usize = 256;
-const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+/// How long a program may take until it answers.
+pub(super) const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 
 /// Everything that runs.
 pub(super) struct Cast {
@@ -30,6 +32,7 @@ pub(super) struct Cast {
     pub(super) archive: PathBuf,
     pub(super) pgvigil_port: u16,
     pub(super) prometheus_port: Option<u16>,
+    pub(super) alerting: Option<Alerting>,
     programs: Vec<Arc<Spawned>>,
 }
 
@@ -67,11 +70,21 @@ impl Cast {
         clock = clock.ran("pgvigil serve", pgvigil_port);
 
         let mut programs = vec![pgvigil];
-        let mut prometheus_port = None;
+        let (mut prometheus_port, mut alerting) = (None, None);
         match lab::prometheus() {
             Ok(program) => {
-                let port = lab.free_port()?;
-                let prometheus = lab.spawn(generated::prometheus(lab, program, port, pgvigil_port)?)?;
+                match lab::alertmanager() {
+                    Ok(program) => {
+                        let started = Alerting::start(lab, program).await?;
+                        clock = clock.ran("Alertmanager", started.port);
+                        programs.push(Arc::clone(&started.process));
+                        alerting = Some(started);
+                    }
+                    Err(missing) => super::say(&format!("  going on without Alertmanager: {missing}")),
+                }
+                let (port, alerts_to) = (lab.free_port()?, alerting.as_ref().map(|alerting| alerting.port));
+                let prometheus = generated::prometheus(lab, program, port, pgvigil_port, alerts_to)?;
+                let prometheus = lab.spawn(prometheus)?;
                 http::wait_ok(&prometheus, port, "/-/ready", ANSWERS_WITHIN).await?;
                 clock.ran("Prometheus", port);
                 programs.push(prometheus);
@@ -80,7 +93,7 @@ impl Cast {
             Err(missing) => super::say(&format!("  going on without Prometheus: {missing}")),
         }
         let write_rate = options.write_rate;
-        Ok(Self { a, b, c, wire, writer, write_rate, archive, pgvigil_port, prometheus_port, programs })
+        Ok(Self { a, b, c, wire, writer, write_rate, archive, pgvigil_port, prometheus_port, alerting, programs })
     }
 
     /// The programs beside the servers; the demo ends when one of them does.

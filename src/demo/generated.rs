@@ -1,4 +1,4 @@
-//! The files that the demo writes for pgvigil and Prometheus.
+//! The files that the demo writes for pgvigil, Prometheus and Alertmanager.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use super::rules;
 use crate::lab::{Lab, Role, Server, Spawn};
 
 /// Writes pgvigil's configuration, readable by us alone: the DSNs hold passwords.
@@ -16,6 +17,7 @@ pub(super) fn config(lab: &Lab, port: u16, nodes: [&Server; 3]) -> anyhow::Resul
         "listen: 127.0.0.1:{port}\n\
          state_dir: {}\n\
          collect_interval: 2s\n\
+         login_interval: 1s\n\
          archive_hung_after: 10s\n\
          clusters:\n  \
            - name: demo\n    \
@@ -31,29 +33,71 @@ pub(super) fn config(lab: &Lab, port: u16, nodes: [&Server; 3]) -> anyhow::Resul
     Ok(path)
 }
 
-/// Writes Prometheus' configuration and says how to start it.
-pub(super) fn prometheus(lab: &Lab, program: PathBuf, port: u16, pgvigil_port: u16) -> anyhow::Result<Spawn> {
+/// Writes Prometheus' configuration and the rules, and says how to start it. What fires goes to the Alertmanager on this
+/// port.
+pub(super) fn prometheus(
+    lab: &Lab,
+    program: PathBuf,
+    port: u16,
+    pgvigil_port: u16,
+    alertmanager_port: Option<u16>,
+) -> anyhow::Result<Spawn> {
     let config = lab.path().join("prometheus.yml");
+    let rules_dir = lab.own_dir("rules")?;
+    rules::write_rules(&rules_dir, pgvigil_port)?;
+    let alertmanagers = alertmanager_port.map(|port| {
+        format!("alerting:\n  alertmanagers:\n    - static_configs:\n      - targets: ['127.0.0.1:{port}']\n")
+    });
     // `cluster` and `node` of the page are the truth about a series; without honor_labels Prometheus could rename them.
     let text = format!(
         "global:\n  \
-           scrape_interval: 1s\n\
+           scrape_interval: 1s\n  \
+           evaluation_interval: 1s\n\
+         rule_files: ['{}/*.yml']\n\
+         {}\
          scrape_configs:\n  \
            - job_name: pgvigil\n    \
              honor_labels: true\n    \
              static_configs:\n      \
-               - targets: ['127.0.0.1:{pgvigil_port}']\n"
+               - targets: ['127.0.0.1:{pgvigil_port}']\n",
+        rules_dir.display(),
+        alertmanagers.unwrap_or_default(),
     );
     write(&config, &text)?;
     let data = lab.own_dir("prometheus")?.join("data");
-    Ok(Spawn::new("prometheus", program)
+    Ok(listening(Spawn::new("prometheus", program), port)
         .arg(format!("--config.file={}", config.display()))
         .arg(format!("--storage.tsdb.path={}", data.display()))
-        .arg("--storage.tsdb.retention.size=256MB")
-        .arg(format!("--web.listen-address=127.0.0.1:{port}")))
+        .arg("--storage.tsdb.retention.size=256MB"))
 }
 
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+/// Writes Alertmanager's configuration, with the token of its webhook, and says how to start it.
+pub(super) fn alertmanager(
+    lab: &Lab,
+    program: PathBuf,
+    port: u16,
+    webhook: &str,
+    token: &str,
+) -> anyhow::Result<Spawn> {
+    let (config, token_file) = (lab.path().join("alertmanager.yml"), lab.path().join("webhook.token"));
+    write(&token_file, token)?;
+    write(&config, &rules::routing(webhook, &token_file)?)?;
+    let data = lab.own_dir("alertmanager")?.join("data");
+    Ok(listening(Spawn::new("alertmanager", program), port)
+        .arg(format!("--config.file={}", config.display()))
+        .arg(format!("--storage.path={}", data.display()))
+        // Alone: nobody to gossip with.
+        .arg("--cluster.listen-address="))
+}
+
+/// On loopback, and with links that lead there.
+fn listening(spawn: Spawn, port: u16) -> Spawn {
+    spawn
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+        .arg(format!("--web.external-url=http://127.0.0.1:{port}/"))
+}
+
+pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let open = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
     open.and_then(|mut file| file.write_all(text.as_bytes()))
         .with_context(|| format!("cannot write {}", path.display()))

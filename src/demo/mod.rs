@@ -1,14 +1,18 @@
 //! `pgvigil demo`: a private cluster to look at and to break.
 //!
-//! A primary `a`, a standby `b` with a slot, a standby `c` without, WAL archiving, a write load, `pgvigil serve` and
-//! Prometheus, all on free ports of 127.0.0.1 and in one temporary directory. A second terminal breaks and mends it with
-//! [`fault`]; Ctrl-C removes everything.
+//! A primary `a`, a standby `b` with a slot, a standby `c` without, WAL archiving, a write load, `pgvigil serve`,
+//! Prometheus with the shipped alert rules and Alertmanager, all on free ports of 127.0.0.1 and in one temporary
+//! directory. A second terminal breaks and mends it with [`fault`], and the first tells which alerts fire; Ctrl-C removes
+//! everything.
 
+mod alerting;
+mod bell;
 mod cast;
 mod control;
 mod fault;
 mod generated;
 mod http;
+mod rules;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -40,7 +44,7 @@ impl Default for Options {
     }
 }
 
-/// Runs the demo until it is interrupted, or until pgvigil or Prometheus ends.
+/// Runs the demo until it is interrupted, or until a program beside the servers ends.
 pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let mut interrupts = Interrupts::watch()?;
     for left in lab::reap_leftovers() {
@@ -100,12 +104,20 @@ fn introduce(cast: &Cast, took: Duration) {
         (format!("http://127.0.0.1:{}/", cast.pgvigil_port), "status page"),
         (format!("http://127.0.0.1:{}/metrics", cast.pgvigil_port), "metrics"),
     ];
-    let graph = cast.prometheus_port.map(|port| {
+    let prometheus = cast.prometheus_port.map(|port| {
         let lag = "graph?g0.expr=pgvigil_standby_lag_seconds&g0.tab=0&g0.range_input=5m";
-        (format!("http://127.0.0.1:{port}/{lag}"), "lag in Prometheus")
+        let at = format!("http://127.0.0.1:{port}");
+        [(format!("{at}/{lag}"), "lag in Prometheus"), (format!("{at}/alerts"), "alerts, all rules")]
     });
-    for (url, what) in rows.iter().chain(&graph) {
+    let firing = cast.alerting.as_ref();
+    let firing = firing.map(|alerting| (format!("http://127.0.0.1:{}/#/alerts", alerting.port), "alerts that fire"));
+    for (url, what) in rows.iter().chain(prometheus.iter().flatten()).chain(&firing) {
         text += &format!("  {what:<18} {url}\n");
+    }
+    if prometheus.is_some() {
+        let factor = rules::SCALE.factor;
+        let minute = 60.0 / f64::from(factor);
+        text += &format!("\nalerts wait 1/{factor} of what the shipped rules say: {minute} s for a minute\n");
     }
     text += "\ntry, in a second terminal\n";
     for (break_it, mend_it) in Fault::PAIRS {

@@ -6,6 +6,7 @@ mod connection;
 pub mod door;
 mod handshake;
 mod health;
+mod layout;
 mod maintenance;
 mod metrics;
 mod openapi;
@@ -13,6 +14,7 @@ mod page;
 mod rate;
 mod reload;
 mod rules;
+mod runbooks;
 mod sd;
 mod seen;
 mod seldom;
@@ -36,6 +38,7 @@ use tower_http::timeout::TimeoutLayer;
 pub use door::Door;
 pub use page::OwnSource;
 pub use reload::Reload;
+pub use runbooks::Runbooks;
 
 use crate::observe::fleet::Hubs;
 use crate::observe::maintenance::Maintainer;
@@ -90,13 +93,24 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener, HttpError> {
 /// Streams of one HTTP/2 connection at one time.
 const MOST_STREAMS: u32 = 32;
 
+/// What the answers are made from, and whom the requests that change something reach.
+pub struct Sources {
+    /// Each cluster.
+    pub hubs: Hubs,
+    /// This process.
+    pub own: OwnSource,
+    /// Takes in the config anew.
+    pub reload: Reload,
+    /// Begins and ends maintenance.
+    pub maintainer: Maintainer,
+    /// The runbooks in force.
+    pub runbooks: Arc<Runbooks>,
+}
+
 /// Answers until `stop` is done; requests under way get a little longer.
 pub async fn serve(
     listener: TcpListener,
-    hubs: Hubs,
-    own: OwnSource,
-    reload: Reload,
-    maintainer: Maintainer,
+    sources: Sources,
     door: Arc<Door>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), HttpError> {
@@ -110,9 +124,9 @@ pub async fn serve(
     let mut server = server.acceptor(Doorkeeper::new(door.clone())).accept_error_handler(connection::tell_refusals());
     server.http_builder().http1().header_read_timeout(HEAD_DEADLINE).max_buf_size(HEAD_LIMIT as usize);
     server.http_builder().http2().max_header_list_size(HEAD_LIMIT).max_concurrent_streams(MOST_STREAMS);
-    let pages = Arc::new(Pages::new(hubs, own));
-    let mut serving =
-        std::pin::pin!(server.serve(router(pages, reload, Arc::new(maintainer), door.clone()).into_make_service()));
+    let pages = Arc::new(Pages::new(sources.hubs, sources.own));
+    let routes = router(pages, sources.reload, sources.maintainer, sources.runbooks, door.clone());
+    let mut serving = std::pin::pin!(server.serve(routes.into_make_service()));
     let mut keeping = std::pin::pin!(door.keep());
     tokio::select! {
         result = &mut serving => return Ok(result?),
@@ -122,7 +136,13 @@ pub async fn serve(
     Ok(serving.await?)
 }
 
-fn router(pages: Arc<Pages>, reload: Reload, maintainer: Arc<Maintainer>, door: Arc<Door>) -> Router {
+fn router(
+    pages: Arc<Pages>,
+    reload: Reload,
+    maintainer: Maintainer,
+    runbooks: Arc<Runbooks>,
+    door: Arc<Door>,
+) -> Router {
     Router::new()
         .route("/", get(start::page))
         .route("/metrics", get(metrics::metrics))
@@ -131,9 +151,10 @@ fn router(pages: Arc<Pages>, reload: Reload, maintainer: Arc<Maintainer>, door: 
         .route("/-/reload", reload::route(reload))
         .route("/api/v1/clusters", get(api::clusters))
         .route("/api/v1/clusters/{cluster}", get(api::cluster))
-        .route("/api/v1/maintenance", maintenance::route(maintainer))
+        .route("/api/v1/maintenance", maintenance::route(Arc::new(maintainer)))
         .route("/api/v1/openapi.yaml", get(openapi::page))
         .route("/sd", get(sd::targets))
+        .merge(runbooks::routes(runbooks))
         .fallback(nowhere)
         .with_state(pages)
         .layer(RequestBodyLimitLayer::new(BODY_LIMIT))

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Html;
-use maud::{DOCTYPE, Markup, html};
+use maud::{Markup, html};
 
+use super::layout;
 use super::page::Pages;
 use crate::clock::Moment;
 use crate::cluster::Cluster;
@@ -14,37 +15,23 @@ use crate::cluster::facts::NodeFacts;
 use crate::cluster::lag::StageLag;
 use crate::cluster::observers::Role;
 
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color-scheme:light dark}\
-table{border-collapse:collapse;width:100%;margin:.5rem 0 2rem}th,td{text-align:left;padding:.3rem .8rem;border-bottom:1px solid #8886}\
-td.bad{font-weight:bold}";
-
 pub(super) async fn page(State(pages): State<Arc<Pages>>) -> Html<String> {
     let now = Moment::now();
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "pgvigil" }
-                style { (STYLE) }
-            }
-            body {
-                h1 { "pgvigil" }
-                @for hub in pages.hubs().iter() {
-                    (cluster(&hub.cluster(), now))
-                }
-                p {
-                    a href="/metrics" { "/metrics" } " · "
-                    a href="/api/v1/clusters" { "/api/v1/clusters" } " · "
-                    a href="/-/healthy" { "/-/healthy" } " · "
-                    a href="/-/ready" { "/-/ready" }
-                }
-                p { "pgvigil " (env!("CARGO_PKG_VERSION")) ". Reload for newer values." }
-            }
+    let body = html! {
+        h1 { "pgvigil" }
+        @for hub in pages.hubs().iter() {
+            (cluster(&hub.cluster(), now))
         }
+        p {
+            a href="/runbooks/" { "/runbooks/" } " · "
+            a href="/metrics" { "/metrics" } " · "
+            a href="/api/v1/clusters" { "/api/v1/clusters" } " · "
+            a href="/-/healthy" { "/-/healthy" } " · "
+            a href="/-/ready" { "/-/ready" }
+        }
+        p { "pgvigil " (env!("CARGO_PKG_VERSION")) ". Reload for newer values." }
     };
-    Html(page.into_string())
+    Html(layout::page("pgvigil", body).into_string())
 }
 
 fn cluster(cluster: &Cluster, now: Moment) -> Markup {

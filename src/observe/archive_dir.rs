@@ -9,11 +9,11 @@ use tokio::time::sleep;
 
 use super::Hub;
 use super::beside::rest;
-use super::patience::patiently;
 use super::voice::Voice;
 use crate::archive_watch::archive::Archive;
 use crate::archive_watch::archive_dir::{ArchiveDir, ArchiveDirState, Found};
 use crate::clock::{Moment, Mono};
+use crate::patience::patiently;
 
 /// Longer looks count for nothing.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -21,17 +21,17 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const LONGEST_REST: Duration = Duration::from_secs(120);
 
 pub(super) async fn watch(hub: Arc<Hub>, path: PathBuf) {
-    let (timing, cluster) = {
-        let cluster = hub.cluster();
-        (cluster.layout().timing, cluster.layout().name.clone())
-    };
+    let cluster = hub.cluster().layout().name.clone();
     let report = |state, found| hub.cluster().report_archive(ArchiveDir { state, found }, Moment::now());
     let mut words = Words { cluster, path: path.display().to_string(), voice: Voice::default() };
     let mut archive = Archive::new(path.clone());
     report(ArchiveDirState::Unknown, None);
     loop {
         let started = Instant::now();
-        let size = hub.cluster().segment_size();
+        let (size, timing) = {
+            let cluster = hub.cluster();
+            (cluster.segment_size(), cluster.layout().timing)
+        };
         let settled_after = timing.archive_hung_after;
         let looked = patiently(
             archive,

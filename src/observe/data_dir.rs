@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Hub;
 use super::beside::rest;
-use super::patience::patiently;
+use super::timings::Timings;
 use super::voice::Voice;
 use crate::archive_watch::data_dir::{DataDir, Seen};
 use crate::archive_watch::hostside::{FAMILIES, Hostside};
@@ -17,6 +17,7 @@ use crate::archive_watch::look_error::LookError;
 use crate::clock::{Moment, Mono};
 use crate::cluster::Cluster;
 use crate::cluster::facts::Report;
+use crate::patience::patiently;
 
 /// Longer looks count for nothing.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -25,12 +26,8 @@ const LEAST_REST: Duration = Duration::from_millis(500);
 /// What cannot be looked at is tried again after so many intervals.
 const SLOWLY: u32 = 3;
 
-pub(super) async fn watch(hub: Arc<Hub>, name: String, path: PathBuf) {
-    let (interval, cluster) = {
-        let cluster = hub.cluster();
-        let layout = cluster.layout();
-        (layout.timing.collect_interval, layout.name.clone())
-    };
+pub(super) async fn watch(hub: Arc<Hub>, name: String, path: PathBuf, mut timing: Timings) {
+    let cluster = hub.cluster().layout().name.clone();
     let hint = Arc::new(Notify::new());
     let open = || {
         let hint = hint.clone();
@@ -51,6 +48,7 @@ pub(super) async fn watch(hub: Arc<Hub>, name: String, path: PathBuf) {
             report(&hub, &name, None);
             words.hangs();
         });
+        let interval = timing.now().collect_interval;
         let mut again = interval;
         match looked.await {
             Ok((same, seen)) => {
@@ -76,11 +74,11 @@ pub(super) async fn watch(hub: Arc<Hub>, name: String, path: PathBuf) {
             }
         }
         sleep(rest(started.elapsed(), LEAST_REST, interval)).await;
-        if again > interval {
+        tokio::select! {
+            () = sleep_until(started + again) => {}
             // Without a look that went well there are no hints.
-            sleep_until(started + again).await;
-        } else {
-            let _ = timeout_at(started + again, hint.notified()).await;
+            () = hint.notified(), if again <= interval => {}
+            () = timing.changed() => {}
         }
     }
 }

@@ -12,8 +12,9 @@ use tokio::time::timeout;
 
 use super::keeper::Keeper;
 use super::pulse::Pulses;
+use super::timings::Timings;
 use super::{Hub, Loops, Source, observe, own, tick};
-use crate::cluster::layout::Layout;
+use crate::cluster::layout::{Layout, Timing};
 use crate::config::Dsn;
 
 /// How long the disk may take to forget a maintenance.
@@ -68,7 +69,8 @@ pub struct Fleet {
 
 struct Running {
     hub: Arc<Hub>,
-    ticking: Loops,
+    timing: watch::Sender<Timing>,
+    _ticking: Loops,
     nodes: BTreeMap<String, (Place, Loops)>,
     archive_dir: Option<PathBuf>,
     looking: JoinSet<()>,
@@ -132,14 +134,20 @@ impl Running {
     fn start(plan: Plan, keeper: &Keeper, pulses: &Pulses) -> Self {
         let memory = keeper.load(&plan.layout.name);
         let names = plan.layout.members.iter().map(|member| member.name.clone()).collect::<Vec<_>>();
+        let timing = watch::Sender::new(plan.layout.timing);
         let hub = Arc::new(Hub::new(plan.layout, memory));
-        let nodes = names.into_iter().zip(plan.places);
-        let nodes = nodes.map(|(name, (place, source))| start_node(&hub, name, place, source, pulses)).collect();
-        let (ticking, looking) = (tick(&hub, pulses), start_looking(&hub, plan.archive_dir.clone()));
-        Self { hub, ticking, nodes, archive_dir: plan.archive_dir, looking }
+        let looking = start_looking(&hub, plan.archive_dir.clone());
+        let ticking = tick(&hub, Timings::of(&timing), pulses);
+        let mut this =
+            Self { hub, timing, _ticking: ticking, nodes: BTreeMap::new(), archive_dir: plan.archive_dir, looking };
+        for (name, (place, source)) in names.into_iter().zip(plan.places) {
+            this.start_node(name, place, source, pulses);
+        }
+        this
     }
 
-    /// Follows the config: ends the loops of nodes that are gone or elsewhere, and starts those that are new.
+    /// Follows the config: ends the loops of nodes that are gone or elsewhere, and starts those that are new. All others go on, with
+    /// another timing too.
     async fn changed(mut self, plan: Plan, pulses: &Pulses) -> Self {
         if self.archive_dir != plan.archive_dir {
             self.looking.shutdown().await;
@@ -151,7 +159,7 @@ impl Running {
         if before == plan.layout && plan.places.iter().map(|(place, _)| place).eq(self.places(&before)) {
             return self;
         }
-        let timing_changed = before.timing != plan.layout.timing;
+        let timing = plan.layout.timing;
         let places: BTreeMap<_, _> =
             plan.layout.members.iter().map(|member| member.name.clone()).zip(plan.places).collect();
         let kept: BTreeSet<_> = places
@@ -161,7 +169,7 @@ impl Running {
             .collect();
         let ended = std::mem::take(&mut self.nodes);
         for (name, (place, mut loops)) in ended {
-            if kept.contains(&name) && !timing_changed {
+            if kept.contains(&name) {
                 self.nodes.insert(name, (place, loops));
             } else {
                 // To the end: a loop's last report must not reach a new node of the same name.
@@ -169,26 +177,24 @@ impl Running {
             }
         }
         self.hub.cluster().relayout(plan.layout, &kept);
+        self.timing.send_if_modified(|known| std::mem::replace(known, timing) != timing);
         for (name, (place, source)) in places {
             if !self.nodes.contains_key(&name) {
-                let (name, node) = start_node(&self.hub, name, place, source, pulses);
-                self.nodes.insert(name, node);
+                self.start_node(name, place, source, pulses);
             }
         }
-        if timing_changed {
-            self.ticking = tick(&self.hub, pulses);
-        }
         self
+    }
+
+    fn start_node(&mut self, name: String, place: Place, source: Source, pulses: &Pulses) {
+        let timing = Timings::of(&self.timing);
+        let loops = observe(&self.hub, &name, source, place.data_dir.clone(), timing, pulses);
+        self.nodes.insert(name, (place, loops));
     }
 
     fn places<'a>(&'a self, layout: &'a Layout) -> impl Iterator<Item = &'a Place> {
         layout.members.iter().filter_map(|member| self.nodes.get(&member.name)).map(|(place, _)| place)
     }
-}
-
-fn start_node(hub: &Arc<Hub>, name: String, place: Place, source: Source, pulses: &Pulses) -> (String, (Place, Loops)) {
-    let loops = observe(hub, &name, source, place.data_dir.clone(), pulses);
-    (name, (place, loops))
 }
 
 fn start_looking(hub: &Arc<Hub>, archive_dir: Option<PathBuf>) -> JoinSet<()> {

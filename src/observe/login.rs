@@ -1,16 +1,15 @@
 //! The login probe: kept connections go on working when nobody can log in, so now and then somebody must try.
 
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::{Watch, words};
 use crate::cluster::facts::Report;
 use crate::pg::session::Session;
 
 /// Logs in and out again at each `login_interval`, while the fast reading stands. While it does not, its connects are the probe.
-pub(super) async fn probe(watch: Watch) {
+pub(super) async fn probe(mut watch: Watch) {
     let mut up = watch.up.subscribe();
-    let mut ticks = interval_at(Instant::now() + watch.timing.login_interval, watch.timing.login_interval);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = new_ticks(&watch);
     // Whether the probe before failed while the fast reading stood.
     let mut again = false;
     loop {
@@ -18,7 +17,13 @@ pub(super) async fn probe(watch: Watch) {
         if up.wait_for(|up| *up).await.is_err() {
             return;
         }
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = watch.timing.changed() => {
+                ticks = new_ticks(&watch);
+                continue;
+            }
+        }
         let result = log_in(&watch).await;
         words::login(&watch, result.as_ref().err(), again);
         again = result.is_err();
@@ -26,8 +31,16 @@ pub(super) async fn probe(watch: Watch) {
     }
 }
 
+fn new_ticks(watch: &Watch) -> Interval {
+    let each = watch.timing.now().login_interval;
+    let mut ticks = interval_at(Instant::now() + each, each);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
 async fn log_in(watch: &Watch) -> Result<(), crate::pg::failure::Failure> {
     let _one_at_a_time = watch.connecting.acquire().await;
-    let target = (watch.source)()?;
-    Session::connect(&target, watch.timing.connect_timeout, watch.timing.query_timeout).await.map(drop)
+    let timing = watch.timing.now();
+    let (target, tls) = watch.finder.find(timing.connect_timeout).await?;
+    Session::connect(&target, &tls, timing.connect_timeout, timing.query_timeout).await.map(drop)
 }

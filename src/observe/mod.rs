@@ -4,6 +4,7 @@
 mod archive_dir;
 mod beside;
 mod data_dir;
+mod finder;
 pub mod fleet;
 pub mod keeper;
 mod login;
@@ -12,10 +13,10 @@ mod node;
 pub mod observers;
 pub mod own;
 mod pacing;
-mod patience;
 pub mod pulse;
 pub mod state_file;
 mod tick;
+mod timings;
 pub mod voice;
 mod words;
 
@@ -27,15 +28,12 @@ use tokio::task::JoinSet;
 
 use crate::clock::Moment;
 use crate::cluster::facts::Report;
-use crate::cluster::layout::Timing;
 use crate::cluster::{Cluster, layout::Layout, memory::Memory};
-use crate::pg::dsn::Target;
-use crate::pg::failure::Failure;
+use finder::Finder;
+pub use finder::{Found, Source};
 use pulse::{Pulse, Pulses};
+use timings::Timings;
 use voice::Voice;
-
-/// Where a node's loops find out whom to connect to; asked before each connect, so that a rotated password is picked up.
-pub type Source = Arc<dyn Fn() -> Result<Target, Failure> + Send + Sync>;
 
 /// One cluster as its loops and the pages share it. The lock is held for computing, never across a wait.
 pub struct Hub {
@@ -68,8 +66,8 @@ struct Watch {
     hub: Arc<Hub>,
     cluster: Arc<str>,
     name: Arc<str>,
-    source: Source,
-    timing: Timing,
+    finder: Arc<Finder>,
+    timing: Timings,
     /// One connect in flight a node.
     connecting: Arc<Semaphore>,
     /// Whether the fast reading stands; the other loops connect only then.
@@ -87,18 +85,22 @@ struct Loops {
 }
 
 /// Watches the node `name` of `hub`'s cluster, and its files in `data_dir`, until the returned loops are dropped.
-fn observe(hub: &Arc<Hub>, name: &str, source: Source, data_dir: Option<PathBuf>, pulses: &Pulses) -> Loops {
-    let (cluster, timing) = {
-        let cluster = hub.cluster();
-        (cluster.layout().name.as_str().into(), cluster.layout().timing)
-    };
-    let pulse = pulses.add(format!("{cluster}/{name}"), timing.sample_interval);
+fn observe(
+    hub: &Arc<Hub>,
+    name: &str,
+    source: Source,
+    data_dir: Option<PathBuf>,
+    timing: Timings,
+    pulses: &Pulses,
+) -> Loops {
+    let cluster: Arc<str> = hub.cluster().layout().name.as_str().into();
+    let pulse = pulses.add(format!("{cluster}/{name}"), timing.now().sample_interval);
     let watch = Watch {
         hub: hub.clone(),
         cluster,
         name: name.into(),
-        source,
-        timing,
+        finder: Arc::new(Finder::new(source)),
+        timing: timing.clone(),
         connecting: Arc::new(Semaphore::new(1)),
         up: watch::Sender::new(false),
         voice: Arc::default(),
@@ -109,19 +111,16 @@ fn observe(hub: &Arc<Hub>, name: &str, source: Source, data_dir: Option<PathBuf>
     tasks.spawn(node::slow(watch.clone()));
     tasks.spawn(login::probe(watch));
     if let Some(path) = data_dir {
-        tasks.spawn(data_dir::watch(hub.clone(), name.to_owned(), path));
+        tasks.spawn(data_dir::watch(hub.clone(), name.to_owned(), path, timing));
     }
     Loops { tasks, _pulse: pulse }
 }
 
 /// Ticks for `hub`'s cluster until the returned loops are dropped.
-fn tick(hub: &Arc<Hub>, pulses: &Pulses) -> Loops {
-    let (every, name) = {
-        let cluster = hub.cluster();
-        (cluster.layout().timing.sample_interval, cluster.layout().name.clone())
-    };
-    let pulse = pulses.add(name, every);
+fn tick(hub: &Arc<Hub>, timing: Timings, pulses: &Pulses) -> Loops {
+    let name = hub.cluster().layout().name.clone();
+    let pulse = pulses.add(name, timing.now().sample_interval);
     let mut tasks = JoinSet::new();
-    tasks.spawn(tick::tick(hub.clone(), every, pulse.clone()));
+    tasks.spawn(tick::tick(hub.clone(), timing, pulse.clone()));
     Loops { tasks, _pulse: pulse }
 }

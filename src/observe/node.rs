@@ -4,12 +4,13 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
 
 use super::pacing::Pacing;
 use super::{Watch, words};
 use crate::clock::Moment;
 use crate::cluster::facts::Report;
+use crate::cluster::layout::Timing;
 use crate::collector::snapshot::Exchange;
 use crate::collector::{COLLECTORS, Collector, Pace, control, settings};
 use crate::pg::failure::{Cause, Failure, NodeState};
@@ -28,14 +29,14 @@ const FIRST: [&dyn Collector; 2] = [&control::Collector, &settings::Collector];
 
 /// The fast reading: positions, walsenders, receiver, slots' positions.
 pub(super) async fn fast(watch: Watch) {
-    sleep(jitter(&watch.name, watch.timing.sample_interval)).await;
-    Reader::new(Pace::Fast, watch.timing.sample_interval, watch).run().await;
+    sleep(jitter(&watch.name, watch.timing.now().sample_interval)).await;
+    Reader::new(Pace::Fast, watch).run().await;
 }
 
 /// The slow reading: everything else, while the fast one stands.
 pub(super) async fn slow(watch: Watch) {
     let mut up = watch.up.subscribe();
-    let mut reader = Reader::new(Pace::Slow, watch.timing.collect_interval, watch);
+    let mut reader = Reader::new(Pace::Slow, watch);
     loop {
         if up.wait_for(|up| *up).await.is_err() {
             return;
@@ -53,7 +54,6 @@ fn jitter(name: &str, interval: Duration) -> Duration {
 struct Reader {
     watch: Watch,
     pace: Pace,
-    interval: Duration,
     pacing: Pacing,
 }
 
@@ -76,8 +76,12 @@ enum Exchanged {
 }
 
 impl Reader {
-    fn new(pace: Pace, interval: Duration, watch: Watch) -> Self {
-        Self { watch, pace, interval, pacing: Pacing::new(interval) }
+    fn new(pace: Pace, watch: Watch) -> Self {
+        Self { pacing: Pacing::new(interval_of(pace, &watch.timing.now())), watch, pace }
+    }
+
+    fn interval(&self) -> Duration {
+        interval_of(self.pace, &self.watch.timing.now())
     }
 
     /// Reads for ever; a slow reader returns when its session ended, to wait until the fast reading stands again.
@@ -89,7 +93,7 @@ impl Reader {
                 Stop::Ended(failure) => {
                     self.fail(failure);
                     if self.pace == Pace::Slow {
-                        return sleep(self.watch.timing.sample_interval).await;
+                        return sleep(self.watch.timing.now().sample_interval).await;
                     }
                     session = self.dial().await;
                 }
@@ -100,13 +104,18 @@ impl Reader {
     /// Reads at each tick until the session ends or falls silent.
     async fn read_until_stopped(&mut self, mut session: Session) -> Stop {
         self.pacing.wake();
-        let mut ticks = interval_at(Instant::now(), self.interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut ticks = self.new_ticks();
         loop {
-            self.beat(self.interval + self.watch.timing.query_timeout);
+            self.beat(self.interval() + self.watch.timing.now().query_timeout);
             tokio::select! {
                 failure = session.ended() => return Stop::Ended(failure),
                 _ = ticks.tick() => {}
+                () = self.watch.timing.changed() => {
+                    self.pacing.read_each(self.interval());
+                    session.bound_by(self.watch.timing.now().query_timeout);
+                    ticks = self.new_ticks();
+                    continue;
+                }
             }
             for names in self.due() {
                 match self.exchange(&mut session, &names).await {
@@ -120,6 +129,13 @@ impl Reader {
                 }
             }
         }
+    }
+
+    /// The first is at once.
+    fn new_ticks(&self) -> Interval {
+        let mut ticks = interval_at(Instant::now(), self.interval());
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        ticks
     }
 
     /// The names of the collectors to read now, each list in an exchange of its own.
@@ -139,7 +155,7 @@ impl Reader {
     /// Reads these collectors once, and reports what they say.
     async fn exchange(&mut self, session: &mut Session, names: &[&'static str]) -> Exchanged {
         let sent = Moment::now();
-        let cancel = session.cancel(self.watch.timing.connect_timeout);
+        let cancel = session.cancel(self.watch.timing.now().connect_timeout);
         let pace = self.pace;
         let mut reading = pin!(async {
             match pace {
@@ -188,7 +204,7 @@ impl Reader {
 
     /// A dear reading is stopped by the server itself, if late: it takes no other along, and to ask again at once would make it worse.
     fn patience(&self, names: &[&'static str]) -> Duration {
-        let deadline = self.watch.timing.query_timeout;
+        let deadline = self.watch.timing.now().query_timeout;
         if self.is_alone(names) { DEAR_PATIENCE * deadline } else { deadline }
     }
 
@@ -232,7 +248,8 @@ impl Reader {
             match self.dial_once().await {
                 Ok(session) => return session,
                 Err(failure) => {
-                    let backs_off = failure.state == NodeState::AuthFailed || is_config_error(failure.cause);
+                    let is_for_people = failure.state == NodeState::AuthFailed || is_config_error(failure.cause);
+                    let backs_off = is_for_people && !self.watch.finder.hangs();
                     pause = if backs_off { (2 * pause).min(LONGEST_PAUSE) } else { self.retry_pause() };
                     self.fail(failure);
                 }
@@ -249,17 +266,19 @@ impl Reader {
         }
     }
 
-    /// How long a connect may take, with those of the other loops that may come before it, and the pause before it.
+    /// How long a connect may take, with those of the other loops that may come before it, and the pause before it: three and a cancel,
+    /// each of the three with a look at the files.
     fn longest_dial(&self) -> Duration {
-        let timing = &self.watch.timing;
-        4 * (timing.connect_timeout + timing.query_timeout) + LONGEST_RETRY
+        let timing = self.watch.timing.now();
+        7 * timing.connect_timeout + 4 * timing.query_timeout + LONGEST_RETRY
     }
 
     async fn dial_once(&self) -> Result<Session, Failure> {
-        let Watch { timing, connecting, source, .. } = &self.watch;
+        let Watch { timing, connecting, finder, .. } = &self.watch;
+        let timing = timing.now();
         let _one_at_a_time = connecting.acquire().await;
-        let target = source()?;
-        let mut session = Session::connect(&target, timing.connect_timeout, timing.query_timeout).await?;
+        let (target, tls) = finder.find(timing.connect_timeout).await?;
+        let mut session = Session::connect(&target, &tls, timing.connect_timeout, timing.query_timeout).await?;
         let report = Report::Connected { version: session.version() };
         let collectors = collectors(self.pace);
         let preparing = session.prepare(&collectors);
@@ -279,7 +298,7 @@ impl Reader {
         let sent = Moment::now();
         let mut answers = Answers::with_capacity(FIRST.len());
         for collector in FIRST {
-            match timeout(self.watch.timing.query_timeout, session.read_once(collector)).await {
+            match timeout(self.watch.timing.now().query_timeout, session.read_once(collector)).await {
                 Ok(answer) => answers.push((collector, answer?)),
                 Err(_) => return Err(Failure::new(Cause::Timeout, "no answer to the first query")),
             }
@@ -291,8 +310,8 @@ impl Reader {
 
     fn retry_pause(&self) -> Duration {
         match self.pace {
-            Pace::Fast => self.interval.min(LONGEST_RETRY),
-            Pace::Slow => self.interval,
+            Pace::Fast => self.interval().min(LONGEST_RETRY),
+            Pace::Slow => self.interval(),
         }
     }
 
@@ -318,6 +337,13 @@ impl Reader {
                 watch.hub.report(&watch.name, Report::SlowFailed(failure));
             }
         }
+    }
+}
+
+const fn interval_of(pace: Pace, timing: &Timing) -> Duration {
+    match pace {
+        Pace::Fast => timing.sample_interval,
+        Pace::Slow => timing.collect_interval,
     }
 }
 

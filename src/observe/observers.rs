@@ -104,7 +104,7 @@ impl Observers {
 /// Asks again and again.
 async fn ask(name: String, address: Address, hubs: Hubs, board: Arc<Board>) {
     let mut voice = Voice::default();
-    let mut peer = None;
+    let mut peer = Peer::new(address.clone(), DEADLINE);
     loop {
         let (started, asked) = (Instant::now(), Mono::now());
         let answer = question(&mut peer, &address).await;
@@ -126,16 +126,8 @@ async fn ask(name: String, address: Address, hubs: Hubs, board: Arc<Board>) {
     }
 }
 
-async fn question(peer: &mut Option<Peer>, address: &Address) -> Result<Answer, PeerError> {
-    let asked = match peer.take() {
-        Some(peer) => peer,
-        None => Peer::new(address.clone(), DEADLINE)?,
-    };
-    let answer = asked.get::<Answer>("/api/v1/clusters").await;
-    // Other certificates of our own are read when the old ones do not do.
-    let is_lost = address.ca_file.is_some() && matches!(answer, Err(PeerError::Unreachable { .. }));
-    *peer = (!is_lost).then_some(asked);
-    let answer = answer?;
+async fn question(peer: &mut Peer, address: &Address) -> Result<Answer, PeerError> {
+    let answer = peer.get::<Answer>("/api/v1/clusters").await?;
     match answer.instance.len() {
         1..=LONGEST_INSTANCE => Ok(answer),
         _ => {

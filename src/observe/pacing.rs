@@ -58,6 +58,11 @@ impl Pacing {
         Self { interval, known: BTreeMap::new() }
     }
 
+    /// Collectors read each `interval` from now on.
+    pub(super) const fn read_each(&mut self, interval: Duration) {
+        self.interval = interval;
+    }
+
     /// Which of `names` are to be read now, each list in an exchange of its own: first those that cost little, together. One that was
     /// last read before `not_before` does not rest: what it read then counts for nothing.
     pub(super) fn due(&self, names: &[&'static str], now: Mono, not_before: Mono) -> Vec<Vec<&'static str>> {

@@ -3,19 +3,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::pulse::Pulse;
+use super::timings::Timings;
 use super::voice::Voice;
 use super::{Hub, words};
 use crate::clock::Moment;
 
-pub(super) async fn tick(hub: Arc<Hub>, every: Duration, pulse: Arc<Pulse>) {
+pub(super) async fn tick(hub: Arc<Hub>, mut timing: Timings, pulse: Arc<Pulse>) {
     let mut voice = Voice::default();
-    let mut ticks = interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut every = timing.now().sample_interval;
+    let mut ticks = new_ticks(every);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = timing.changed() => {
+                every = timing.now().sample_interval;
+                ticks = new_ticks(every);
+                continue;
+            }
+        }
         pulse.beat(every);
         let now = Moment::now();
         let (late, over) = {
@@ -29,4 +37,11 @@ pub(super) async fn tick(hub: Arc<Hub>, every: Duration, pulse: Arc<Pulse>) {
             words::late(&hub, left_out);
         }
     }
+}
+
+/// The first is at once.
+fn new_ticks(every: Duration) -> Interval {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    ticks
 }

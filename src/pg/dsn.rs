@@ -7,12 +7,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use tokio_postgres::config::ChannelBinding;
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use super::conninfo::DsnError;
 use super::conninfo::{Conninfo, Value};
 use super::passfile::{self, Login, Lookup};
-use super::tls::{SslMode, Tls, TlsError};
+use super::tls::{Connector, SslMode, Tls, TlsError};
+use super::trail::Trail;
 
 /// How every session of ours calls itself, whatever the connection string says.
 pub const APPLICATION_NAME: &str = "pgvigil";
@@ -41,8 +41,8 @@ impl fmt::Debug for Target {
 
 impl Target {
     /// Reads a connection string in either of libpq's forms, with libpq's environment (`env` looks variables up), password file and
-    /// defaults for what it leaves open. An empty string is a valid one.
-    pub fn parse(dsn: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, DsnError> {
+    /// defaults for what it leaves open. An empty string is a valid one. The files that are read leave a `trail`.
+    pub fn parse(dsn: &str, env: &dyn Fn(&str) -> Option<String>, trail: &Trail) -> Result<Self, DsnError> {
         let mut conninfo = Conninfo::parse(dsn)?;
         conninfo.fill_from(env)?;
         let home = env("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
@@ -79,6 +79,7 @@ impl Target {
             conninfo.text("passfile").map(PathBuf::from).or_else(|| Some(home.as_ref()?.join(".pgpass")))
         {
             let login = Login { host: place.passfile_host(), port: &port.to_string(), dbname: &dbname, user: &user };
+            trail.about_to_read(&path);
             match passfile::look_up(&path, login) {
                 Lookup::Found(password) => drop(config.password(password)),
                 Lookup::Ignored(why) => notes.push(why),
@@ -95,7 +96,7 @@ impl Target {
             });
         }
 
-        let tls = tls(&conninfo, &place, home.as_ref())?;
+        let tls = tls(&conninfo, &place, home.as_ref(), trail)?;
         config.ssl_mode(match tls.mode {
             SslMode::Disable => tokio_postgres::config::SslMode::Disable,
             SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
@@ -104,9 +105,9 @@ impl Target {
         Ok(Self { config, address: place.address(port), tls, notes })
     }
 
-    /// What `config.connect` needs. Reads the TLS files, so that renewed ones count at the next login.
-    pub fn connector(&self) -> Result<MakeRustlsConnect, TlsError> {
-        self.tls.connector()
+    /// What a session needs for TLS. Reads the TLS files, so that renewed ones count at the next login.
+    pub fn connector(&self, trail: &Trail) -> Result<Connector, TlsError> {
+        self.tls.connector(trail)
     }
 
     /// What to try after `error` where libpq would try again in plain text: only under `sslmode=prefer`, after a TLS handshake that
@@ -175,7 +176,7 @@ impl Place {
     }
 }
 
-fn tls(conninfo: &Conninfo, place: &Place, home: Option<&PathBuf>) -> Result<Tls, DsnError> {
+fn tls(conninfo: &Conninfo, place: &Place, home: Option<&PathBuf>, trail: &Trail) -> Result<Tls, DsnError> {
     let mode = match conninfo.get("sslmode") {
         None => SslMode::Prefer,
         Some(mode) => match mode.text.as_str() {
@@ -194,7 +195,11 @@ fn tls(conninfo: &Conninfo, place: &Place, home: Option<&PathBuf>) -> Result<Tls
     if matches!(place, Place::Socket(_)) || mode == SslMode::Disable {
         return Ok(Tls { mode: SslMode::Disable, root: None, identity: None });
     }
-    let default = |name: &str| home.map(|home| home.join(".postgresql").join(name)).filter(|path| path.exists());
+    let default = |name: &str| {
+        let path = home?.join(".postgresql").join(name);
+        trail.about_to_read(&path);
+        path.exists().then_some(path)
+    };
     let root = match conninfo.get("sslrootcert") {
         Some(root) if root.text == "system" => {
             let why = "name a file of certificates, such as /etc/ssl/certs/ca-certificates.crt";

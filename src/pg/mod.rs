@@ -10,5 +10,6 @@ mod passfile;
 pub mod records;
 pub mod session;
 pub mod tls;
+pub mod trail;
 pub mod version;
 pub mod wal_file;

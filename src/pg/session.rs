@@ -15,7 +15,6 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_postgres::error::{DbError, Severity, SqlState};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{AsyncMessage, Client, Config, Connection, Row, Statement};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::collector::{Collector, Pace};
 use crate::pg::connect_error::{failure_of, failure_of_answer};
@@ -23,6 +22,7 @@ use crate::pg::dsn::Target;
 use crate::pg::failure::{Cause, Failure, classify_io};
 use crate::pg::lookup::{self, Place};
 use crate::pg::records::Records;
+use crate::pg::tls::Connector;
 use crate::pg::version::{SUPPORTED, ServerVersion};
 use wire::{Allowance, Wire};
 
@@ -50,6 +50,8 @@ pub struct Session {
     statements: Vec<Prepared>,
     /// Those of the fast pace as one statement, unless the server refused it.
     together: Option<Statement>,
+    /// By what the server bounds each statement, and whether it knows.
+    bound: (Duration, bool),
 }
 
 /// A way to a server.
@@ -57,11 +59,11 @@ pub struct Session {
 struct Way {
     place: Place,
     config: Config,
-    tls: MakeRustlsConnect,
+    tls: Connector,
 }
 
-type TlsStream = <MakeRustlsConnect as MakeTlsConnect<Wire>>::Stream;
-type TlsConnect = <MakeRustlsConnect as MakeTlsConnect<Wire>>::TlsConnect;
+type TlsStream = <Connector as MakeTlsConnect<Wire>>::Stream;
+type TlsConnect = <Connector as MakeTlsConnect<Wire>>::TlsConnect;
 
 /// Why one way led nowhere.
 enum Lost {
@@ -132,21 +134,30 @@ pub type Costs = Vec<(&'static str, Duration)>;
 impl Session {
     /// Connects and logs in, all within `deadline`: the name's lookup, TCP, TLS and the login. A frozen server accepts TCP and
     /// then says nothing. Every transaction of the session is read-only and bounded on the server by `query_timeout`.
-    pub async fn connect(target: &Target, deadline: Duration, query_timeout: Duration) -> Result<Self, Failure> {
+    pub async fn connect(
+        target: &Target,
+        tls: &Connector,
+        deadline: Duration,
+        query_timeout: Duration,
+    ) -> Result<Self, Failure> {
         let end = Instant::now() + deadline;
         // Apart from the rest: a resolver that says nothing is not a server that says nothing.
         let places = match timeout_at(end, lookup::addresses(&target.config)).await {
             Ok(addresses) => lookup::places(&target.config, &addresses?),
             Err(_) => return Err(Failure::new(Cause::Dns, &format!("no answer to a lookup within {deadline:?}"))),
         };
-        match timeout_at(end, Self::connect_unbounded(target, &places, query_timeout)).await {
+        match timeout_at(end, Self::connect_unbounded(target, tls, &places, query_timeout)).await {
             Ok(session) => session,
             Err(_) => Err(Failure::new(Cause::Timeout, &format!("no answer to a login within {deadline:?}"))),
         }
     }
 
-    async fn connect_unbounded(target: &Target, places: &[Place], query_timeout: Duration) -> Result<Self, Failure> {
-        let tls = target.connector().map_err(|error| Failure::new(Cause::Tls, &error.to_string()))?;
+    async fn connect_unbounded(
+        target: &Target,
+        tls: &Connector,
+        places: &[Place],
+        query_timeout: Duration,
+    ) -> Result<Self, Failure> {
         let ways = |config: Config| {
             let (config, tls) = (bounded(config, query_timeout), tls.clone());
             places.iter().map(move |place| Way { place: place.clone(), config: config.clone(), tls: tls.clone() })
@@ -167,7 +178,17 @@ impl Session {
         if !version.is_supported() {
             return Err(Failure::new(Cause::Unsupported, &format!("it is PostgreSQL {version}; {SUPPORTED}")));
         }
-        Ok(Self { client, driver, end: None, version, way, allowance, statements: Vec::new(), together: None })
+        Ok(Self {
+            client,
+            driver,
+            end: None,
+            version,
+            way,
+            allowance,
+            statements: Vec::new(),
+            together: None,
+            bound: (query_timeout, true),
+        })
     }
 
     /// The server's version.
@@ -232,9 +253,31 @@ impl Session {
         }
     }
 
+    /// From the next reading on the server bounds each statement by `query_timeout`.
+    pub fn bound_by(&mut self, query_timeout: Duration) {
+        if self.bound.0 != query_timeout {
+            self.bound = (query_timeout, false);
+        }
+    }
+
+    /// Tells the server what it bounds statements by, if that was changed.
+    async fn tell_bound(&mut self) -> Result<(), Failure> {
+        let (query_timeout, is_told) = self.bound;
+        if !is_told {
+            let millis = query_timeout.as_millis();
+            let sql = format!("SET statement_timeout = {millis}; SET lock_timeout = {millis}");
+            if let Err(error) = self.client.batch_execute(&sql).await {
+                self.refusal(&error).await?;
+            }
+            self.bound.1 = true;
+        }
+        Ok(())
+    }
+
     /// Runs all prepared statements in one round trip. `Err`: the session is over.
     pub async fn read(&mut self) -> Result<Answers, Failure> {
         self.allowance.renew();
+        self.tell_bound().await?;
         if let Some(statement) = &self.together {
             match self.client.query(statement, &[]).await {
                 Ok(rows) => return Ok(self.joined(&rows)),
@@ -253,6 +296,7 @@ impl Session {
     /// Runs the statements of the collectors of these names in one round trip. `Err`: the session is over.
     pub async fn read_these(&mut self, names: &[&'static str]) -> Result<(Answers, Costs), Failure> {
         self.allowance.renew();
+        self.tell_bound().await?;
         self.read_each(|name| names.contains(&name)).await
     }
 

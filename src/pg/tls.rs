@@ -13,7 +13,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::trail::Trail;
 use verify::{Check, Verifier};
+
+/// How TLS is spoken to one server, with everything that the files say.
+pub type Connector = MakeRustlsConnect;
 
 /// libpq's sslmode, without `allow`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,21 +76,21 @@ pub enum TlsError {
 }
 
 impl Tls {
-    /// Makes what `tokio_postgres::Config::connect` needs. Reads the files.
-    pub fn connector(&self) -> Result<MakeRustlsConnect, TlsError> {
-        Ok(MakeRustlsConnect::new(self.client_config()?))
+    /// Makes what a session needs. Reads the files, which leave a `trail`.
+    pub fn connector(&self, trail: &Trail) -> Result<Connector, TlsError> {
+        Ok(MakeRustlsConnect::new(self.client_config(trail)?))
     }
 
-    fn client_config(&self) -> Result<ClientConfig, TlsError> {
+    fn client_config(&self, trail: &Trail) -> Result<ClientConfig, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let check = match (self.mode, &self.root) {
             (SslMode::Disable, _) | (SslMode::Prefer | SslMode::Require, None) => Check::Nothing,
             (SslMode::VerifyFull, root) => {
-                let (roots, pinned) = trusted(root.as_deref())?;
+                let (roots, pinned) = trusted(root.as_deref(), trail)?;
                 Check::ChainAndName(roots, pinned)
             }
             (_, root) => {
-                let (roots, pinned) = trusted(root.as_deref())?;
+                let (roots, pinned) = trusted(root.as_deref(), trail)?;
                 Check::Chain(roots, pinned)
             }
         };
@@ -98,8 +102,8 @@ impl Tls {
             .with_custom_certificate_verifier(Arc::new(verifier));
         match &self.identity {
             Some((cert, key)) if self.mode != SslMode::Disable => {
-                let chain = certificates("sslcert", cert)?;
-                let key = private_key(key)?;
+                let chain = certificates("sslcert", cert, trail)?;
+                let key = private_key(key, trail)?;
                 builder.with_client_auth_cert(chain, key).map_err(|error| TlsError::File {
                     option: "sslcert",
                     path: cert.clone(),
@@ -113,17 +117,18 @@ impl Tls {
 
 /// The trust anchors of a root certificate file, and its certificates as they stand there: a server certificate that is one of them
 /// is trusted as it is, which makes self-signed ones work.
-fn trusted(root: Option<&Path>) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), TlsError> {
+fn trusted(root: Option<&Path>, trail: &Trail) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), TlsError> {
     let root = root.ok_or_else(|| TlsError::Setup("no root certificate: name its file in sslrootcert".to_owned()))?;
-    let pinned = certificates("sslrootcert", root)?;
+    let pinned = certificates("sslrootcert", root, trail)?;
     let mut roots = RootCertStore::empty();
     // What cannot be an anchor (X.509 version 1, for example) may still be pinned.
     roots.add_parsable_certificates(pinned.iter().cloned());
     Ok((roots, pinned))
 }
 
-fn certificates(option: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+fn certificates(option: &'static str, path: &Path, trail: &Trail) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let bad = |why: String| TlsError::File { option, path: path.to_owned(), why };
+    trail.about_to_read(path);
     let bytes = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match certificates {
@@ -136,8 +141,9 @@ fn certificates(option: &'static str, path: &Path) -> Result<Vec<CertificateDer<
 }
 
 /// libpq's rule: nobody else may read the key, but a key of root may be readable by its group.
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+fn private_key(path: &Path, trail: &Trail) -> Result<PrivateKeyDer<'static>, TlsError> {
     let bad = |why: String| TlsError::File { option: "sslkey", path: path.to_owned(), why };
+    trail.about_to_read(path);
     let metadata = std::fs::metadata(path).map_err(|error| bad(error.to_string()))?;
     let others = if metadata.uid() == 0 { 0o027 } else { 0o077 };
     if !metadata.is_file() || metadata.permissions().mode() & others != 0 {

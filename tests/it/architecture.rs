@@ -15,6 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "pg/version",
             "pg/wal_file",
             "pg/failure",
+            "pg/trail",
             "metric/family",
             "metric/sample",
             "metric/histogram",
@@ -28,6 +29,9 @@ const LAYERS: &[(&str, &[&str])] = &[
             "metric/catalog",
             "metric/own",
             "config",
+            "assets",
+            "runbook/book",
+            "runbook/markdown",
             "archive_watch/archive_dir",
             "archive_watch/contents",
             "archive_watch/history_file",
@@ -51,6 +55,9 @@ const LAYERS: &[(&str, &[&str])] = &[
             "metric/exposition",
             "config/mod",
             "config/reload",
+            "assets/export",
+            "runbook/shelf",
+            "patience",
             "peer",
             "archive_watch",
             "log",
@@ -62,7 +69,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// Modules that only list others.
-const LISTS: &[&str] = &["pg/mod", "metric/mod"];
+const LISTS: &[&str] = &["pg/mod", "metric/mod", "runbook/mod"];
 
 /// What pure code and vocabulary do not name.
 const IMPURE: &[&str] = &[

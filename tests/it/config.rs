@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pgvigil::config::{ConfigError, Dsn, Environment, Proof, Settings, check, load, target};
+use pgvigil::pg::trail::Trail;
 
 /// A directory of its own, gone at the end.
 struct Dir(PathBuf);
@@ -60,7 +61,7 @@ pub fn mistakes() -> Vec<(String, String)> {
         ("- a\n".into(), "f:1:1: a section of keys belongs here".into()),
         (format!("{GOOD}---\nlisten: x\n"), "f:3:1: a second document begins here: write one document, without ---".into()),
         ("listen: *nowhere\n".into(), "f:1:9: this alias names no anchor".into()),
-        (format!("runbook_dirs: {bomb}"), "f:1:32: it is nested too deeply or repeats itself too often by aliases: write it out".into()),
+        (format!("clusters: [{{name: c, manager: {bomb}}}]"), "f:1:48: it is nested too deeply or repeats itself too often by aliases: write it out".into()),
         ("[".repeat(5000), format!("f:1:256: {not_yaml}")),
         // Keys.
         ("sample_intervall: 1s\n".into(), "f:1:1: sample_intervall is not a key here: did you mean sample_interval?".into()),
@@ -68,7 +69,11 @@ pub fn mistakes() -> Vec<(String, String)> {
         ("timeouts: {foo: 1s}\n".into(), "f:1:12: foo is not a key here: the keys are connect, query".into()),
         (node("        dns: host=db1\n"), "f:5:9: dns is not a key here: did you mean dsn?".into()),
         (node("        dsn: host=db1\n        dsn: host=db2\n"), "f:6:9: dsn is set twice: keep one".into()),
-        ("runbook_dirs: []\n".into(), later("runbook_dirs", "1:15")),
+        ("runbook_dirs: runbooks\n".into(), "f:1:15: a list belongs here".into()),
+        (format!("{GOOD}runbook_dirs: [a, '']\n"), "f:2:19: a directory of runbook_dirs is empty: name one, or remove it".into()),
+        (format!("{GOOD}runbook_dirs: [a, b, a]\n"), "f:2:22: runbook_dirs names this directory twice: keep one".into()),
+        (format!("{GOOD}runbook_dirs: [{}]\n", (0..17).map(|n| format!("d{n}, ")).collect::<String>()), "f:2:86: runbook_dirs names more than 16 directories".into()),
+        ("clusters: [{name: c, runbooks: {mode: manual}, nodes: []}]\n".into(), later("runbooks", "1:32")),
         (node("        dsn: host=db1\n        admin_dsn: host=db1 password=secret\n"), later("admin_dsn", "6:20")),
         ("clusters: [{name: c, manager: none, nodes: []}]\n".into(), later("manager", "1:31")),
         // Directories.
@@ -240,7 +245,7 @@ fn nodes_get_their_defaults() {
     assert_eq!((a.name.as_str(), a.application_name.as_str(), a.slot.as_str(), a.expected), ("a", "a", "a", true));
     assert_eq!((b.application_name.as_str(), b.slot.as_str(), b.expected), ("walreceiver b", "slot_b", false));
     assert_eq!((&b.dsn, b.address.as_deref()), (&Dsn::File(dsn_file.clone()), Some("[2001:db8::2]:5432")));
-    let dialled = target(b, &env(&[])).unwrap();
+    let dialled = target(b, &env(&[]), &Trail::default()).unwrap();
     assert_eq!((dialled.address.as_str(), dialled.config.get_password()), ("db2:5433", Some(&b"secret"[..])));
     let shown = sentence_of(&report.to_string(), &dir);
     assert_eq!(
@@ -251,9 +256,9 @@ fn nodes_get_their_defaults() {
     );
 
     fs::write(&dsn_file, "postgres://m:rotated@db2:5433/postgres\n").unwrap();
-    assert_eq!(target(b, &env(&[])).unwrap().config.get_password(), Some(&b"rotated"[..]));
+    assert_eq!(target(b, &env(&[]), &Trail::default()).unwrap().config.get_password(), Some(&b"rotated"[..]));
     fs::write(&dsn_file, "\n").unwrap();
-    let empty = target(b, &env(&[])).unwrap_err().to_string();
+    let empty = target(b, &env(&[]), &Trail::default()).unwrap_err().to_string();
     assert_eq!(sentence_of(&empty, &dir), "dsn_file D/b.dsn is empty: write the connection string into it");
 }
 
@@ -295,7 +300,7 @@ fn without_a_file_libpqs_environment_names_the_server() {
         let [cluster] = &report.settings.clusters[..] else { panic!("{report:?}") };
         assert_eq!((cluster.name.as_str(), cluster.nodes.len()), ("default", 1));
         assert_eq!(cluster.nodes[0].name, node);
-        let dialled = target(&cluster.nodes[0], &env(variables)).unwrap().address;
+        let dialled = target(&cluster.nodes[0], &env(variables), &Trail::default()).unwrap().address;
         assert!(dialled == address || (node == "local" && dialled == "/tmp:5432"), "{dialled}");
     }
     let error = check(None, &env(&[("PGPORT", "x")])).unwrap_err();

@@ -3,7 +3,9 @@
 // All of this is test code; clippy takes only the functions marked #[test] for that.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod alertmanager;
 mod architecture;
+mod assets;
 mod config;
 mod contract;
 mod coverage;
@@ -18,6 +20,7 @@ mod live;
 mod logs;
 mod pki;
 mod prove;
+mod runbooks;
 mod scaled;
 mod series;
 mod soak;

@@ -45,14 +45,16 @@ async fn a_thousand_reloads_under_scrapes_cost_no_scrape_and_no_descriptor() -> 
     let b = lab.standby_of(&a, "b", StandbyOptions::default()).await?;
     let c = lab.standby_of(&a, "c", StandbyOptions::default()).await?;
     let (port, _, mut ear) = (lab.free_port()?, lab.own_dir("state")?, Ear::new(&lab));
-    // Three that are each another reload: a node comes, a node goes, a slot's name changes; and one that is refused. What changes an
-    // interval is not among them: it starts all loops anew, and twice in a second nobody could be read.
+    // Three that are each another reload: a node comes, a node goes, a slot's name and the intervals change; and one that is refused.
     let three = [Node::of(&a), Node::of(&b), Node::of(&c)];
     let two = [Node::of(&a), Node::of(&b)];
     let texts = [
         Vigil::config_text(&lab, port, &three, ""),
         Vigil::config_text(&lab, port, &two, ""),
-        Vigil::config_text(&lab, port, &two, "").replace("{name: b,", "{name: b, slot: other,"),
+        Vigil::config_text(&lab, port, &two, "")
+            .replace("{name: b,", "{name: b, slot: other,")
+            .replace("_interval: 1s", "_interval: 2s")
+            .replace("500ms", "400ms"),
         Vigil::config_text(&lab, port, &two, "archive_hung: 30s\n"),
     ];
     let config = lab.path().join("pgvigil.yml");

@@ -1,6 +1,7 @@
 //! Another configuration while the cluster is watched: who did not change is known all the time.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::*;
 use crate::cluster::layout::{Layout, Member};
@@ -67,4 +68,25 @@ fn after_our_clock_was_late_a_new_node_need_not_be_heard_but_the_others_must() {
     assert_eq!(paper.assess().nodes[A].state, "unknown");
     paper.fail(3, Cause::Refused);
     assert_eq!(paper.assess().nodes[A].state, "up");
+}
+
+#[test]
+fn a_shorter_interval_makes_no_tick_late_that_was_not_and_a_longer_one_counts_at_once() {
+    let mut paper = healthy();
+    let with_interval = |paper: &mut Paper, millis: u64| {
+        let mut layout = layout(paper, &["a", "b", "c"]);
+        layout.timing.sample_interval = Duration::from_millis(millis);
+        let kept = layout.members.iter().map(|member| member.name.clone()).collect();
+        paper.cluster.relayout(layout, &kept);
+    };
+    let tick_after = |paper: &mut Paper, seconds: f64| {
+        paper.now = moment(paper.now.wall.as_seconds() + seconds);
+        paper.cluster.tick(paper.now)
+    };
+    assert!(!tick_after(&mut paper, 0.0));
+    with_interval(&mut paper, 100);
+    assert!(!tick_after(&mut paper, 1.0), "the last was a second ago, as it should be then");
+    assert!(tick_after(&mut paper, 1.0), "now it is late");
+    with_interval(&mut paper, 5_000);
+    assert!(!tick_after(&mut paper, 10.0));
 }

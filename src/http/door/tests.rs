@@ -1,4 +1,8 @@
 use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Instant;
 
 use super::*;
 use crate::http::access::House;
@@ -95,4 +99,51 @@ fn what_is_not_well_is_noted() {
     assert_eq!(notes(&format!("listen: 0.0.0.0:0\n{token}")), clear);
     fs::set_permissions(house.0.join("ops"), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     assert_eq!(notes(token), "ops can be read by everybody: chmod it to 0640 or less");
+}
+
+/// The writing end of the pipe at `path`, once somebody reads it.
+fn once_read(path: &Path) -> fs::File {
+    let began = Instant::now();
+    loop {
+        let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        match fs::OpenOptions::new().write(true).custom_flags(nonblocking).open(path) {
+            Ok(pipe) => return pipe,
+            Err(error) => {
+                assert!(began.elapsed() < Duration::from_secs(20), "nobody reads {}: {error}", path.display())
+            }
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_config_that_comes_while_files_are_read_counts_and_they_do_not() {
+    for late in ["another-token-0123456789", "short"] {
+        let house = House::new("race");
+        let settings = house.settings("access: [{name: ops, role: admin, token_file: ops}]");
+        let door = Arc::new(Door::open(&settings).unwrap());
+        let is_known = |token: &str| door.rules().tokens.owner(token).is_some();
+        // The watcher is held in the middle of its reading, as by a slow disk.
+        let ops = house.0.join("ops");
+        fs::remove_file(&ops).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &ops, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let looking = std::thread::spawn({
+            let door = door.clone();
+            move || {
+                let first = door.look(&Seen::default());
+                door.look(&first)
+            }
+        });
+        let mut pipe = once_read(&ops);
+        let other = house.settings("access: [{name: dev, role: viewer, token_file: dev}]");
+        door.take_in(door.prepare(&other).unwrap());
+        pipe.write_all(late.as_bytes()).unwrap();
+        drop(pipe);
+        looking.join().unwrap();
+        assert!(is_known("dev-token-0123456789") && !is_known(late) && !door.rules().open, "{late}");
+        // The files that are watched are those of the new config.
+        fs::write(house.0.join("dev"), "rotated-token-0123456789").unwrap();
+        settle(&door);
+        assert!(is_known("rotated-token-0123456789") && !is_known("dev-token-0123456789"), "{late}");
+    }
 }

@@ -10,7 +10,7 @@ fn no_env(_: &str) -> Option<String> {
 }
 
 fn parse_dsn(dsn: &str) -> Result<Target, DsnError> {
-    Target::parse(dsn, &no_env)
+    Target::parse(dsn, &no_env, &Trail::default())
 }
 
 fn password(target: &Target) -> Option<&str> {
@@ -140,17 +140,17 @@ fn the_environment_fills_in_what_is_left_open() {
         };
         Some(value.to_owned())
     };
-    let target = Target::parse("", &env).unwrap();
+    let target = Target::parse("", &env, &Trail::default()).unwrap();
     assert_eq!((target.address.as_str(), target.tls.mode), ("db1:6000", SslMode::Require));
     assert_eq!((target.config.get_user(), target.config.get_dbname()), (Some("m"), Some("postgres")));
     assert_eq!((password(&target), target.config.get_application_name()), (Some("secret"), Some("pgvigil")));
-    let target = Target::parse("host=/run/pg user=other password=own", &env).unwrap();
+    let target = Target::parse("host=/run/pg user=other password=own", &env, &Trail::default()).unwrap();
     assert_eq!((target.address.as_str(), password(&target)), ("/run/pg:6000", Some("own")));
     assert_eq!(target.tls.mode, SslMode::Disable, "a unix socket has no TLS");
 
     let wrong = |name: &'static str, value: &'static str| {
         let env = move |asked: &str| (asked == name).then(|| value.to_owned());
-        Target::parse("", &env).map(drop).unwrap_err().to_string()
+        Target::parse("", &env, &Trail::default()).map(drop).unwrap_err().to_string()
     };
     assert_eq!(wrong("PGPORT", "abc"), "PGPORT is not a port from 1 to 65535");
     assert_eq!(
@@ -176,7 +176,7 @@ fn a_password_file_counts_unless_others_may_read_it() {
     std::fs::write(&passfile, "db1:5432:*:m:from-file\nlocalhost:*:*:m:local\n").unwrap();
     let home_text = home.to_str().unwrap().to_owned();
     let env = |name: &str| (name == "HOME").then(|| home_text.clone());
-    let parse = |dsn: &str| Target::parse(dsn, &env).unwrap();
+    let parse = |dsn: &str| Target::parse(dsn, &env, &Trail::default()).unwrap();
 
     std::fs::set_permissions(&passfile, std::fs::Permissions::from_mode(0o600)).unwrap();
     let (found, given) = (parse("host=db1 user=m"), parse("host=db1 user=m password=own"));

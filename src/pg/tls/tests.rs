@@ -21,12 +21,12 @@ fn shake_hands(tls: &Tls, certificate: &str, host: &str) -> Result<(), String> {
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(
-            certificates("test", &fixture(certificate)).unwrap(),
+            certificates("test", &fixture(certificate), &Trail::default()).unwrap(),
             PrivateKeyDer::from_pem_slice(KEY).unwrap(),
         );
     let server = server.unwrap_or_else(|_| server_of_version_one(certificate));
     let mut server = ServerConnection::new(Arc::new(server)).unwrap();
-    let config = Arc::new(tls.client_config().map_err(|error| error.to_string())?);
+    let config = Arc::new(tls.client_config(&Trail::default()).map_err(|error| error.to_string())?);
     let name = ServerName::try_from(host.to_owned()).unwrap();
     let mut client = ClientConnection::new(config, name).unwrap();
     while client.is_handshaking() {
@@ -46,7 +46,8 @@ fn shake_hands(tls: &Tls, certificate: &str, host: &str) -> Result<(), String> {
 fn server_of_version_one(certificate: &str) -> ServerConfig {
     let provider = rustls::crypto::ring::default_provider();
     let key = provider.key_provider.load_private_key(PrivateKeyDer::from_pem_slice(KEY).unwrap()).unwrap();
-    let certified = rustls::sign::CertifiedKey::new(certificates("test", &fixture(certificate)).unwrap(), key);
+    let certified =
+        rustls::sign::CertifiedKey::new(certificates("test", &fixture(certificate), &Trail::default()).unwrap(), key);
     ServerConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -102,7 +103,7 @@ fn each_mode_checks_what_libpq_checks() {
 
 #[test]
 fn files_that_cannot_be_used_are_named() {
-    let error = |tls: Tls| tls.connector().err().map(|error| error.to_string()).unwrap_or_default();
+    let error = |tls: Tls| tls.connector(&Trail::default()).err().map(|error| error.to_string()).unwrap_or_default();
     let missing = error(tls(SslMode::VerifyCa, Some("missing.crt")));
     assert!(
         missing.starts_with("sslrootcert ") && missing.ends_with("No such file or directory (os error 2)"),
@@ -125,9 +126,9 @@ fn a_key_that_others_may_read_is_refused() {
     let identity = Some((fixture("client.crt"), key.clone()));
     let with_key = Tls { mode: SslMode::Require, root: None, identity };
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let open = with_key.connector().err().map(|error| error.to_string()).unwrap_or_default();
+    let open = with_key.connector(&Trail::default()).err().map(|error| error.to_string()).unwrap_or_default();
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
-    let closed = with_key.connector().map(drop);
+    let closed = with_key.connector(&Trail::default()).map(drop);
     std::fs::remove_dir_all(&dir).unwrap();
     assert!(open.ends_with("client.key: others may access it; chmod it to 0600, or 0640 if root owns it"), "{open}");
     closed.unwrap();

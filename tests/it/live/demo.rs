@@ -36,6 +36,15 @@ impl Demo {
         Ok(Self { vigil: Vigil::of(Arc::clone(&process), port), process, dir })
     }
 
+    /// Waits until the demo's terminal tells of an alert.
+    async fn tells(&self, alert: &str) -> Result<(), LabError> {
+        wait_until(format!("the demo to tell: {alert}"), SHOWS_WITHIN, async || {
+            let printed = self.process.log();
+            if printed.lines().any(|line| line == alert) { Ok(()) } else { Err(printed) }
+        })
+        .await
+    }
+
     async fn fault(&self, name: &str) -> (bool, String) {
         fault(&self.dir, name).await
     }
@@ -78,6 +87,9 @@ async fn every_fault_shows_where_it_says_and_ctrl_c_leaves_nothing() -> Result<(
 
     let up = ["pgvigil_node_up{", "node=\"a\""];
     demo.shows("kill-primary", &up, none).await;
+    // By Prometheus with the shipped rules, Alertmanager with the shipped routes, and a webhook.
+    demo.tells("alert PostgresPrimaryUnreachable firing (engine, cluster demo)").await?;
+    demo.tells("alert PostgresPrimaryDown firing (critical, cluster demo)").await?;
     let (done, said) = demo.fault("freeze-primary").await;
     assert!(!done && said.contains("start-primary"), "{said}");
     demo.shows("start-primary", &up, one).await;
@@ -100,6 +112,7 @@ async fn every_fault_shows_where_it_says_and_ctrl_c_leaves_nothing() -> Result<(
 
     demo.shows("promote-standby", &["pgvigil_cluster_split_brain{", "state=\"yes\""], one).await;
     demo.shows("rejoin-primary", &["pgvigil_cluster_split_brain{", "state=\"no\""], one).await;
+    demo.tells("alert PostgresPrimaryDown resolved (critical, cluster demo)").await?;
 
     demo.process.signal(Signal::INT)?;
     let status = demo.process.wait(SHOWS_WITHIN).await?;
@@ -110,19 +123,29 @@ async fn every_fault_shows_where_it_says_and_ctrl_c_leaves_nothing() -> Result<(
     Ok(())
 }
 
-#[tokio::test]
-async fn goes_on_without_prometheus_and_says_how_to_get_it() -> Result<(), LabError> {
+/// Starts a demo without one program, and returns when it has ended well.
+async fn starts_without(variable: &str, expected: &str) -> Result<(), LabError> {
     let lab = Lab::new()?;
-    let process = lab.spawn(Spawn::new("demo", PROGRAM).arg("demo").env("LAB_PROMETHEUS", "/nonexistent"))?;
+    let process = lab.spawn(Spawn::new("demo", PROGRAM).arg("demo").env(variable, "/nonexistent"))?;
     wait_until("the demo to be ready", STARTS_WITHIN, async || {
         let printed = process.log();
         if printed.contains("Ctrl-C ends") { Ok(()) } else { Err(printed) }
     })
     .await?;
-    assert!(process.log().contains("going on without Prometheus: prometheus not found"), "{}", process.log());
+    assert!(process.log().contains(expected), "{}", process.log());
     let status = process.terminate(SHOWS_WITHIN).await?;
     assert!(status.success(), "{status}");
     Ok(())
+}
+
+#[tokio::test]
+async fn goes_on_without_prometheus_and_says_how_to_get_it() -> Result<(), LabError> {
+    starts_without("LAB_PROMETHEUS", "going on without Prometheus: prometheus not found").await
+}
+
+#[tokio::test]
+async fn goes_on_without_alertmanager_and_says_how_to_get_it() -> Result<(), LabError> {
+    starts_without("LAB_ALERTMANAGER", "going on without Alertmanager: alertmanager not found").await
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Tests against real servers on this machine.
 
+mod alertmanager;
 mod api;
 mod archive_cost;
 mod archive_dir;
@@ -13,6 +14,7 @@ mod demo;
 mod disk;
 mod door;
 pub mod failures;
+mod hanging;
 mod hostile;
 mod hostside;
 mod lab;
@@ -27,6 +29,7 @@ mod promotable;
 mod record;
 mod reload;
 mod replay;
+mod runbooks;
 mod secrets;
 mod senders;
 mod settings;

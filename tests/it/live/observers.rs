@@ -1,15 +1,21 @@
 //! Several pgvigil that watch one cluster: one beside each node, one in the middle, two in the middle.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use pgvigil::lab::{Lab, LabError, Role, Server, ServerOptions, StandbyOptions, Wire, WireMode, wait_until};
+use pgvigil::lab::{Lab, LabError, Role, Server, ServerOptions, Spawn, StandbyOptions, Wire, WireMode, wait_until};
 use pgvigil::metric::family::{Kind, Observers, Unit};
+use rustls::ClientConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 
-use super::client::get;
+use super::client::{Answer, get};
+use super::failures::PGVIGIL;
 use super::pages::{family_of, sample};
 use super::watch::{Node, Page, SOON, Vigil};
+use super::web::bearer;
+use crate::pki::{Authority, secure};
 
 type Outcome = Result<(), LabError>;
 
@@ -201,6 +207,109 @@ async fn what_two_observers_show_is_the_truth_and_nobody_counts_twice() -> Outco
     })
     .await?;
     assert!(together > 200, "{together} series");
+    lab.stop().await;
+    Ok(())
+}
+
+async fn page_over_tls(port: u16, client: &Arc<ClientConfig>) -> Result<String, String> {
+    let mut stream = secure(port, client).await.map_err(|error| error.to_string())?;
+    let request = format!("GET /metrics HTTP/1.0\r\nHost: lab\r\n{}\r\n", bearer(TOKEN));
+    stream.write_all(request.as_bytes()).await.map_err(|error| error.to_string())?;
+    let mut answer = Vec::new();
+    let _ = timeout(SOON, stream.read_to_end(&mut answer)).await.map_err(|_| "no answer")?;
+    Answer::of(&answer).map(|answer| answer.text())
+}
+
+/// The token by which the observers know each other.
+const TOKEN: &str = "observers-token-0123456789";
+
+#[tokio::test]
+async fn by_token_and_a_private_authority_they_ask_each_other_and_a_wrong_one_is_named() -> Outcome {
+    let lab = Lab::new()?;
+    let a = lab.primary("a", ServerOptions::default()).await?;
+    let (ours, other) = (Authority::new(), Authority::new());
+    let dir = lab.path();
+    let write = |name: &str, text: &str| {
+        // Whole or not at all.
+        std::fs::write(dir.join("new"), text).unwrap();
+        std::fs::rename(dir.join("new"), dir.join(name)).unwrap();
+    };
+    let pair = ours.issue(&["127.0.0.1"]);
+    for (name, text) in [("server.crt", pair.cert.as_str()), ("server.key", &pair.key), ("token", TOKEN)] {
+        write(name, text);
+    }
+    write("web.yml", "tls_server_config: {cert_file: server.crt, key_file: server.key}\n");
+    let ports = [lab.free_port()?, lab.free_port()?];
+    let mut vigils = Vec::new();
+    for (name, other, port, asked) in [("va", "vb", ports[0], ports[1]), ("vb", "va", ports[1], ports[0])] {
+        write(&format!("ca-{name}.crt"), &ours.pem());
+        write(&format!("token-{name}"), TOKEN);
+        let more = format!(
+            "{TIMEOUTS}web_config: web.yml\naccess: [{{name: observer, role: viewer, token_file: token}}]\nobservers:\n  \
+             - {{name: {other}, url: 'https://127.0.0.1:{asked}', token_file: token-{name}, ca_file: ca-{name}.crt}}\n"
+        );
+        let text = Vigil::config_text(&lab, port, &[Node::of(&a)], &more);
+        lab.own_dir(&format!("state-{name}"))?;
+        let path = dir.join(format!("{name}.yml"));
+        std::fs::write(&path, text.replace("/state\n", &format!("/state-{name}\n"))).unwrap();
+        let spawn = Spawn::new(name, PGVIGIL).arg("serve").arg("--config").arg(path).env("RUST_LOG", "debug");
+        vigils.push(lab.spawn(spawn)?);
+    }
+    let client = ours.client(&["http/1.1"], None);
+    let expect = async |on: usize, line: &str| {
+        wait_until(line.to_owned(), TOGETHER, async || {
+            let page = page_over_tls(ports[on], &client).await?;
+            if page.lines().any(|seen| seen == line) { Ok(()) } else { Err(page) }
+        })
+        .await
+        .map_err(|error| panic!("{error}\n{}", vigils[on].log_tail(20)))
+    };
+    let is =
+        |observer: &str, state: &str| format!("pgvigil_observer_state{{observer=\"{observer}\",state=\"{state}\"}} 1");
+    let agrees = |observer: &str, state: &str| {
+        format!("pgvigil_observer_agreement{{cluster=\"lab\",node=\"a\",observer=\"{observer}\",state=\"{state}\"}} 1")
+    };
+    let both_agree = async || {
+        for (on, observer) in [(0, "vb"), (1, "va")] {
+            expect(on, &is(observer, "up")).await?;
+            expect(on, &agrees(observer, "agrees")).await?;
+        }
+        Ok::<_, LabError>(())
+    };
+    both_agree().await?;
+
+    // What is wrong is on the one side alone: the other goes on asking it.
+    for (file, wrong, right, state, said) in [
+        ("token-va", "wrong-token-0123456789", TOKEN, "refused", "answers 401 Unauthorized"),
+        ("token-va", "", TOKEN, "config", "does not hold one line with a token"),
+        ("other.crt", &other.pem(), "nothing", "unreachable", "invalid peer certificate"),
+        ("other.crt", "nothing", &ours.pem(), "config", "no certificate of an authority"),
+    ] {
+        write(file, wrong);
+        // Certificates that were read do for as long as the connection lasts: only under another name they count at once.
+        let config = std::fs::read_to_string(dir.join("va.yml")).unwrap();
+        let named = config.split("ca_file: ").nth(1).unwrap().split('}').next().unwrap();
+        if file.ends_with("crt") && named != file {
+            write("va.yml", &config.replace(named, file));
+        }
+        expect(0, &is("vb", state)).await?;
+        if state == "refused" {
+            expect(0, &agrees("vb", "unknown")).await?;
+        }
+        expect(1, &is("va", "up")).await?;
+        wait_until(said, SOON, async || match vigils[0].log() {
+            log if log.contains(said) => Ok(()),
+            log => Err(log),
+        })
+        .await?;
+        write(file, right);
+        if right != "nothing" {
+            both_agree().await?;
+        }
+    }
+    for vigil in &vigils {
+        assert!(!vigil.log().contains(TOKEN), "{}", vigil.log());
+    }
     lab.stop().await;
     Ok(())
 }

@@ -11,6 +11,8 @@ use super::client::get;
 use super::door::PAGES;
 use super::failures::{PGVIGIL, opened};
 use super::watch::SOON;
+use super::web::{Secured, bearer};
+use crate::pki::Authority;
 
 /// Everything here begins so.
 const SECRET: &str = "Secret-";
@@ -193,5 +195,133 @@ async fn no_secret_is_in_anything_that_is_shown_or_left_behind() -> Result<(), L
     assert!(!end.core_dumped());
     assert_eq!(std::fs::read_dir(&cores).unwrap().count(), 0, "something is left in {}", cores.display());
     lab.stop().await;
+    Ok(())
+}
+
+/// The tokens by the files that hold them.
+const TOKENS: [(&str, &str); 4] = [
+    ("root", "Secret-root-0123456789"),
+    ("dev", "Secret-dev-0123456789"),
+    ("hook", "Secret-hook-0123456789"),
+    ("peer", "Secret-peer-0123456789"),
+];
+const PASSWORD: &str = "Secret-of-prom";
+
+/// Everybody who may come in, and an observer that is this process itself, asked with a token of its own.
+const DOOR: &str = "sample_interval: 200ms\nlogin_interval: 1s\nalertmanager: {bearer_token_file: hook}\naccess:\n  \
+    - {name: root, role: admin, token_file: root}\n  - {name: dev, role: viewer, token_file: dev}\n  \
+    - {name: peer, role: viewer, token_file: peer}\nobservers:\n  \
+    - {name: itself, url: 'https://127.0.0.1:PORT', token_file: peer, ca_file: ca.crt}\n";
+
+/// Secrets in the wrong place: the file, its text, and what is said of it.
+const MISTAKES: [(&str, &str, &str); 11] = [
+    ("web.yml", "basic_auth_users: {prom: Secret-in-clear}\n", "bcrypt"),
+    ("web.yml", "basic_auth_users: {prom: {password: Secret-1}}\n", "web.yml"),
+    ("web.yml", "basic_auth_users: {prom: $2y$10$Secret-hash}\n", "bcrypt"),
+    ("web.yml", "basic_auth_user: {prom: Secret-2}\n", "did you mean basic_auth_users"),
+    ("web.yml", "tls_server_config: {cert_file: server.crt, key: Secret-3}\n", "key holds no private key"),
+    ("web.yml", "tls_server_config: {cert_file: server.crt, key: Secret-4\n", "web.yml"),
+    ("root", "Secret-5", "token_file"),
+    ("root", "Secret-6-0123456789 Secret-7-0123456789\n", "token_file"),
+    ("root", "Secret-dev-0123456789", "token_file"),
+    ("server.key", "-----BEGIN PRIVATE KEY-----\nSecret-8\n-----END PRIVATE KEY-----\n", "server.key"),
+    ("ca.crt", "-----BEGIN CERTIFICATE-----\nSecret-9\n-----END CERTIFICATE-----\n", "ca.crt"),
+];
+
+/// What nobody may see of these: tokens, passwords and their hash as they are, as a client encodes them, and each line of the keys.
+fn hidden(hash: &str, keys: &[&str]) -> Vec<String> {
+    use base64::prelude::{BASE64_STANDARD, Engine};
+    let basic = BASE64_STANDARD.encode(format!("prom:{PASSWORD}"));
+    let mut hidden = vec![SECRET.to_owned(), "$2b$".to_owned(), "$2y$".to_owned(), hash[hash.len() - 31..].to_owned()];
+    // A piece of what is encoded shows as much.
+    hidden.extend([basic[..16].to_owned(), BASE64_STANDARD.encode("Secret-")[..8].to_owned()]);
+    hidden.push("PRIVATE KEY".to_owned());
+    hidden.extend(keys.iter().flat_map(|key| key.lines()).filter(|line| !line.starts_with('-')).map(str::to_owned));
+    hidden
+}
+
+#[tokio::test]
+async fn no_secret_of_the_door_is_in_anything_that_is_shown() -> Result<(), LabError> {
+    let (text, json) = tokio::join!(at_the_door("text"), at_the_door("json"));
+    text.and(json)
+}
+
+async fn at_the_door(format: &str) -> Result<(), LabError> {
+    let hash = bcrypt::hash(PASSWORD, 4).unwrap();
+    let web =
+        "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\nbasic_auth_users:\n  prom: \"HASH\"\n";
+    let shown_to_servers = Authority::new().issue(&["pgvigil"]);
+    let mut files: Vec<_> = TOKENS.iter().map(|(file, token)| (*file, (*token).to_owned())).collect();
+    files.push(("passfile", "*:*:*:*:Secret-in-passfile\n".to_owned()));
+    files.extend([("client.crt", shown_to_servers.cert.clone()), ("client.key", shown_to_servers.key.clone())]);
+    let node = "{name: a, dsn: \"host=127.0.0.1 port=1 user=m dbname=postgres sslmode=require passfile=DIR/passfile \
+                sslcert=DIR/client.crt sslkey=DIR/client.key\"}";
+    let secured = Secured::start_with(&web.replace("HASH", &hash), DOOR, node, format, &files).await?;
+    let (lab, client) = (&secured.lab, secured.client());
+    let server_key = std::fs::read_to_string(secured.dir.join("server.key")).unwrap();
+    let mut shown = Shown::new();
+
+    // Everybody everywhere, as they are let in and as they are not.
+    let basic = |user: &str| {
+        use base64::prelude::{BASE64_STANDARD, Engine};
+        format!("Authorization: Basic {}\r\n", BASE64_STANDARD.encode(user))
+    };
+    let mut credentials = vec![String::new(), basic(&format!("prom:{PASSWORD}")), basic("prom:Secret-wrong")];
+    credentials.extend([basic("Secret-without-colon"), "Authorization: Secret-scheme x\r\n".to_owned()]);
+    credentials.extend(TOKENS.iter().map(|(_, token)| bearer(token)));
+    credentials.push(bearer("Secret-wrong-0123456789"));
+    let more = ["/sd", "/metrics?self=1", "/api/v1/openapi.yaml", "/api/v1/clusters/other", "/nowhere"];
+    let mut statuses = std::collections::BTreeSet::new();
+    for credential in &credentials {
+        let gets = PAGES.into_iter().chain(more).map(|path| ("GET", path));
+        for (method, path) in gets.chain([("POST", "/-/reload"), ("POST", "/metrics"), ("DELETE", "/nowhere")]) {
+            let answer = secured.ask(&client, method, path, credential).await.unwrap();
+            statuses.insert(answer.status);
+            shown.push((format!("{method} {path} with {credential:?}"), format!("{}\n{}", answer.head, answer.text())));
+        }
+    }
+    assert_eq!(statuses, [200, 401, 403, 404, 405].into());
+    let asks_itself = "observer_state{observer=\"itself\",state=\"ourselves\"} 1";
+    wait_until("the observer that is ourselves", SOON, async || {
+        let page = secured.ask(&client, "GET", "/metrics", &bearer(TOKENS[0].1)).await?.text();
+        if page.contains(asks_itself) { Ok(()) } else { Err(page) }
+    })
+    .await?;
+    let file = |name: &str| secured.dir.join(name).display().to_string();
+    let (config, url) = (file("pgvigil.yml"), format!("https://127.0.0.1:{}", secured.port));
+    let (ca, token) = (file("ca.crt"), file("root"));
+    for (args, code) in [
+        (&["check", "--config", &config][..], 0),
+        (&["status", "--server", &url, "--ca-file", &ca, "--token-file", &token], 0),
+        (&["status", "--json", "--config", &config, "--ca-file", &ca, "--token-file", &token], 0),
+        (&["status", "--server", &url, "--ca-file", &ca, "--token-file", &file("hook")], 1),
+        (&["status", "--server", &url, "--ca-file", &ca, "--token-file", &file("passfile")], 1),
+        (&["status", "--server", &url, "--ca-file", &file("client.key"), "--token-file", &token], 1),
+    ] {
+        let (ended, said) = run(lab, args).await?;
+        assert_eq!(ended, Some(code), "{args:?}: {said}");
+        shown.push((args.join(" "), said));
+    }
+    for (name, text, why) in MISTAKES {
+        let good = std::fs::read_to_string(secured.dir.join(name)).unwrap();
+        secured.write(name, text);
+        let (ended, said) = run(lab, &["check", "--config", &config]).await?;
+        assert!(ended == Some(2) && said.contains(why), "{name}: {text}: {said}");
+        shown.push((format!("check of {text}"), said));
+        // To the one that runs, too, whose answer is the log's sentence.
+        let answer = secured.ask(&client, "POST", "/-/reload", &bearer(TOKENS[0].1)).await.unwrap();
+        assert!(answer.status == 500 && answer.text().contains(why), "{name}: {text}: {}", answer.text());
+        shown.push((format!("reload of {text}"), answer.text()));
+        secured.write(name, &good);
+    }
+    shown.push(("the log".to_owned(), secured.process.log()));
+    let hidden = hidden(&hash, &[&server_key, &shown_to_servers.key]);
+    for (place, text) in &shown {
+        for secret in &hidden {
+            assert!(!text.contains(secret), "{secret} in {place}:\n{text}");
+        }
+    }
+    println!("{format}: {} places, {} bytes", shown.len(), shown.iter().map(|(_, text)| text.len()).sum::<usize>());
+    secured.lab.stop().await;
     Ok(())
 }

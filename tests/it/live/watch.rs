@@ -26,6 +26,11 @@ pub struct Node {
 }
 
 impl Node {
+    /// A node whose connection string is in a file.
+    pub fn in_file(name: &str, dsn_file: &std::path::Path) -> Self {
+        Self { yaml: format!("      - {{name: {name}, dsn_file: {}}}\n", dsn_file.display()) }
+    }
+
     /// The server under its own name, as the role that should watch it.
     pub fn of(server: &Server) -> Self {
         Self::with(server.name(), &server.dsn(Role::Monitor), "")

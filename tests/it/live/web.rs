@@ -1,5 +1,6 @@
 //! The door as the web config and `access` secure it: TLS, passwords, tokens, certificates, limits; with a real Prometheus.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,17 +26,32 @@ const TLS: &str = "tls_server_config:\n  cert_file: server.crt\n  key_file: serv
 const ACCESS: &str =
     "alertmanager: {bearer_token_file: webhook}\naccess:\n  - {name: ops, role: approver, token_file: ops}\n";
 
+/// A node that nobody listens for.
+const NOWHERE: &str = "{name: a, dsn: \"host=127.0.0.1 port=1 user=nobody dbname=postgres\"}";
+
 /// A pgvigil with nothing to watch, behind a web config.
-struct Secured {
-    lab: Lab,
-    dir: PathBuf,
-    port: u16,
-    process: Arc<Spawned>,
-    authority: Authority,
+pub struct Secured {
+    pub lab: Lab,
+    pub dir: PathBuf,
+    pub port: u16,
+    pub process: Arc<Spawned>,
+    pub authority: Authority,
 }
 
 impl Secured {
     async fn start(web: &str, more: &str) -> Result<Self, LabError> {
+        Self::start_with(web, more, NOWHERE, "text", &[]).await
+    }
+
+    /// The same with another node, log format, and more files, which nobody else may read. `DIR` stands for their directory, and `PORT`
+    /// for where it listens.
+    pub async fn start_with(
+        web: &str,
+        more: &str,
+        node: &str,
+        format: &str,
+        files: &[(&str, String)],
+    ) -> Result<Self, LabError> {
         let (lab, authority) = (Lab::new()?, Authority::new());
         let (dir, port) = (lab.own_dir("door")?, lab.free_port()?);
         let write = |file: &str, text: &str| std::fs::write(dir.join(file), text).unwrap();
@@ -44,20 +60,24 @@ impl Secured {
         write("webhook", WEBHOOK);
         write("web.yml", web);
         write_pair(&dir, &authority.issue(&["127.0.0.1"]));
+        for (file, text) in files {
+            write(file, text);
+            std::fs::set_permissions(dir.join(file), std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
         let text = format!(
-            "listen: 127.0.0.1:{port}\nstate_dir: {}\nweb_config: web.yml\n{more}clusters:\n  - name: lab\n    nodes:\n      \
-             - {{name: a, dsn: \"host=127.0.0.1 port=1 user=nobody dbname=postgres\"}}\n",
+            "listen: 127.0.0.1:{port}\nstate_dir: {}\nweb_config: web.yml\n{more}clusters:\n  - name: lab\n    nodes:\n      - {node}\n",
             lab.own_dir("state")?.display()
         );
-        write("pgvigil.yml", &text);
-        let pgvigil = Spawn::new("pgvigil", env!("CARGO_BIN_EXE_pgvigil")).arg("serve").arg("--config");
+        write("pgvigil.yml", &text.replace("DIR", dir.to_str().unwrap()).replace("PORT", &port.to_string()));
+        let pgvigil = Spawn::new("pgvigil", env!("CARGO_BIN_EXE_pgvigil")).arg("serve").arg("--log-format").arg(format);
+        let pgvigil = pgvigil.arg("--config");
         let process = lab.spawn(pgvigil.arg(dir.join("pgvigil.yml")).env("RUST_LOG", "trace"))?;
         let secured = Self { lab, dir, port, process, authority };
         secured.until_log("pgvigil is ready").await?;
         Ok(secured)
     }
 
-    async fn until_log(&self, words: &str) -> Outcome {
+    pub async fn until_log(&self, words: &str) -> Outcome {
         wait_until(words, SOON, async || match self.process.log().contains(words) {
             true => Ok(()),
             false => Err(self.process.log_tail(5)),
@@ -65,18 +85,24 @@ impl Secured {
         .await
     }
 
-    fn write(&self, file: &str, text: &str) {
+    pub fn write(&self, file: &str, text: &str) {
         // As an editor does it: whole or not at all.
         let new = self.dir.join(format!("{file}.new"));
         std::fs::write(&new, text).unwrap();
         std::fs::rename(new, self.dir.join(file)).unwrap();
     }
 
-    fn client(&self) -> Arc<ClientConfig> {
+    pub fn client(&self) -> Arc<ClientConfig> {
         self.authority.client(&["http/1.1"], None)
     }
 
-    async fn ask(&self, client: &Arc<ClientConfig>, method: &str, path: &str, headers: &str) -> Result<Answer, String> {
+    pub async fn ask(
+        &self,
+        client: &Arc<ClientConfig>,
+        method: &str,
+        path: &str,
+        headers: &str,
+    ) -> Result<Answer, String> {
         let stream = secure(self.port, client).await.map_err(|error| error.to_string())?;
         // The answer may come before all is sent.
         let (mut reader, mut writer) = tokio::io::split(stream);
@@ -108,7 +134,7 @@ fn users() -> String {
     format!("basic_auth_users:\n  prom: \"{}\"\n", bcrypt::hash(PASSWORD, 6).unwrap())
 }
 
-fn bearer(token: &str) -> String {
+pub fn bearer(token: &str) -> String {
     format!("Authorization: Bearer {token}\r\n")
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pgvigil::lab::{LabError, wait_until};
+use pgvigil::lab::{LabError, Scale, wait_until};
 use tokio::time::Instant;
 
 use crate::faults::cast::{Cast, Topology};
@@ -14,7 +14,7 @@ use crate::faults::row::Watched;
 use crate::faults::stage::Stage;
 use crate::faults::table::build;
 use crate::fixture::{ROOT, update};
-use crate::scaled;
+use crate::scaled::{SCALE, shipped};
 
 /// Clusters, each with its own phase; all intervals watch the same ones.
 const CLUSTERS: [&str; 5] = ["detection-1", "detection-2", "detection-3", "detection-4", "detection-5"];
@@ -24,7 +24,9 @@ const EACH: usize = 2;
 const INTERVALS: [u64; 3] = [1, 5, 15];
 /// The alerts, with their `for` as it runs here: that of the second is divided.
 const ALERTS: [(&str, u64); 2] =
-    [("PostgresPrimaryUnreachable engine", 0), ("PostgresPrimaryDown critical", 60 / scaled::FACTOR)];
+    [("PostgresPrimaryUnreachable engine", 0), ("PostgresPrimaryDown critical", 60 / SCALE.factor as u64)];
+/// Alertmanager does not wait.
+const AT_ONCE: Scale = Scale { factor: u32::MAX, ..SCALE };
 /// pgvigil's own interval and deadline, for which a frozen server is not known to be one.
 const PATIENCE: f64 = 1.0 + 2.0;
 const WITHIN: Duration = Duration::from_secs(90);
@@ -77,13 +79,11 @@ async fn suffer(name: &'static str, stages: &[Arc<Stage>]) -> Result<Times, LabE
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_that_dies_or_freezes_is_told_of_ten_times_in_ten() -> Result<(), LabError> {
     // Only the two alerts and what they build on; a window of minutes at 15 s is of others.
-    let mut rules = scaled::shipped();
+    let mut rules = shipped(SCALE);
     rules.retain(|name, _| name == "primary.yml");
-    let primary = rules.get_mut("primary.yml").expect("alerts/rules/primary.yml");
-    *primary = scaled::scaled(primary.clone(), scaled::FACTOR, scaled::SCRAPE_MS).unwrap_or_else(|e| panic!("{e}"));
     let mut stages = Vec::new();
     for interval in INTERVALS {
-        stages.push(Arc::new(Stage::open(Duration::from_secs(interval), &rules, u64::MAX).await?));
+        stages.push(Arc::new(Stage::open(Duration::from_secs(interval), &rules, AT_ONCE).await?));
     }
     let mut times = Times::new();
     for told in futures_util::future::try_join_all(CLUSTERS.map(|name| suffer(name, &stages))).await? {
@@ -100,7 +100,7 @@ async fn a_primary_that_dies_or_freezes_is_told_of_ten_times_in_ten() -> Result<
          | interval | fault | alert | fired | median | most | bound |\n|---|---|---|---|---|---|---|\n",
         build(),
         CLUSTERS.len(),
-        scaled::FACTOR,
+        SCALE.factor,
     );
     let mut late = Vec::new();
     for ((interval, alert, is_freeze), seconds) in &mut times {

@@ -10,7 +10,7 @@ use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 
 use crate::fixture::ROOT;
-use crate::scaled;
+use crate::scaled::{SCALE, shipped};
 
 /// How a recording names the rules.
 const RULES: &str = "rules.yml";
@@ -40,7 +40,7 @@ fn fired(recording: &str) -> BTreeSet<String> {
 /// All rules in one file, without annotations, which have no part in what fires; `without`: an alert that is disabled.
 fn rules(without: Option<&str>) -> Value {
     let mut groups = Vec::new();
-    for file in scaled::shipped_scaled(scaled::FACTOR).unwrap_or_else(|error| panic!("{error}")).into_values() {
+    for file in shipped(SCALE).into_values() {
         groups.extend(file["groups"].as_array().cloned().unwrap_or_default());
     }
     for group in &mut groups {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pgvigil::lab::{LabError, Server, Spawn};
+use pgvigil::lab::{LabError, Scale, Server, Spawn};
 use tokio::time::{Instant, sleep};
 
 use crate::faults::alert::{Alert, Alerts};
@@ -16,9 +16,11 @@ use crate::faults::row::Watched;
 use crate::faults::stage::Stage;
 use crate::faults::table::build;
 use crate::fixture::{ROOT, update};
-use crate::scaled;
+use crate::scaled::shipped;
 
 const INTERVAL: Duration = Duration::from_secs(15);
+/// The shipped rules as they are.
+const UNSCALED: Scale = Scale { factor: 1, scrape: INTERVAL };
 /// A program that takes longer is stuck.
 const WITHIN: Duration = Duration::from_secs(300);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -94,7 +96,7 @@ fn raised(stage: &Stage) -> Alerts {
 async fn a_busy_cluster_without_a_fault_raises_nothing() -> Result<(), LabError> {
     let minutes =
         std::env::var("LAB_MINUTES").ok().map_or(30, |minutes| minutes.parse().expect("LAB_MINUTES: a number"));
-    let stage = Arc::new(Stage::open(INTERVAL, &scaled::shipped(), 1).await?);
+    let stage = Arc::new(Stage::open(INTERVAL, &shipped(UNSCALED), UNSCALED).await?);
     let topology = Topology {
         standbys: &[("b", "a"), ("c", "a")],
         // The servers' own defaults, which rows of the matrix shorten.

@@ -309,6 +309,18 @@ impl Cast {
         self.standby("b")
     }
 
+    /// Kills a node, all of its processes.
+    pub fn kill(&self, name: &str) -> Result<(), LabError> {
+        self.node(name).into_iter().for_each(Server::kill);
+        Ok(())
+    }
+
+    /// Kills pgvigil, the first where there are two.
+    pub fn kill_vigil(&self) -> Result<(), LabError> {
+        self.vigil().process().kill();
+        Ok(())
+    }
+
     /// The wire from this standby to its upstream.
     pub fn link(&self, standby: &str) -> &Wire {
         &self.links[standby]

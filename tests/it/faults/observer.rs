@@ -23,7 +23,7 @@ async fn killed() -> Outcome {
         alerts: &["PostgresClusterNotWatched critical", "PostgresObserverDown warning instance=pgvigil-0"],
         ..Row::default()
     }
-    .run(async |cast| Ok(cast.vigil().process().kill()), async |cast| cast.revive().await)
+    .run(async |cast| cast.kill_vigil(), async |cast| cast.revive().await)
     .await
 }
 
@@ -50,7 +50,7 @@ async fn one_of_two_killed() -> Outcome {
         alerts: &["PostgresObserverDown warning instance=pgvigil-0"],
         ..Row::default()
     }
-    .run(async |cast| Ok(cast.vigil().process().kill()), async |cast| cast.revive().await)
+    .run(async |cast| cast.kill_vigil(), async |cast| cast.revive().await)
     .await
 }
 

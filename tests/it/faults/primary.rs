@@ -19,7 +19,7 @@ async fn killed() -> Outcome {
         healing: &["PostgresRestarted"],
         ..Row::default()
     }
-    .run(async |cast| Ok(cast.a.kill()), async |cast| cast.a.start().await)
+    .run(async |cast| cast.kill("a"), async |cast| cast.a.start().await)
     .await
 }
 

@@ -11,10 +11,7 @@ use flate2::write::GzEncoder;
 use super::prometheus::{Labels, Series};
 use super::row::{Now, Row, Watched};
 use crate::fixture::{ROOT, update};
-use crate::scaled;
-
-/// Between the samples of a recording.
-const STEP: f64 = scaled::SCRAPE_MS as f64 / 1_000.0;
+use crate::scaled::{SCALE, metrics, shipped};
 
 /// Where the recordings are.
 pub fn dir() -> PathBuf {
@@ -38,8 +35,7 @@ impl Recording {
         if !update() {
             return;
         }
-        let rules = scaled::shipped_scaled(scaled::FACTOR).expect("rules that can be scaled");
-        let series = watched.samples(&scaled::any_of(&scaled::metrics(&rules))).await;
+        let series = watched.samples(&metrics(&shipped(SCALE))).await;
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         encoder.write_all(self.text(row, watched, &series).as_bytes()).expect("memory");
         std::fs::create_dir_all(dir()).expect("a directory for recordings");
@@ -49,7 +45,7 @@ impl Recording {
     fn text(&self, row: &Row, watched: &Watched, series: &[Series]) -> String {
         let scrapes = series.iter().filter(|(labels, _)| labels["__name__"] == "up");
         let start = scrapes.flat_map(|(_, samples)| samples).map(|(at, _)| *at).fold(f64::INFINITY, f64::min);
-        let step = |at: f64| ((at - start) / STEP).round() as usize;
+        let step = |at: f64| ((at - start) / SCALE.scrape.as_secs_f64()).round() as usize;
         let mut scraped = BTreeMap::<String, Vec<usize>>::new();
         for (labels, samples) in series.iter().filter(|(labels, _)| labels["__name__"] == "up") {
             scraped.insert(labels["instance"].clone(), samples.iter().map(|(at, _)| step(*at)).collect());

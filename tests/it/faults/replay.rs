@@ -74,8 +74,7 @@ async fn slow() -> Outcome {
     Row {
         fault: 15,
         name: "replay-slow",
-        how: "the startup process of the standby is stopped but for a millisecond every two seconds, under load",
-        topology: Topology { commits: 1_000, ..Topology::DEFAULT },
+        how: "the startup process of the standby is stopped but for a millisecond every two seconds, 20,000 rows a second",
         alerts: &["PostgresReplayLagHigh warning node=b"],
         within: Duration::from_secs(240),
         ..Row::default()
@@ -83,6 +82,14 @@ async fn slow() -> Outcome {
     .run(
         async |cast| {
             let startup = cast.b().process_of(Backend::Startup).await?;
+            cast.a.sql("CREATE TABLE bulk (id int, filler text)").await?;
+            let primary = cast.a.clone();
+            cast.keep(Aborted(tokio::spawn(async move {
+                loop {
+                    let _ = primary.sql("INSERT INTO bulk SELECT n, 'x' FROM generate_series(1, 20000) AS n").await;
+                    sleep(Duration::from_secs(1)).await;
+                }
+            })));
             cast.keep(Aborted(tokio::spawn(async move {
                 loop {
                     let _ = startup.signal(Signal::STOP);
@@ -156,10 +163,13 @@ async fn setting_too_low() -> Outcome {
     Row {
         fault: 36,
         name: "setting-too-low",
-        how: "max_connections of the primary is raised above the standby's, which replays an hour later on purpose",
+        how: "max_connections of the primary is raised above the standby's, which replays an hour later on purpose, and does not \
+              stream again before it has replayed",
         alerts: &[
+            "PostgresNoStandby critical",
             "PostgresPrimaryUnreachable engine",
             "PostgresRestarted info node=a",
+            "PostgresStandbyDisconnected warning node=b",
             "PostgresStandbySettingTooLow warning node=b",
         ],
         healing: &["PostgresRestarted"],

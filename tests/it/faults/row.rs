@@ -84,32 +84,36 @@ impl Row {
         inject: impl AsyncFnOnce(&Cast) -> Result<(), LabError>,
         heal: impl AsyncFnOnce(&Cast) -> Result<(), LabError>,
     ) -> Result<(), LabError> {
-        let name = self.name;
-        self.play(inject, heal).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let stage = Stage::shared().await?;
+        let cast = Cast::start(self.name, &self.topology).await?;
+        let watched = Watched::start(stage, &cast);
+        // Here, so that the cast still knows what pgvigil saw.
+        self.play(&cast, &watched, inject, heal).await.unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        drop(watched);
+        cast.lab.clone().stop().await;
         Ok(())
     }
 
     async fn play(
-        self,
+        &self,
+        cast: &Cast,
+        watched: &Watched,
         inject: impl AsyncFnOnce(&Cast) -> Result<(), LabError>,
         heal: impl AsyncFnOnce(&Cast) -> Result<(), LabError>,
     ) -> Result<(), LabError> {
-        let stage = Stage::shared().await?;
-        let cast = Cast::start(self.name, &self.topology).await?;
-        let watched = Watched::start(stage, &cast);
         watched.until_quiet(self.name).await?;
         self.refuse_others(&watched.raised(), &Alerts::new());
         let mut recording = Recording::default();
         recording.check(watched.now().await, epoch());
 
         let injected = Instant::now();
-        inject(&cast).await?;
-        self.until_raised(&watched).await?;
+        inject(cast).await?;
+        self.until_raised(watched).await?;
         recording.check(watched.now().await, epoch());
 
         let healed = Instant::now();
-        heal(&cast).await?;
-        self.until_resolved(&watched).await?;
+        heal(cast).await?;
+        self.until_resolved(watched).await?;
         watched.until_settled(self.name).await?;
         recording.check(watched.now().await, epoch());
 
@@ -117,10 +121,8 @@ impl Row {
         let heard = |alert: &&str| ((*alert).to_owned(), since(watched.times(alert).0, injected));
         let fired = self.alerts.iter().map(heard);
         let resolved = self.alerts.iter().map(|alert| since(watched.times(alert).1, healed)).fold(0.0, f64::max);
-        table::note(&self, &Measured { fired: fired.collect(), resolved });
-        recording.write(&self, &watched).await;
-        drop(watched);
-        cast.lab.clone().stop().await;
+        table::note(self, &Measured { fired: fired.collect(), resolved });
+        recording.write(self, watched).await;
         Ok(())
     }
 

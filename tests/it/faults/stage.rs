@@ -1,19 +1,18 @@
 //! A Prometheus, an Alertmanager and a webhook's listener that all rows of a run share.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use pgvigil::lab::{Lab, LabError, Spawn, Spawned, alertmanager, prometheus, wait_until};
-use serde_json::Value;
+use pgvigil::lab::{Lab, LabError, Scale, Spawn, Spawned, alertmanager, prometheus, wait_until};
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use super::prometheus::Api;
 use super::webhook::{Heard, Webhook};
 use crate::fixture::ROOT;
 use crate::live::client::try_get;
-use crate::scaled;
+use crate::scaled::{Rules, SCALE, shipped, write};
 
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 
@@ -34,20 +33,17 @@ impl Stage {
         if let Some(stage) = shared.upgrade() {
             return Ok(stage);
         }
-        let rules = scaled::shipped_scaled(scaled::FACTOR).unwrap_or_else(|error| panic!("{error}"));
-        let interval = Duration::from_millis(scaled::SCRAPE_MS);
-        let stage = Arc::new(Self::open(interval, &rules, scaled::FACTOR).await?);
+        let stage = Arc::new(Self::open(SCALE.scrape, &shipped(SCALE), SCALE).await?);
         *shared = Arc::downgrade(&stage);
         Ok(stage)
     }
 
-    /// A stage of its own, which scrapes and evaluates at this interval, with these rules; `waits`: what Alertmanager's own waits
-    /// are divided by.
-    pub async fn open(interval: Duration, rules: &BTreeMap<String, Value>, waits: u64) -> Result<Self, LabError> {
+    /// A stage of its own, which scrapes and evaluates at this interval, with these rules; `waits`: how much shorter Alertmanager waits.
+    pub async fn open(interval: Duration, rules: &Rules, waits: Scale) -> Result<Self, LabError> {
         let lab = Lab::new()?;
         let webhook = Webhook::open().expect("a port to listen on");
         let (targets, rules_dir, own) = (lab.own_dir("targets")?, lab.own_dir("rules")?, lab.own_dir("etc")?);
-        scaled::write(rules, &rules_dir);
+        write(rules, &rules_dir);
         let manager_config = own.join("alertmanager.yml");
         std::fs::write(&manager_config, routing(webhook.port(), waits)).expect("a file in the lab");
         let manager_port = lab.free_port()?;
@@ -114,28 +110,22 @@ impl Drop for Scraped {
     }
 }
 
-/// The shipped routing: every receiver is the listener, and what Alertmanager waits is divided, or a second.
-fn routing(port: u16, factor: u64) -> String {
-    let path = format!("{ROOT}/alerts/alertmanager.yml");
-    let text = std::fs::read_to_string(path).expect("alerts/alertmanager.yml");
-    let mut config: Value = serde_saphyr::from_str(&text).expect("YAML");
-    shorten(&mut config["route"], factor);
+/// The shipped routes and inhibitions with shorter waits. Every receiver is the listener, and a group that was sent is sent again
+/// within a second, so that what resolves is told as soon as that.
+fn routing(port: u16, waits: Scale) -> String {
+    let text = std::fs::read_to_string(format!("{ROOT}/alerts/alertmanager.yml")).expect("alerts/alertmanager.yml");
+    let mut config = waits.routes(&text).unwrap_or_else(|error| panic!("alerts/alertmanager.yml: {error}"));
+    hasten(&mut config["route"]);
     for receiver in config["receivers"].as_array_mut().into_iter().flatten() {
-        let name = receiver["name"].clone();
         let url = format!("http://127.0.0.1:{port}/");
-        *receiver = serde_json::json!({"name": name, "webhook_configs": [{"url": url, "send_resolved": true}]});
+        *receiver = json!({"name": receiver["name"], "webhook_configs": [{"url": url, "send_resolved": true}]});
     }
-    serde_json::to_string_pretty(&config).expect("JSON")
+    config.to_string()
 }
 
-fn shorten(route: &mut Value, factor: u64) {
-    let wait = route["group_wait"].as_str().map(|wait| scaled::divided(wait, factor));
-    for (key, value) in
-        [("group_wait", wait), ("group_interval", route["group_interval"].is_string().then(|| "1s".into()))]
-    {
-        if let Some(value) = value {
-            route[key] = value.into();
-        }
+fn hasten(route: &mut Value) {
+    if !route["group_interval"].is_null() {
+        route["group_interval"] = "1s".into();
     }
-    route["routes"].as_array_mut().into_iter().flatten().for_each(|route| shorten(route, factor));
+    route["routes"].as_array_mut().into_iter().flatten().for_each(hasten);
 }

@@ -25,7 +25,7 @@ async fn killed() -> Outcome {
         healing: &["PostgresRestarted"],
         ..Row::default()
     }
-    .run(async |cast| Ok(cast.b().kill()), async |cast| cast.b().start().await)
+    .run(async |cast| cast.kill("b"), async |cast| cast.b().start().await)
     .await
 }
 
@@ -39,7 +39,7 @@ async fn last_one_killed() -> Outcome {
         healing: &["PostgresRestarted"],
         ..Row::default()
     }
-    .run(async |cast| Ok(cast.b().kill()), async |cast| cast.b().start().await)
+    .run(async |cast| cast.kill("b"), async |cast| cast.b().start().await)
     .await
 }
 
@@ -328,7 +328,7 @@ async fn cascade_upstream_dies() -> Outcome {
         healing: &["PostgresRestarted"],
         ..Row::default()
     }
-    .run(async |cast| Ok(cast.b().kill()), async |cast| cast.b().start().await)
+    .run(async |cast| cast.kill("b"), async |cast| cast.b().start().await)
     .await
 }
 

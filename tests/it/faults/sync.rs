@@ -22,7 +22,7 @@ async fn commits_hang() -> Outcome {
         healing: &["PostgresRestarted"],
         ..Row::default()
     }
-    .run(async |cast| Ok(cast.b().kill()), async |cast| cast.b().start().await)
+    .run(async |cast| cast.kill("b"), async |cast| cast.b().start().await)
     .await
 }
 

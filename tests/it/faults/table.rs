@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::row::{Measured, Row};
 use crate::fixture::{ROOT, update};
-use crate::scaled::{FACTOR, SCRAPE_MS};
+use crate::scaled::SCALE;
 
 const FILE: &str = "docs/fault-matrix.md";
 
@@ -33,20 +33,21 @@ fn head() -> String {
     format!(
         "# Faults and their alerts\n\n\
          Written by `UPDATE=1 make prove-faults` (`tests/it/faults/`): real servers, a real Prometheus and Alertmanager, \
-         and the rules of `alerts/rules` with every duration divided by {FACTOR}, scraped and evaluated each \
+         and the rules of `alerts/rules` with every duration divided by {}, scraped and evaluated each \
          {} s. These alerts came to a webhook, and no other did; all were told to be resolved after the fault was \
          healed.\n\n\
          *Fires*: seconds from the fault until the webhook had each alert. PostgreSQL's own waits, and thresholds in \
          seconds, are not divided. *Resolves*: seconds from the healing until the last was told to be resolved.\n\n\
          | fault | row | made by | alerts | fires | resolves | commit, day |\n|---|---|---|---|---|---|---|\n",
-        SCRAPE_MS / 1_000,
+        SCALE.factor,
+        SCALE.scrape.as_secs(),
     )
 }
 
 fn line(row: &Row, measured: &Measured) -> String {
     let silent = measured.fired.is_empty();
     let joined = |words: Vec<String>| if silent { "none".to_owned() } else { words.join("<br>") };
-    let alerts = joined(measured.fired.keys().map(|alert| alert.clone()).collect());
+    let alerts = joined(measured.fired.keys().cloned().collect());
     let fires = joined(measured.fired.values().map(|heard| format!("{heard:.1}")).collect());
     let resolves = if silent { "none".to_owned() } else { format!("{:.1}", measured.resolved) };
     format!("| {} | {} | {} | {alerts} | {fires} | {resolves} | {} |", row.fault, row.name, row.how, build())

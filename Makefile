@@ -29,6 +29,11 @@ test-live: ## The live tests on the installed PostgreSQL
 	@scripts/bootstrap rust build postgresql prometheus alertmanager
 	@LAB_TEST_THREADS=$${LAB_TEST_THREADS:-3} scripts/tier live
 
+.PHONY: test-faults
+test-faults: ## A fixed list of faults, each with exactly its alerts, through Prometheus and Alertmanager
+	@scripts/bootstrap rust build postgresql prometheus alertmanager
+	@LAB_TEST_THREADS=$${LAB_TEST_THREADS:-4} scripts/tier faults
+
 .PHONY: test-versions
 test-versions: ## A fixed list of live tests on PostgreSQL 13 to 18
 	@scripts/bootstrap rust build versions
@@ -56,6 +61,21 @@ prove-reload: ## 1,000 reloads under 50 scrapes a second; by hand, 3 minutes; UP
 prove-webhook: ## 1,000 webhooks, 50 at a time; by hand, a minute; UPDATE=1 writes docs/measured/webhook.md
 	@scripts/bootstrap rust build
 	cargo test --test it prove::webhook:: -- --nocapture
+
+.PHONY: prove-faults
+prove-faults: ## Every fault of the matrix; by hand, 20 minutes; UPDATE=1 writes docs/fault-matrix.md and the recordings
+	@scripts/bootstrap rust build postgresql prometheus alertmanager
+	@LAB_ALL=1 LAB_TIER_SECONDS=5400 LAB_TEST_THREADS=$${LAB_TEST_THREADS:-3} scripts/tier faults
+
+.PHONY: prove-detection
+prove-detection: ## How soon a primary that is gone is told of; by hand, 10 minutes; UPDATE=1 writes docs/measured/detection.md
+	@scripts/bootstrap rust build postgresql prometheus alertmanager
+	@scripts/tier detection
+
+.PHONY: prove-quiet
+prove-quiet: ## LAB_MINUTES (30) of mixed load raise no alert; by hand; UPDATE=1 writes docs/measured/quiet.md
+	@scripts/bootstrap rust build postgresql prometheus alertmanager
+	@LAB_TIER_SECONDS=86400 scripts/tier soak
 
 .PHONY: prove-api
 prove-api: ## schemathesis against the API's description, with and without a credential; by hand, 2 minutes, needs PyPI

@@ -32,6 +32,8 @@ pub enum WireMode {
     BlackHoleRequests,
     /// Forwards after this time, in each direction.
     Delay(Duration),
+    /// Forwards replies no faster than so many bytes a second.
+    Throttle(u32),
     /// Forwards, and lets the server report this version at each new login.
     Version(&'static str),
 }
@@ -181,8 +183,18 @@ async fn pump(
             if watched.wait_for(|mode| !mode.holds(direction)).await.is_err() {
                 return;
             }
-            if to.write_all(&chunk).await.is_err() {
-                return;
+            let rate = match (*watched.borrow(), direction) {
+                (WireMode::Throttle(rate), Direction::Reply) => rate.max(1),
+                _ => u32::MAX,
+            };
+            // In pieces of a tenth of a second, so that what is read at the other end comes evenly.
+            for piece in chunk.chunks(usize::try_from(rate / 10).unwrap_or(CHUNK).clamp(1, CHUNK)) {
+                if to.write_all(piece).await.is_err() {
+                    return;
+                }
+                if rate != u32::MAX {
+                    sleep(Duration::from_millis(100)).await;
+                }
             }
         }
     };

@@ -9,7 +9,7 @@ mod archiving;
 mod bootstrap;
 pub mod client;
 mod conflicts;
-mod copier;
+pub mod copier;
 mod demo;
 mod disk;
 mod door;

@@ -52,6 +52,11 @@ prove-reload: ## 1,000 reloads under 50 scrapes a second; by hand, 3 minutes; UP
 	@scripts/bootstrap rust build postgresql
 	@scripts/tier prove
 
+.PHONY: prove-webhook
+prove-webhook: ## 1,000 webhooks, 50 at a time; by hand, a minute; UPDATE=1 writes docs/measured/webhook.md
+	@scripts/bootstrap rust build
+	cargo test --test it prove::webhook:: -- --nocapture
+
 .PHONY: prove-api
 prove-api: ## schemathesis against the API's description, with and without a credential; by hand, 2 minutes, needs PyPI
 	@scripts/bootstrap rust build postgresql prometheus

@@ -18,6 +18,7 @@ mod logs;
 mod pki;
 mod prove;
 mod rules;
+mod runbook_pages;
 mod runbooks;
 mod series;
 mod web_config;

@@ -24,6 +24,8 @@ const SETTINGS: &[(&str, &str)] =
 
 /// The file with the token of whoever works on the cluster.
 const TOKEN: &str = "ops";
+/// How long a server is gone where a scrape is to see it and nobody to be woken.
+pub const OUTAGE: Duration = Duration::from_millis(1_200);
 /// The directory of the archive.
 const ARCHIVE: &str = "wal";
 
@@ -313,6 +315,13 @@ impl Cast {
     pub fn kill(&self, name: &str) -> Result<(), LabError> {
         self.node(name).into_iter().for_each(Server::kill);
         Ok(())
+    }
+
+    /// Stops a server and starts it again a moment later.
+    pub async fn restart(&self, server: &Server) -> Result<(), LabError> {
+        server.stop(StopMode::Fast).await?;
+        tokio::time::sleep(OUTAGE).await;
+        server.start().await
     }
 
     /// Kills pgvigil, the first where there are two.

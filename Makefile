@@ -72,6 +72,11 @@ prove-quiet: ## LAB_MINUTES (30) of mixed load raise no alert; by hand; UPDATE=1
 	@scripts/bootstrap rust build postgresql prometheus alertmanager
 	@LAB_TIER_SECONDS=86400 scripts/tier soak
 
+.PHONY: prove-webhook
+prove-webhook: ## 1,000 webhooks, 50 at a time; by hand, a minute; UPDATE=1 writes docs/measured/webhook.md
+	@scripts/bootstrap rust build
+	cargo test --test it prove::webhook:: -- --nocapture
+
 .PHONY: prove-api
 prove-api: ## schemathesis against the API's description, with and without a credential; by hand, 2 minutes, needs PyPI
 	@scripts/bootstrap rust build postgresql prometheus

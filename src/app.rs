@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::clock::Wall;
 use crate::cluster::layout::{Layout, Member, Timing};
 use crate::config::reload::FileChanges;
-use crate::config::{self, Cluster, Environment, Node, Report, Settings};
+use crate::config::{self, Cluster, Environment, Node, Report, Role, Settings};
 use crate::http::{self, Door, Runbooks, Sources};
 use crate::log::Log;
 use crate::observe::fleet::{Fleet, Place, Plan};
@@ -26,6 +26,8 @@ use crate::observe::{Found, Source, own};
 use crate::peer::Address;
 use crate::pg::failure::{Cause, Failure};
 use crate::pg::trail::Trail;
+use crate::runbook::intake::Intake;
+use crate::runbook::journal;
 use crate::runbook::shelf::Shelf;
 use crate::systemd::Systemd;
 use reload::{Parts, Reloader, Trigger};
@@ -50,6 +52,7 @@ pub async fn serve(report: Report, door: Door, shelf: Shelf, environment: Enviro
     let observers = Arc::new(Observers::new(hubs.clone()));
     observers.apply(addresses(&settings)).await;
     let (door, runbooks) = (Arc::new(door), Arc::new(Runbooks::new(shelf)));
+    let intake = intake(&settings)?;
     let parts = Parts {
         door: door.clone(),
         runbooks: runbooks.clone(),
@@ -89,8 +92,11 @@ pub async fn serve(report: Report, door: Door, shelf: Shelf, environment: Enviro
         }
     });
     let own: http::OwnSource = {
-        let (started, keeper, reloader) = (Wall::now(), keeper.clone(), reloader.clone());
-        Arc::new(move || own::read(started, keeper.saved(), reloader.outcome(), observers.states(), log.events()))
+        let (started, keeper, reloader, intake) = (Wall::now(), keeper.clone(), reloader.clone(), intake.clone());
+        Arc::new(move || {
+            let (saved, outcome, states) = (keeper.saved(), reloader.outcome(), observers.states());
+            own::read(started, saved, outcome, states, log.events(), intake.told())
+        })
     };
     let reload: http::Reload = Arc::new(move |name| {
         let reloader = reloader.clone();
@@ -100,13 +106,20 @@ pub async fn serve(report: Report, door: Door, shelf: Shelf, environment: Enviro
     tasks.spawn(watchdog::watch(systemd, fleet.pulses(), hubs.clone()));
     tracing::info!(%listen, clusters = hubs.now().len(), "pgvigil is ready");
     let maintainer = Maintainer::new(hubs.clone(), keeper);
-    http::serve(listener, Sources { hubs, own, reload, maintainer, runbooks }, door, stop).await?;
+    http::serve(listener, Sources { hubs, own, reload, maintainer, runbooks, intake }, door, stop).await?;
     drop((tasks, fleet));
     if timeout(LAST_SAVE_DEADLINE, last_save).await.is_err() {
         tracing::warn!("the last save of the lag history did not end in time: the one before it counts");
     }
     tracing::info!("pgvigil has stopped");
     Ok(())
+}
+
+/// Whoever takes in alerts. Where nobody may hand any in, the journal is left alone until somebody does.
+fn intake(settings: &Settings) -> anyhow::Result<Arc<Intake>> {
+    let is_expected = settings.access.iter().any(|holder| holder.role.includes(Role::Ingest));
+    Intake::start(journal::directory(&settings.state_dir.path), is_expected)
+        .context("cannot start the journal's thread")
 }
 
 /// Waits for SIGINT or SIGTERM. With a handler, a file that would grow beyond `ulimit -f` is an error of its write (SIGXFSZ) and not

@@ -13,6 +13,7 @@ use crate::assets::export::{Exported, Format, Options, export};
 use crate::assets::rule_file::{self, Base};
 use crate::cluster::maintenance::{lasts, reason};
 use crate::config::{self, Environment};
+use crate::history;
 use crate::http::Door;
 use crate::log::{self, Log};
 use crate::peer::Address;
@@ -68,6 +69,11 @@ enum Command {
     Assets {
         #[command(subcommand)]
         command: AssetsCommand,
+    },
+    /// Look at what the journal of pgvigil serve holds.
+    Runbook {
+        #[command(subcommand)]
+        command: RunbookCommand,
     },
     /// Start a private cluster with pgvigil and Prometheus, and break it.
     Demo {
@@ -174,6 +180,19 @@ fn label(text: &str) -> Result<(String, String), &'static str> {
 }
 
 #[derive(Debug, Subcommand)]
+enum RunbookCommand {
+    /// Show every alert that was handed in, and verify the journal; on its machine, also while pgvigil serve runs.
+    History {
+        /// The records as they are written, one JSON object a line.
+        #[arg(long)]
+        json: bool,
+        /// Only alerts about this cluster.
+        #[arg(long, value_name = "CLUSTER")]
+        cluster: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 enum DemoCommand {
     /// Break or mend something in the demo that runs in another terminal.
     Fault {
@@ -227,6 +246,12 @@ pub fn run() -> ExitCode {
             }
         }
         Command::Assets { command } => assets(command),
+        Command::Runbook { command: RunbookCommand::History { json, cluster } } => {
+            match config::check(config, &Environment::of_this_process()) {
+                Ok(report) => exit(history::run(&report.settings.state_dir.path, &history::Show { json, cluster })),
+                Err(error) => fail(BAD_CONFIG, &error.to_string()),
+            }
+        }
         Command::Demo { command: None } => exit(runtime.block_on(demo::run(demo::Options::default()))),
         Command::Demo { command: Some(DemoCommand::Fault { name }) } => exit(runtime.block_on(demo::fault(name))),
     }

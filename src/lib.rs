@@ -5,11 +5,12 @@
 //! | layer | modules |
 //! |---|---|
 //! | vocabulary | [`pg`]`::{lsn, records, version, failure, trail}`, [`metric`]`::{family, sample, histogram}`, [`clock`], [`nearest`] |
-//! | pure | [`archive_watch`] but what touches files, [`collector`], [`cluster`], [`metric`]`::{catalog, own}`, [`pg`]`::conninfo`, [`config`]`::{raw, settings}`, [`runbook`]`::{book, markdown}`, [`assets`] |
-//! | adapters | [`pg`]`::{dsn, tls, connect_error, session}`, [`metric`]`::exposition`, [`config`]`::{load, reload}`, [`runbook`]`::shelf`, [`assets`]`::export`, [`peer`], [`patience`], [`log`], [`systemd`], [`archive_watch`]`::{data_dir, archive}` |
-//! | drivers | [`observe`], [`http`], [`lab`] |
-//! | wiring | [`app`], [`demo`], [`status`], [`maintenance`], [`cli`], `main` |
+//! | pure | [`alertmanager`], [`archive_watch`] but what touches files, [`collector`], [`cluster`], [`metric`]`::{catalog, own, webhook}`, [`pg`]`::conninfo`, [`config`]`::{raw, settings}`, [`runbook`]`::{book, chain, markdown, record, seen}`, [`assets`] |
+//! | adapters | [`pg`]`::{dsn, tls, connect_error, session}`, [`metric`]`::exposition`, [`config`]`::{load, reload}`, [`runbook`]`::{journal, shelf}`, [`assets`]`::export`, [`peer`], [`patience`], [`log`], [`systemd`], [`archive_watch`]`::{data_dir, archive}` |
+//! | drivers | [`observe`], [`http`], [`lab`], [`runbook`]`::intake` |
+//! | wiring | [`app`], [`demo`], [`history`], [`status`], [`maintenance`], [`cli`], `main` |
 
+pub mod alertmanager;
 pub mod app;
 pub mod archive_watch;
 pub mod assets;
@@ -19,6 +20,7 @@ pub mod cluster;
 pub mod collector;
 pub mod config;
 pub mod demo;
+pub mod history;
 pub mod http;
 pub mod lab;
 pub mod log;

@@ -1,6 +1,7 @@
 //! The HTTP door: pages and JSON from memory. No request touches a database, and nothing changes by GET.
 
 pub mod access;
+mod alertmanager;
 mod api;
 mod connection;
 pub mod door;
@@ -42,6 +43,7 @@ pub use runbooks::Runbooks;
 
 use crate::observe::fleet::Hubs;
 use crate::observe::maintenance::Maintainer;
+use crate::runbook::intake::Intake;
 use connection::Doorkeeper;
 use page::Pages;
 
@@ -53,7 +55,7 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 const STOP_DEADLINE: Duration = Duration::from_secs(2);
 /// No request's head is longer.
 const HEAD_LIMIT: u32 = 32 * 1024;
-/// No request's body is longer.
+/// No request's body is longer, but that of Alertmanager's webhook.
 const BODY_LIMIT: usize = 64 * 1024;
 
 /// Why the door cannot be opened.
@@ -105,6 +107,8 @@ pub struct Sources {
     pub maintainer: Maintainer,
     /// The runbooks in force.
     pub runbooks: Arc<Runbooks>,
+    /// Takes in what Alertmanager hands in.
+    pub intake: Arc<Intake>,
 }
 
 /// Answers until `stop` is done; requests under way get a little longer.
@@ -124,8 +128,7 @@ pub async fn serve(
     let mut server = server.acceptor(Doorkeeper::new(door.clone())).accept_error_handler(connection::tell_refusals());
     server.http_builder().http1().header_read_timeout(HEAD_DEADLINE).max_buf_size(HEAD_LIMIT as usize);
     server.http_builder().http2().max_header_list_size(HEAD_LIMIT).max_concurrent_streams(MOST_STREAMS);
-    let pages = Arc::new(Pages::new(sources.hubs, sources.own));
-    let routes = router(pages, sources.reload, sources.maintainer, sources.runbooks, door.clone());
+    let routes = router(sources, door.clone());
     let mut serving = std::pin::pin!(server.serve(routes.into_make_service()));
     let mut keeping = std::pin::pin!(door.keep());
     tokio::select! {
@@ -136,13 +139,9 @@ pub async fn serve(
     Ok(serving.await?)
 }
 
-fn router(
-    pages: Arc<Pages>,
-    reload: Reload,
-    maintainer: Maintainer,
-    runbooks: Arc<Runbooks>,
-    door: Arc<Door>,
-) -> Router {
+fn router(sources: Sources, door: Arc<Door>) -> Router {
+    let Sources { hubs, own, reload, maintainer, runbooks, intake } = sources;
+    let webhook = alertmanager::route(intake.clone(), hubs.clone());
     Router::new()
         .route("/", get(start::page))
         .route("/metrics", get(metrics::metrics))
@@ -156,11 +155,14 @@ fn router(
         .route("/sd", get(sd::targets))
         .merge(runbooks::routes(runbooks))
         .fallback(nowhere)
-        .with_state(pages)
+        .with_state(Arc::new(Pages::new(hubs, own)))
         .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
+        // Behind it, because it has a limit of its own.
+        .route(alertmanager::PATH, webhook)
         .layer(from_fn_with_state(door, access::admit))
         .layer(CatchPanicLayer::new())
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_DEADLINE))
+        .layer(from_fn_with_state(intake, alertmanager::count))
 }
 
 async fn nowhere() -> (StatusCode, &'static str) {

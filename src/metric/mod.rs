@@ -6,3 +6,4 @@ pub mod family;
 pub mod histogram;
 pub mod own;
 pub mod sample;
+pub mod webhook;

@@ -2,6 +2,7 @@
 
 use super::family::{Family, Kind, Observers, Unit};
 use super::sample::Samples;
+use super::webhook::{self, Webhook, webhook_samples};
 use crate::cluster::observers::ObserverState;
 
 const fn own(
@@ -95,6 +96,12 @@ pub static FAMILIES: &[&Family] = &[
     &OBSERVER_STATE,
     &LOG_EVENTS,
     &LOG_DROPPED,
+    &webhook::REQUESTS,
+    &webhook::ALERTS,
+    &webhook::DURATION,
+    &webhook::WRITABLE,
+    &webhook::BYTES,
+    &webhook::ERRORS,
 ];
 
 /// How the last reading of the config went.
@@ -138,6 +145,8 @@ pub struct Own {
     pub observers: Vec<(String, ObserverState)>,
     /// What was logged.
     pub log: LogEvents,
+    /// What was handed in.
+    pub webhook: Webhook,
 }
 
 /// Adds the samples of our own process.
@@ -160,4 +169,5 @@ pub fn own_samples(own: &Own, samples: &mut Samples) {
         samples.number(&LOG_EVENTS, &[class], count as f64);
     }
     samples.number(&LOG_DROPPED, &[], own.log.dropped as f64);
+    webhook_samples(&own.webhook, samples);
 }

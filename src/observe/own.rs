@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, RandomState};
 use crate::clock::Wall;
 use crate::cluster::observers::ObserverState;
 use crate::metric::own::{ConfigReload, LogEvents, Own};
+use crate::metric::webhook::Webhook;
 
 /// The unit of CPU times in `/proc`, on every Linux that Rust runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -17,6 +18,7 @@ pub fn read(
     config: ConfigReload,
     observers: Vec<(String, ObserverState)>,
     log: LogEvents,
+    webhook: Webhook,
 ) -> Own {
     Own {
         start_time: started.as_seconds(),
@@ -27,6 +29,7 @@ pub fn read(
         config,
         observers,
         log,
+        webhook,
     }
 }
 
@@ -58,7 +61,14 @@ mod tests {
 
     #[test]
     fn a_living_process_has_memory_and_descriptors() {
-        let own = read(Wall::now(), Vec::new(), ConfigReload::default(), Vec::new(), LogEvents::default());
+        let own = read(
+            Wall::now(),
+            Vec::new(),
+            ConfigReload::default(),
+            Vec::new(),
+            LogEvents::default(),
+            Webhook::default(),
+        );
         assert!(own.resident_bytes.is_some_and(|bytes| bytes > 100_000));
         assert!(own.cpu_seconds.is_some());
         assert!(own.open_fds.is_some_and(|fds| fds > 0));

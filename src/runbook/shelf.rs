@@ -109,7 +109,7 @@ impl Shelf {
         let with_steps = entries.iter().filter(|entry| !entry.book.steps.is_empty()).count();
         if with_steps > 0 {
             lines.push(format!(
-                "{with_steps} of the runbooks have steps: read and checked, this version of pgvigil runs none"
+                "runbooks with steps: {with_steps}; read and checked, this version of pgvigil runs none"
             ));
         }
         lines

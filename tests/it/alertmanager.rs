@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -234,6 +235,18 @@ fn no_inhibition_silences_what_is_louder_or_what_mutes_it() {
         }
         assert!(!muted.contains(start), "{start:?} mutes what mutes it");
     }
+}
+
+#[test]
+fn prometheus_accepts_what_the_documentation_shows() {
+    let page = fs::read_to_string(Path::new(ROOT).join("docs/alertmanager.md")).unwrap();
+    let shown = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let mut check = Command::new("promtool");
+    check.args(["check", "config", "/dev/stdin"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut check = check.spawn().expect("promtool is not installed: scripts/bootstrap prometheus");
+    check.stdin.take().unwrap().write_all(shown.as_bytes()).unwrap();
+    let output = check.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

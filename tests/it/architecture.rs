@@ -40,6 +40,11 @@ const LAYERS: &[(&str, &[&str])] = &[
             "archive_watch/time_to_full",
             "archive_watch/waiting",
             "http/access/decision",
+            "alertmanager",
+            "metric/webhook",
+            "runbook/chain",
+            "runbook/record",
+            "runbook/seen",
         ],
     ),
     (
@@ -62,10 +67,11 @@ const LAYERS: &[(&str, &[&str])] = &[
             "archive_watch",
             "log",
             "systemd",
+            "runbook/journal",
         ],
     ),
-    ("drivers", &["observe", "http", "lab"]),
-    ("wiring", &["app", "demo", "status", "maintenance", "cli", "main", "lib"]),
+    ("drivers", &["observe", "http", "lab", "runbook/intake"]),
+    ("wiring", &["app", "demo", "history", "status", "maintenance", "cli", "main", "lib"]),
 ];
 
 /// Modules that only list others.

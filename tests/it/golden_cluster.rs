@@ -19,9 +19,12 @@ use pgvigil::metric::exposition::{Format, render};
 use pgvigil::metric::histogram::{self, Histogram};
 use pgvigil::metric::own::{ConfigReload, LogEvents, Own, own_samples};
 use pgvigil::metric::sample::{Samples, Value};
+use pgvigil::metric::webhook::Webhook;
 use pgvigil::pg::failure::{Cause, Failure, NodeState};
 use pgvigil::pg::lsn::{Lsn, Timeline};
 use pgvigil::pg::version::ServerVersion;
+use pgvigil::runbook::record::Reason;
+use pgvigil::runbook::seen::Outcome;
 
 use crate::fixture::{self, Answer};
 use crate::golden::{MAJORS, compare, promtool, reading};
@@ -149,9 +152,21 @@ pub fn samples(major: u32) -> Samples {
         config: ConfigReload { ok: true, last_good: start.wall.as_seconds() },
         observers: vec![("vigil-b".to_owned(), ObserverState::Up), ("vigil-c".to_owned(), ObserverState::Unreachable)],
         log: LogEvents { error: 1, warn: 2, info: 3, dropped: 4 },
+        webhook: webhook(),
     };
     own_samples(&own, &mut samples);
     samples
+}
+
+/// What Alertmanager handed in.
+fn webhook() -> Webhook {
+    let mut webhook = Webhook::default();
+    (webhook.writable, webhook.bytes, webhook.errors) = (Some(true), Some(1_500), 1);
+    webhook.took(&[Outcome::New, Outcome::Duplicate, Outcome::Duplicate, Outcome::Ignored(Reason::UnknownCluster)]);
+    for (code, seconds) in [(202, 0.004), (200, 0.003), (503, 0.2), (405, 0.001)] {
+        webhook.answered(code, seconds);
+    }
+    webhook
 }
 
 /// What a pgvigil shows that watched the standby take over from a primary that refuses connections now.

@@ -20,6 +20,8 @@ mod live;
 mod logs;
 mod pki;
 mod prove;
+mod rules;
+mod runbook_pages;
 mod runbooks;
 mod scaled;
 mod series;

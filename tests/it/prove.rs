@@ -1,4 +1,6 @@
-//! What takes minutes, run by hand: `make prove-reload`.
+//! What takes minutes, run by hand: `make prove-reload`, `make prove-webhook`.
+
+mod webhook;
 
 use std::fmt::Write as _;
 use std::path::Path;

@@ -120,7 +120,12 @@ impl Drop for Cast {
         }
         for vigil in &self.vigils {
             let page = page_now(vigil.port()).unwrap_or_else(|error| error.to_string());
-            let is_told = |line: &&str| !line.starts_with('#') && line.ends_with(" 1") && line.contains("state=\"");
+            let is_told = |line: &&str| {
+                line.contains("state=\"") && line.ends_with(" 1")
+                    || ["pgvigil_standby_lag_", "pgvigil_standby_connected", "pgvigil_wal_position_bytes"]
+                        .iter()
+                        .any(|name| line.starts_with(name) && !line.contains("_sampled_"))
+            };
             let states: Vec<_> = page.lines().filter(is_told).collect();
             eprintln!("--- what pgvigil says of {} ---\n{}", self.name, states.join("\n"));
         }
@@ -269,6 +274,15 @@ impl Cast {
         server.configure(&[("primary_conninfo", &to), ("primary_slot_name", "")]);
         server.start().await?;
         upstream.wait_streaming(name, STREAMS_WITHIN).await
+    }
+
+    /// Writes so many megabytes of WAL, no faster than the standby `b` takes them.
+    pub async fn write_evenly(&self, megabytes: u32) -> Result<(), LabError> {
+        for _ in 0..megabytes / 5 {
+            self.write(5).await?;
+            self.b().wait_caught_up(&self.a, WELL_WITHIN).await?;
+        }
+        Ok(())
     }
 
     /// Says that somebody works on the cluster, as a person does.

@@ -10,10 +10,8 @@ use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 
 use crate::fixture::ROOT;
-use crate::scaled::{SCALE, shipped};
+use crate::scaled::{LAG_OBJECTIVE, held};
 
-/// How a recording names the rules.
-const RULES: &str = "rules.yml";
 /// Others build on these; promtool takes groups in any order unless told.
 const FIRST: &str = "postgres-primary";
 
@@ -37,20 +35,43 @@ fn fired(recording: &str) -> BTreeSet<String> {
     series.filter_map(name).collect()
 }
 
-/// All rules in one file, without annotations, which have no part in what fires; `without`: an alert that is disabled.
-fn rules(without: Option<&str>) -> Value {
-    let mut groups = Vec::new();
-    for file in shipped(SCALE).into_values() {
-        groups.extend(file["groups"].as_array().cloned().unwrap_or_default());
-    }
-    for group in &mut groups {
-        let rules = group["rules"].as_array_mut().unwrap();
-        rules.retain(|rule| without.is_none_or(|without| rule["alert"] != without));
-        for rule in rules {
-            rule.as_object_mut().unwrap().remove("annotations");
-        }
+/// The rules that a recording was checked with, in one file; annotations have no part in what fires.
+fn rules(recording: &str) -> Value {
+    let is_lag_held = !recording.contains(&format!("alertname!=\"{LAG_OBJECTIVE}\""));
+    let files = held(is_lag_held).into_values();
+    let mut groups: Vec<Value> =
+        files.flat_map(|file| file["groups"].as_array().cloned().unwrap_or_default()).collect();
+    for rule in groups.iter_mut().flat_map(|group| group["rules"].as_array_mut().unwrap()) {
+        rule.as_object_mut().unwrap().remove("annotations");
     }
     json!({"groups": groups})
+}
+
+/// Only these alerts of the rules, and what they build on.
+fn only(rules: &Value, alerts: &BTreeSet<String>) -> Value {
+    let mut rules = rules.clone();
+    let groups = rules["groups"].as_array_mut().unwrap();
+    let mut needed = String::new();
+    let is_needed = |rule: &Value, needed: &str| match (rule["alert"].as_str(), rule["record"].as_str()) {
+        (Some(alert), _) => alerts.contains(alert),
+        (None, Some(record)) => needed.contains(record),
+        (None, None) => false,
+    };
+    // What is built on may build on more.
+    loop {
+        let all = groups.iter().flat_map(|group| group["rules"].as_array().unwrap());
+        let exprs: String =
+            all.filter(|rule| is_needed(rule, &needed)).filter_map(|rule| rule["expr"].as_str()).collect();
+        if exprs == needed {
+            break;
+        }
+        needed = exprs;
+    }
+    for group in groups.iter_mut() {
+        group["rules"].as_array_mut().unwrap().retain(|rule| is_needed(rule, &needed));
+    }
+    groups.retain(|group| !group["rules"].as_array().unwrap().is_empty());
+    rules
 }
 
 /// The groups' names in the order in which they are evaluated.
@@ -61,55 +82,81 @@ fn order(rules: &Value) -> String {
     first.join(", ")
 }
 
-/// What promtool makes of these files, all in one process: its words on each that fails.
-fn failures(files: &[PathBuf]) -> BTreeMap<PathBuf, String> {
+/// The files that promtool finds wrong, all in one process.
+fn failures(files: &[PathBuf]) -> Vec<&PathBuf> {
     let output = Command::new("promtool").args(["test", "rules"]).args(files).output().expect("promtool");
-    let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let mut seen = BTreeMap::new();
-    for part in printed.split("Unit Testing:").skip(1) {
-        let (file, words) = part.trim_start().split_once('\n').unwrap_or((part, ""));
-        seen.insert(PathBuf::from(file.trim()), words.trim().to_owned());
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let parts = printed.split("Unit Testing:").skip(1);
+    let seen: BTreeMap<&str, bool> =
+        parts.filter_map(|part| Some((part.trim_start().lines().next()?.trim(), part.contains("SUCCESS")))).collect();
+    let missing: Vec<_> = files.iter().filter(|file| !seen.contains_key(file.to_str().unwrap())).collect();
+    assert!(missing.is_empty(), "promtool said nothing on {missing:?}: {}", String::from_utf8_lossy(&output.stderr));
+    files.iter().filter(|file| !seen[file.to_str().unwrap()]).collect()
+}
+
+/// What promtool has to say of a file.
+fn words(file: &Path) -> String {
+    let output = Command::new("promtool").args(["test", "rules"]).arg(file).output().expect("promtool");
+    format!("{}: {}", file.display(), String::from_utf8_lossy(&output.stderr))
+}
+
+/// A directory for one test, which goes with it.
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new() -> Self {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fault-replay-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        Self(dir)
     }
-    let missing: Vec<_> = files.iter().filter(|file| !seen.contains_key(*file)).collect();
-    assert!(missing.is_empty(), "promtool said nothing on {missing:?}: {printed}");
-    seen.retain(|_, words| !words.starts_with("SUCCESS"));
-    seen
+
+    /// Writes a recording to be played with these rules.
+    fn write(&self, name: &str, recording: &str, rules: &Value) -> PathBuf {
+        let rules_name = format!("{name}.rules.yml");
+        std::fs::write(self.0.join(&rules_name), rules.to_string()).unwrap();
+        let order = order(rules);
+        let order = if order.is_empty() { order } else { format!("group_eval_order: [{order}]\n") };
+        let text = recording.replacen("rule_files: [rules.yml]\n", &format!("rule_files: [{rules_name}]\n{order}"), 1);
+        let path = self.0.join(format!("{name}.yml"));
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 #[test]
-fn every_recorded_fault_raises_its_exact_alerts_and_no_rule_is_idle() {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fault-replay-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).unwrap();
-    let write = |name: &str, text: &str| {
-        let path = dir.join(name);
-        std::fs::write(&path, text).unwrap();
-        path
-    };
+fn every_recorded_fault_raises_its_exact_alerts_and_each_that_is_disabled_is_missed() {
+    let dir = Dir::new();
     let recordings = recordings();
     assert!(!recordings.is_empty(), "no recording: UPDATE=1 make prove-faults");
-    let (mut whole, mut without) = (Vec::new(), Vec::new());
-    write(RULES, &rules(None).to_string());
-    let order = order(&rules(None));
-    let with = |recording: &str, rules: &str| {
-        recording.replacen(&format!("[{RULES}]"), &format!("[{rules}]\ngroup_eval_order: [{order}]"), 1)
-    };
-    let alerts: BTreeSet<_> = recordings.values().flat_map(|recording| fired(recording)).collect();
-    for alert in &alerts {
-        write(&format!("{alert}.{RULES}"), &rules(Some(alert)).to_string());
-    }
+    let (mut green, mut red) = (Vec::new(), Vec::new());
     for (name, recording) in &recordings {
-        whole.push(write(&format!("{name}.yml"), &with(recording, RULES)));
-        for alert in fired(recording) {
-            let disabled = with(recording, &format!("{alert}.{RULES}"));
-            without.push(write(&format!("{name}-without-{alert}.yml"), &disabled));
+        let (all, alerts) = (rules(recording), fired(recording));
+        green.push(dir.write(name, recording, &all));
+        // A disabled alert is missed because it is disabled, and not because what is left cannot raise the others.
+        green.push(dir.write(&format!("{name}.only"), recording, &only(&all, &alerts)));
+        for alert in &alerts {
+            let mut others = alerts.clone();
+            others.remove(alert);
+            red.push(dir.write(&format!("{name}.without.{alert}"), recording, &only(&all, &others)));
         }
     }
-    let (wrong, red) = std::thread::scope(|scope| {
-        let red = scope.spawn(|| failures(&without));
-        (failures(&whole), red.join().unwrap())
+    let half = green.len() / 2;
+    let (first, second) = green.split_at(half);
+    let (wrong, missed) = std::thread::scope(|scope| {
+        let second = scope.spawn(|| failures(second));
+        let mut wrong = failures(first);
+        let missed = failures(&red);
+        wrong.extend(second.join().unwrap());
+        (wrong, missed)
     });
-    let green: Vec<_> = without.iter().filter(|file| !red.contains_key(*file)).collect();
-    std::fs::remove_dir_all(&dir).unwrap();
-    assert!(wrong.is_empty(), "not the alerts that fired: {wrong:#?}");
-    assert!(green.is_empty(), "a disabled alert is not missed: {green:#?}");
+    let wrong: Vec<_> = wrong.into_iter().map(|file| words(file)).collect();
+    assert!(wrong.is_empty(), "not the alerts that fired:\n{}", wrong.join("\n"));
+    let idle: Vec<_> = red.iter().filter(|file| !missed.contains(file)).collect();
+    assert!(idle.is_empty(), "a disabled alert is not missed: {idle:#?}");
 }

@@ -12,6 +12,12 @@ use crate::fixture::ROOT;
 /// 1 m becomes 3 s.
 pub const SCALE: Scale = Scale { factor: 20, scrape: Duration::from_secs(1) };
 
+/// The alert of the lag objective. It counts seconds, which no factor divides, in windows that are divided: its budget burns so much
+/// faster than it would.
+pub const LAG_OBJECTIVE: &str = "PostgresLagBudgetBurn";
+/// The file that has it, and nothing else.
+const LAG_OBJECTIVE_FILE: &str = "objective.yml";
+
 /// Files of rules by name.
 pub type Rules = BTreeMap<String, Value>;
 
@@ -26,6 +32,15 @@ pub fn shipped(scale: Scale) -> Rules {
         (path.file_name().unwrap().to_string_lossy().into_owned(), rules)
     });
     files.collect()
+}
+
+/// The same, without the lag objective unless it is held to.
+pub fn held(is_lag_held: bool) -> Rules {
+    let mut rules = shipped(SCALE);
+    if !is_lag_held {
+        rules.remove(LAG_OBJECTIVE_FILE).expect("alerts/rules/objective.yml");
+    }
+    rules
 }
 
 /// Every rule of a file of rules.

@@ -24,6 +24,8 @@ const SETTINGS: &[(&str, &str)] =
 
 /// The file with the token of whoever works on the cluster.
 const TOKEN: &str = "ops";
+/// How long a server is gone where a scrape is to see it and nobody to be woken.
+pub const OUTAGE: Duration = Duration::from_millis(1_200);
 /// The directory of the archive.
 const ARCHIVE: &str = "wal";
 
@@ -118,7 +120,12 @@ impl Drop for Cast {
         }
         for vigil in &self.vigils {
             let page = page_now(vigil.port()).unwrap_or_else(|error| error.to_string());
-            let is_told = |line: &&str| !line.starts_with('#') && line.ends_with(" 1") && line.contains("state=\"");
+            let is_told = |line: &&str| {
+                line.contains("state=\"") && line.ends_with(" 1")
+                    || ["pgvigil_standby_lag_", "pgvigil_standby_connected", "pgvigil_wal_position_bytes"]
+                        .iter()
+                        .any(|name| line.starts_with(name) && !line.contains("_sampled_"))
+            };
             let states: Vec<_> = page.lines().filter(is_told).collect();
             eprintln!("--- what pgvigil says of {} ---\n{}", self.name, states.join("\n"));
         }
@@ -269,6 +276,15 @@ impl Cast {
         upstream.wait_streaming(name, STREAMS_WITHIN).await
     }
 
+    /// Writes so many megabytes of WAL, no faster than the standby `b` takes them.
+    pub async fn write_evenly(&self, megabytes: u32) -> Result<(), LabError> {
+        for _ in 0..megabytes / 5 {
+            self.write(5).await?;
+            self.b().wait_caught_up(&self.a, WELL_WITHIN).await?;
+        }
+        Ok(())
+    }
+
     /// Says that somebody works on the cluster, as a person does.
     pub async fn maintain(&self, state: &str, more: &[&str]) -> Result<(), LabError> {
         let server = format!("http://127.0.0.1:{}", self.vigil().port());
@@ -313,6 +329,13 @@ impl Cast {
     pub fn kill(&self, name: &str) -> Result<(), LabError> {
         self.node(name).into_iter().for_each(Server::kill);
         Ok(())
+    }
+
+    /// Stops a server and starts it again a moment later.
+    pub async fn restart(&self, server: &Server) -> Result<(), LabError> {
+        server.stop(StopMode::Fast).await?;
+        tokio::time::sleep(OUTAGE).await;
+        server.start().await
     }
 
     /// Kills pgvigil, the first where there are two.

@@ -11,7 +11,7 @@ use flate2::write::GzEncoder;
 use super::prometheus::{Labels, Series};
 use super::row::{Now, Row, Watched};
 use crate::fixture::{ROOT, update};
-use crate::scaled::{SCALE, metrics, shipped};
+use crate::scaled::{LAG_OBJECTIVE, SCALE, held, metrics};
 
 /// Where the recordings are.
 pub fn dir() -> PathBuf {
@@ -35,7 +35,7 @@ impl Recording {
         if !update() {
             return;
         }
-        let series = watched.samples(&metrics(&shipped(SCALE))).await;
+        let series = watched.samples(&metrics(&held(row.is_lag_held))).await;
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         encoder.write_all(self.text(row, watched, &series).as_bytes()).expect("memory");
         std::fs::create_dir_all(dir()).expect("a directory for recordings");
@@ -69,17 +69,16 @@ impl Recording {
         text += "  promql_expr_test:\n";
         for (at, now) in &self.checks {
             // A sample may have come a moment before its second.
-            let _ = writeln!(text, "  - expr: {FIRING}\n    eval_time: {}s\n    exp_samples:", step(*at));
-            for labels in now.firing.values() {
+            let other = if row.is_lag_held { "" } else { LAG_OBJECTIVE };
+            let firing = format!("ALERTS{{alertstate=\"firing\",severity!=\"none\",alertname!=\"{other}\"}}");
+            let _ = writeln!(text, "  - expr: '{firing}'\n    eval_time: {}s\n    exp_samples:", step(*at));
+            for labels in now.firing.values().filter(|labels| labels["alertname"] != other) {
                 let _ = writeln!(text, "    - labels: '{}'\n      value: 1", series_name(labels));
             }
         }
         text
     }
 }
-
-/// All that fires but the dead man's switch.
-const FIRING: &str = "'ALERTS{alertstate=\"firing\",severity!=\"none\"}'";
 
 fn series_name(labels: &Labels) -> String {
     let pairs = labels.iter().filter(|(name, _)| *name != "__name__");

@@ -180,7 +180,7 @@ async fn setting_too_low() -> Outcome {
             cast.b().apply_delay(Duration::from_secs(3_600)).await?;
             cast.a.sql("CREATE TABLE later ()").await?;
             cast.a.configure(&[("max_connections", "60")]);
-            cast.a.restart().await
+            cast.restart(&cast.a).await
         },
         async |cast| {
             cast.b().configure(&[("max_connections", "60")]);
@@ -208,7 +208,7 @@ async fn blocked_by_settings() -> Outcome {
     .run(
         async |cast| {
             cast.a.configure(&[("max_connections", "60")]);
-            cast.a.restart().await
+            cast.restart(&cast.a).await
         },
         async |cast| {
             cast.b().configure(&[("max_connections", "60")]);

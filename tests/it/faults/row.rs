@@ -13,6 +13,7 @@ use super::prometheus::{Labels, Series};
 use super::recording::Recording;
 use super::stage::{Scraped, Stage};
 use super::table;
+use crate::scaled::LAG_OBJECTIVE;
 
 /// Nothing may be pending or firing for as long, before a fault and in the end.
 const QUIET_FOR: Duration = Duration::from_secs(4);
@@ -43,13 +44,9 @@ pub struct Row {
     pub settling: Duration,
     /// For as long the alerts may take to resolve.
     pub resolving: Duration,
-    /// Whether the lag objective is held to as well. It counts seconds, which no factor divides, in windows that are divided: its
-    /// budget burns 20 times as fast as it would, so that a row with a fault in it may raise its alert too.
+    /// Whether [`LAG_OBJECTIVE`] counts as well; a row with a fault in it may raise it too.
     pub is_lag_held: bool,
 }
-
-/// The alert of the lag objective.
-const LAG_OBJECTIVE: &str = "PostgresLagBudgetBurn";
 
 impl Default for Row {
     fn default() -> Self {

@@ -45,7 +45,7 @@ async fn abandoned() -> Outcome {
         async |cast| {
             make(cast, "forgotten").await?;
             for _ in 0..11 {
-                cast.write(100).await?;
+                cast.write_evenly(100).await?;
             }
             Ok(())
         },
@@ -71,7 +71,7 @@ async fn retains() -> Outcome {
     .run(
         async |cast| {
             make(cast, "b").await?;
-            cast.write(110).await
+            cast.write_evenly(110).await
         },
         async |cast| remove(cast, "b").await,
     )
@@ -91,7 +91,7 @@ async fn at_risk() -> Outcome {
     .run(
         async |cast| {
             make(cast, "b").await?;
-            cast.write(60).await
+            cast.write_evenly(60).await
         },
         async |cast| remove(cast, "b").await,
     )
@@ -113,7 +113,7 @@ async fn lost() -> Outcome {
             make(cast, "b").await?;
             let status = "SELECT wal_status FROM pg_replication_slots WHERE slot_name = 'b'";
             wait_until("the slot to be lost", SOON, async || {
-                cast.write(90).await?;
+                cast.write_evenly(90).await?;
                 cast.a.sql("CHECKPOINT").await?;
                 let status = cast.a.value(status).await?;
                 if status.as_deref() == Some("lost") { Ok(()) } else { Err(format!("{status:?}")) }

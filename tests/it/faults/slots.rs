@@ -11,12 +11,12 @@ use crate::live::copier::Copier;
 type Outcome = Result<(), LabError>;
 
 const SOON: Duration = Duration::from_secs(20);
-/// The standby streams without its slot, which stands alone.
+/// The standby streams without its slot, which stands alone; what wal_keep_size keeps lets it follow on a busy machine.
 const LIMITED: Topology = Topology {
     slots: false,
     primary: &[
         ("max_slot_wal_keep_size", "64MB"),
-        ("wal_keep_size", "0"),
+        ("wal_keep_size", "48MB"),
         ("min_wal_size", "2MB"),
         ("max_wal_size", "8MB"),
     ],

@@ -68,10 +68,14 @@ impl Recording {
         }
         text += "  promql_expr_test:\n";
         for (at, now) in &self.checks {
-            // A sample may have come a moment before its second.
+            // A second before, so that no sample counts that Prometheus had not evaluated yet.
             let other = if row.is_lag_held { "" } else { LAG_OBJECTIVE };
             let firing = format!("ALERTS{{alertstate=\"firing\",severity!=\"none\",alertname!=\"{other}\"}}");
-            let _ = writeln!(text, "  - expr: '{firing}'\n    eval_time: {}s\n    exp_samples:", step(*at));
+            let _ = writeln!(
+                text,
+                "  - expr: '{firing}'\n    eval_time: {}s\n    exp_samples:",
+                step(*at).saturating_sub(1)
+            );
             for labels in now.firing.values().filter(|labels| labels["alertname"] != other) {
                 let _ = writeln!(text, "    - labels: '{}'\n      value: 1", series_name(labels));
             }

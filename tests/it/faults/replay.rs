@@ -202,7 +202,7 @@ async fn blocked_by_settings() -> Outcome {
             "PostgresReplayBlockedBySettings critical node=b",
             "PostgresRestarted info node=a",
         ],
-        healing: &["PostgresRestarted"],
+        healing: &["PostgresRestarted", "PostgresLagUnknown"],
         ..Row::default()
     }
     .run(

@@ -63,7 +63,7 @@ async fn walreceiver_frozen() -> Outcome {
         fault: 8,
         name: "walreceiver-frozen",
         how: "SIGSTOP to the walreceiver alone",
-        topology: Topology { settings: &[("wal_sender_timeout", "25s"), ("wal_receiver_timeout", "25s")], ..TWO },
+        topology: Topology { settings: &[("wal_sender_timeout", "45s"), ("wal_receiver_timeout", "45s")], ..TWO },
         alerts: &["PostgresStandbySilent warning node=b"],
         ..Row::default()
     }
@@ -78,7 +78,7 @@ async fn half_open() -> Outcome {
         name: "link-half-open",
         how: "the stream to the standby stays open and nothing comes through",
         topology: Topology {
-            settings: &[("wal_sender_timeout", "25s"), ("wal_receiver_timeout", "25s")],
+            settings: &[("wal_sender_timeout", "45s"), ("wal_receiver_timeout", "45s")],
             links: &["b"],
             ..TWO
         },

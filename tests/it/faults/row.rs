@@ -1,5 +1,6 @@
 //! A row of the fault matrix: a fault, what it raises, and that all of it resolves.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -134,14 +135,20 @@ impl Row {
         })
         .await?;
         let since = Instant::now();
+        // What Alertmanager mutes fires too, and is recorded.
+        let last = RefCell::new((Vec::new(), since));
         wait_until(format!("{} to raise nothing else", self.name), self.settling + SETTLED_WITHIN, async || {
             self.refuse_others(&watched.raised(), &expected);
-            let pending = watched.now().await.pending;
+            let Now { pending, firing } = watched.now().await;
+            let mut last = last.borrow_mut();
+            if !last.0.iter().eq(firing.keys()) {
+                *last = (firing.keys().cloned().collect(), Instant::now());
+            }
             // The next severity of what fires already is no other alert.
             let names: BTreeSet<_> = expected.iter().map(|alert| name(alert)).collect();
             let others = pending.iter().filter(|alert| !names.contains(name(alert)) && self.counts(alert));
             let others: Vec<_> = others.collect();
-            if since.elapsed() >= self.settling && others.is_empty() {
+            if since.elapsed() >= self.settling && others.is_empty() && last.1.elapsed() >= QUIET_FOR {
                 Ok(())
             } else {
                 Err(format!("pending {others:?}"))
@@ -291,7 +298,7 @@ impl Watched {
 
     /// Waits until what Prometheus has stays the same for a while.
     async fn until_settled(&self, what: &str) -> Result<(), LabError> {
-        let last = std::cell::RefCell::new((self.now().await, Instant::now()));
+        let last = RefCell::new((self.now().await, Instant::now()));
         wait_until(format!("{what} to settle"), QUIET_WITHIN, async || {
             let now = self.now().await;
             let mut last = last.borrow_mut();

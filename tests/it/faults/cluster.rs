@@ -47,7 +47,7 @@ async fn split_brain() -> Outcome {
         how: "a standby is promoted while the primary goes on",
         topology: TWO,
         alerts: &["PostgresSplitBrain critical"],
-        healing: &["PostgresRestarted", "PostgresStandbyDiverged", "PostgresFailoverHappened"],
+        healing: &["PostgresRestarted", "PostgresStandbyDiverged", "PostgresFailoverHappened", "PostgresLagUnknown"],
         ..Row::default()
     }
     .run(

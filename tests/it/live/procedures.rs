@@ -224,6 +224,12 @@ async fn a_switchover_and_a_switchback_as_written_lose_no_row() -> Outcome {
     operator.follow("Switchover", &Cast { old: &b, new: &a, other: Some(&c) }).await?;
     a.wait_streaming("c", SOON).await?;
 
+    // How fast the client is, is the machine's affair; that it wrote much is ours.
+    wait_until("many rows to be written", SOON, async || match a.value("SELECT count(*) FROM written").await? {
+        Some(rows) if rows.parse::<u64>().is_ok_and(|rows| rows > 110) => Ok(()),
+        rows => Err(format!("{rows:?}")),
+    })
+    .await?;
     let acknowledged = client.stop().await;
     assert!(acknowledged.len() > 100, "{}", acknowledged.len());
     none_is_lost(&a, &acknowledged).await?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pgvigil::lab::{LabError, Scale, wait_until};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::faults::cast::{Cast, Topology};
 use crate::faults::row::Watched;
@@ -25,10 +25,12 @@ const INTERVALS: [u64; 3] = [1, 5, 15];
 /// The alerts, with their `for` as it runs here: that of the second is divided.
 const ALERTS: [(&str, u64); 2] =
     [("PostgresPrimaryUnreachable engine", 0), ("PostgresPrimaryDown critical", 60 / SCALE.factor as u64)];
-/// Alertmanager does not wait.
-const AT_ONCE: Scale = Scale { factor: u32::MAX, ..SCALE };
+/// Alertmanager waits for 30 ms at most.
+const AT_ONCE: Scale = Scale { factor: 1_000, ..SCALE };
 /// pgvigil's own interval and deadline, for which a frozen server is not known to be one.
 const PATIENCE: f64 = 1.0 + 2.0;
+/// Multiples of it lie evenly between whole numbers.
+const GOLDEN: f64 = 0.618_034;
 const WITHIN: Duration = Duration::from_secs(90);
 const QUIET_WITHIN: Duration = Duration::from_secs(180);
 
@@ -40,11 +42,12 @@ fn bound(interval: u64, hold: u64) -> f64 {
 }
 
 /// One cluster and its faults, one after the other.
-async fn suffer(name: &'static str, stages: &[Arc<Stage>]) -> Result<Times, LabError> {
+async fn suffer(number: usize, stages: &[Arc<Stage>]) -> Result<Times, LabError> {
+    let name = CLUSTERS[number];
     let cast = Cast::start(name, &Topology::DEFAULT).await?;
     let watched: Vec<_> = stages.iter().map(|stage| Watched::start(Arc::clone(stage), &cast)).collect();
     let mut times = Times::new();
-    for is_freeze in [false, true].repeat(EACH) {
+    for (turn, is_freeze) in [false, true].repeat(EACH).into_iter().enumerate() {
         for watched in &watched {
             wait_until(format!("{name} to be quiet"), QUIET_WITHIN, async || {
                 let now = watched.now().await;
@@ -55,6 +58,9 @@ async fn suffer(name: &'static str, stages: &[Arc<Stage>]) -> Result<Times, LabE
             })
             .await?;
         }
+        // Quiet begins with an evaluation, so that faults at once would all have one phase: they are spread over all of them.
+        let phase = (GOLDEN * (number * EACH + turn / 2) as f64).fract();
+        sleep(Duration::from_secs_f64(phase * INTERVALS[2] as f64)).await;
         let since = Instant::now();
         if is_freeze {
             cast.a.freeze()?
@@ -86,15 +92,15 @@ async fn a_primary_that_dies_or_freezes_is_told_of_ten_times_in_ten() -> Result<
         stages.push(Arc::new(Stage::open(Duration::from_secs(interval), &rules, AT_ONCE).await?));
     }
     let mut times = Times::new();
-    for told in futures_util::future::try_join_all(CLUSTERS.map(|name| suffer(name, &stages))).await? {
+    for told in futures_util::future::try_join_all((0..CLUSTERS.len()).map(|number| suffer(number, &stages))).await? {
         told.into_iter().for_each(|(key, seconds)| times.entry(key).or_default().extend(seconds));
     }
     let mut page = format!(
         "# How soon a primary that is gone is told of\n\n\
          Written by `UPDATE=1 make prove-detection` (`tests/it/detection.rs`), {}, a debug build on a machine with two cores. \
          {} clusters, scraped by three Prometheus at once; the rules of `alerts/rules/primary.yml`, with the `for: 1m` of \
-         PostgresPrimaryDown divided by {}; Alertmanager waits for nothing (`group_wait: 0s`). Seconds from the fault \
-         until the webhook had the alert.\n\n\
+         PostgresPrimaryDown divided by {}; Alertmanager waits for 30 ms at most. Seconds from the fault, \
+         which comes at evenly spread moments of the longest interval, until the webhook had the alert.\n\n\
          The bound is scrape + evaluation + `for`, rounded up to the evaluation, + 1 s. A frozen server still accepts \
          connections: pgvigil knows it after its own interval and deadline, {PATIENCE:.0} s, which come on top.\n\n\
          | interval | fault | alert | fired | median | most | bound |\n|---|---|---|---|---|---|---|\n",

@@ -10,13 +10,13 @@ use crate::live::copier::Copier;
 
 type Outcome = Result<(), LabError>;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 /// The standby streams without its slot, which stands alone.
 const LIMITED: Topology = Topology {
     slots: false,
     primary: &[
         ("max_slot_wal_keep_size", "64MB"),
-        ("wal_keep_size", "0"),
+        ("wal_keep_size", "32MB"),
         ("min_wal_size", "2MB"),
         ("max_wal_size", "8MB"),
     ],

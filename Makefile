@@ -57,6 +57,11 @@ prove-reload: ## 1,000 reloads under 50 scrapes a second; by hand, 3 minutes; UP
 	@scripts/bootstrap rust build postgresql
 	@scripts/tier prove
 
+.PHONY: prove-webhook
+prove-webhook: ## 1,000 webhooks, 50 at a time; by hand, a minute; UPDATE=1 writes docs/measured/webhook.md
+	@scripts/bootstrap rust build
+	cargo test --test it prove::webhook:: -- --nocapture
+
 .PHONY: prove-faults
 prove-faults: ## Every fault of the matrix; by hand, 20 minutes; UPDATE=1 writes docs/fault-matrix.md and the recordings
 	@scripts/bootstrap rust build postgresql prometheus alertmanager
@@ -71,11 +76,6 @@ prove-detection: ## How soon a primary that is gone is told of; by hand, 10 minu
 prove-quiet: ## LAB_MINUTES (30) of mixed load raise no alert; by hand; UPDATE=1 writes docs/measured/quiet.md
 	@scripts/bootstrap rust build postgresql prometheus alertmanager
 	@LAB_TIER_SECONDS=86400 scripts/tier soak
-
-.PHONY: prove-webhook
-prove-webhook: ## 1,000 webhooks, 50 at a time; by hand, a minute; UPDATE=1 writes docs/measured/webhook.md
-	@scripts/bootstrap rust build
-	cargo test --test it prove::webhook:: -- --nocapture
 
 .PHONY: prove-api
 prove-api: ## schemathesis against the API's description, with and without a credential; by hand, 2 minutes, needs PyPI

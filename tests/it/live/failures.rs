@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use pgvigil::assets;
 use pgvigil::lab::{Lab, LabError, Role, Server, ServerOptions, Spawn, Spawned, StandbyOptions, wait_until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -132,11 +133,15 @@ async fn what_cannot_start_says_one_sentence_and_ends_with_2() -> Outcome {
         assert_eq!(run(&lab, args, &[]).await?.0, Some(2), "{args:?}");
     }
     let (code, said) = run(&lab, &["check", "--config", &good], &[]).await?;
-    assert_eq!((code, said), (Some(0), format!("{good} is good:\n  c/a at 127.0.0.1:1, sslmode prefer\n")));
+    let runbooks = format!(
+        "  {} runbooks\n  runbooks with steps: 1; read and checked, this version of pgvigil runs none\n",
+        assets::runbooks().len(),
+    );
+    assert_eq!((code, said), (Some(0), format!("{good} is good:\n  c/a at 127.0.0.1:1, sslmode prefer\n{runbooks}")));
     let (code, said) = run(&lab, &["check"], &[("PGHOST", "db1"), ("PGUSER", "m")]).await?;
     let environment =
         "no config file; libpq's environment names the server:\n  default/db1 at db1:5432, sslmode prefer\n";
-    assert_eq!((code, said.as_str()), (Some(0), environment));
+    assert_eq!((code, said), (Some(0), format!("{environment}{runbooks}")));
     lab.stop().await;
     Ok(())
 }

@@ -68,7 +68,7 @@ pub fn groups() -> Vec<Group> {
 }
 
 /// What an expression selects: a metric, and what its labels are to be.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Selector {
     pub metric: String,
     /// Label, operator, value.

@@ -83,6 +83,8 @@ pub enum Kind {
     Silent,
     /// Series vanish as they do in the fault.
     Vanishes,
+    /// pgvigil is gone for one or two scrapes. Only of tests that name observers; the others are all run so.
+    Restarts,
 }
 
 impl Case {
@@ -94,9 +96,16 @@ impl Case {
             Some("fires") => Kind::Fires,
             Some("silent") => Kind::Silent,
             Some("vanishes") => Kind::Vanishes,
+            Some("restarts") => Kind::Restarts,
             other => panic!("{}: {other:?} is no kind of test", self.name),
         };
         (words, kind)
+    }
+
+    /// Seconds until the last look.
+    pub fn end(&self) -> u64 {
+        let looks = self.promql_expr_test.iter().map(|look| seconds(&look.eval_time));
+        looks.max().unwrap_or_else(|| panic!("{}: looks at nothing", self.name))
     }
 
     /// Whether it is about observers themselves and names them; all others are of one pgvigil, whose name does not matter.

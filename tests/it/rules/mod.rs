@@ -2,6 +2,9 @@
 
 mod bundle;
 mod case;
+mod contract;
+mod documentation;
+mod objective;
 mod variant;
 
 use std::fs;
@@ -11,8 +14,8 @@ use std::process::Command;
 use case::{Case, Kind, TestFile};
 use variant::Layout;
 
-/// How many tests one promtool test takes in.
-const PACKED: usize = 60;
+/// Tests that end within the same so many seconds are run in one.
+const LENGTHS: u64 = 360;
 
 /// What promtool says to tests in files; `None` if they pass.
 fn failures(files: &[String]) -> Option<String> {
@@ -34,6 +37,7 @@ fn run(name: &str, tests: &TestFile) {
     if let Some(said) = failures(&[path.display().to_string()]) {
         panic!("{name}, {}: {said}", path.display());
     }
+    // They are large.
     fs::remove_file(path).unwrap();
 }
 
@@ -62,31 +66,45 @@ fn cases() -> (Vec<Case>, Case, Vec<String>) {
     let mut cases: Vec<_> =
         cases.filter(|case| !case.names_instances() && case.interval == format!("{}s", variant::WRITTEN)).collect();
     // A pack lasts as long as its longest test.
-    cases.sort_by_key(|case| case.promql_expr_test.iter().map(|look| case::seconds(&look.eval_time)).max());
+    cases.sort_by_key(Case::end);
     (cases, healthy, order)
 }
 
-fn run_in(layout: Layout, interval: u64) {
+fn run_in(layout: Layout) {
     let (cases, healthy, order) = cases();
     // Where series vanish, the same moment is looked at; the others hold over a restart.
     let fits = |case: &&Case| layout != Layout::CentralRestarts || case.about().1 != Kind::Vanishes;
     let cases: Vec<_> = cases.iter().filter(fits).cloned().collect();
-    for (number, some) in cases.chunks(PACKED).enumerate() {
-        let tests = variant::pack(some, &healthy, layout, interval, &bundle::paths(), &order);
-        run(&format!("{layout:?}-{interval}-{number}"), &tests);
+    for interval in [15, 60] {
+        let packs = cases.chunk_by(|one, next| one.end() / LENGTHS == next.end() / LENGTHS);
+        for (number, some) in packs.enumerate() {
+            let tests = variant::pack(some, &healthy, layout, interval, &bundle::paths(), &order);
+            run(&format!("{layout:?}-{interval}-{number}"), &tests);
+        }
     }
 }
 
 #[test]
-fn every_test_passes_in_each_layout_at_15_s() {
-    for layout in Layout::ALL {
-        run_in(layout, 15);
-    }
+fn every_test_passes_with_one_pgvigil() {
+    run_in(Layout::Central);
 }
 
 #[test]
-fn every_test_passes_in_each_layout_at_60_s() {
-    for layout in Layout::ALL {
-        run_in(layout, 60);
-    }
+fn every_test_passes_over_a_restart() {
+    run_in(Layout::CentralRestarts);
+}
+
+#[test]
+fn every_test_passes_with_a_second_that_is_blind() {
+    run_in(Layout::SecondIsBlind);
+}
+
+#[test]
+fn every_test_passes_with_a_second_that_restarts_often() {
+    run_in(Layout::SecondRestarts);
+}
+
+#[test]
+fn every_test_passes_with_one_beside_each_node() {
+    run_in(Layout::BesideEachNode);
 }

@@ -25,11 +25,6 @@ pub enum Layout {
     BesideEachNode,
 }
 
-impl Layout {
-    pub const ALL: [Self; 5] =
-        [Self::Central, Self::CentralRestarts, Self::SecondIsBlind, Self::SecondRestarts, Self::BesideEachNode];
-}
-
 type Series = BTreeMap<Key, Vec<Sample>>;
 
 /// A test, sampled.
@@ -53,7 +48,8 @@ pub fn pack(
     order: &[String],
 ) -> TestFile {
     let stay = stay_when_down();
-    let healthy = read_by_rules(healthy);
+    // That a fault raises nothing else in a whole cluster is seen once, where it costs least.
+    let healthy = shown(healthy, layout == Layout::Central && interval > WRITTEN);
     let scenes = cases.iter().map(|case| Scene::of(case, interval, layout).over(&healthy, &stay).at(interval));
     let mut input_series = Vec::new();
     let mut promql_expr_test = Vec::new();
@@ -73,14 +69,25 @@ pub fn pack(
     }
 }
 
-/// What rules read of the healthy cluster: the rest costs promtool time and says nothing.
-fn read_by_rules(healthy: &Case) -> Case {
+/// Who is there: what several observers must agree on, whatever the test is about.
+const PRESENCE: [&str; 6] = [
+    "pgvigil_node_up",
+    "pgvigil_node_state",
+    "pgvigil_node_in_recovery",
+    "pgvigil_node_last_primary",
+    "pgvigil_standby_expected",
+    "pgvigil_standby_connected",
+];
+
+/// What rules read of the healthy cluster, since the rest says nothing and costs promtool time: all of it, or who is there.
+fn shown(healthy: &Case, whole: bool) -> Case {
     let groups = bundle::groups();
     let selectors: Vec<_> =
         groups.iter().flat_map(|group| &group.rules).flat_map(|rule| bundle::selectors(&rule.expr)).collect();
     let is_read = |input: &Input| {
         let key = Key::parse(&input.series);
-        selectors.iter().any(|selector| selector.takes(&key.name, |label| key.label(label)))
+        let read = selectors.iter().any(|selector| selector.takes(&key.name, |label| key.label(label)));
+        read && (whole || PRESENCE.contains(&key.name.as_str()))
     };
     let mut healthy = healthy.clone();
     healthy.input_series.retain(is_read);
@@ -154,22 +161,27 @@ impl Scene {
             }
             let mut samples = values(&input.values);
             go_on(&mut samples, length);
-            if !stay.contains(&key.name) {
-                self.blank("pgvigil_node_up", "node", key.label("node"), &mut samples);
-            }
-            self.blank("pgvigil_standby_connected", "standby", key.label("standby"), &mut samples);
+            let down = |said: Sample| said == Sample::Value(0.0) && !stay.contains(&key.name);
+            // What has no node goes with the primary, when all goes.
+            let node =
+                [key.label("node"), key.label("standby"), "a"].into_iter().find(|node| !node.is_empty()).unwrap_or("a");
+            self.blank("pgvigil_node_up", "node", node, &mut samples, |said| {
+                !matches!(said, Sample::Value(_)) || (down(said) && key.label("node") == node)
+            });
+            let disconnected = |said| said == Sample::Value(0.0);
+            self.blank("pgvigil_standby_connected", "standby", key.label("standby"), &mut samples, disconnected);
             mark(&mut samples);
             self.series.insert(key, samples);
         }
         self
     }
 
-    /// Takes away the samples of the times at which the test says 0 of a series of `of`.
-    fn blank(&self, of: &str, label: &str, value: &str, samples: &mut [Sample]) {
+    /// Takes away the samples of the times at which the test says something of a node or standby that leaves none.
+    fn blank(&self, of: &str, label: &str, value: &str, samples: &mut [Sample], leaves_none: impl Fn(Sample) -> bool) {
         let about = Key { name: of.to_owned(), labels: BTreeMap::new() }.with("cluster", "orders").with(label, value);
         let Some(said) = self.series.get(&about) else { return };
         for (sample, said) in samples.iter_mut().zip(said) {
-            if *said == Sample::Value(0.0) && !value.is_empty() {
+            if leaves_none(*said) {
                 *sample = Sample::Missing;
             }
         }
@@ -200,7 +212,7 @@ impl Scene {
             Layout::SecondIsBlind => join([self.seen_by("one", &none), self.blind().seen_by("two", &none)]),
             Layout::SecondRestarts => join([self.seen_by("one", &none), self.seen_by("two", &often)]),
             Layout::BesideEachNode => {
-                join(["a", "b", "c"].map(|node| self.beside(node).seen_by(node, &self.down(node))))
+                join(["a", "b", "c"].map(|node| self.beside(node).seen_by(node, &self.lost_with(node))))
             }
         }
     }
@@ -232,8 +244,8 @@ impl Scene {
                     continue;
                 }
                 "pgvigil_standby_lag_ticks_total" if key.label("known") == "no" => {
-                    let ticks = (0..samples.len()).map(|at| Sample::Value(15.0 * at as f64)).collect();
-                    scene.series.insert(key.clone(), ticks);
+                    let ticks = samples.iter().enumerate().map(|(at, sample)| instead(*sample, 15.0 * at as f64));
+                    scene.series.insert(key.clone(), ticks.collect());
                     continue;
                 }
                 _ if ["state", "upstream"].iter().any(|label| key.labels.contains_key(*label)) => {
@@ -247,7 +259,7 @@ impl Scene {
                 "pgvigil_maintenance" | "pgvigil_timeline_switches_total" | "pgvigil_collector_success" => 0.0,
                 _ => continue,
             };
-            scene.series.insert(key.clone(), vec![Sample::Value(value); samples.len()]);
+            scene.series.insert(key.clone(), samples.iter().map(|sample| instead(*sample, value)).collect());
         }
         scene
     }
@@ -259,11 +271,19 @@ impl Scene {
         scene
     }
 
-    /// The scrapes at which a server is not up.
-    fn down(&self, node: &str) -> BTreeSet<u64> {
-        let up = Key::parse("pgvigil_node_up{cluster=\"orders\"}").with("node", node);
-        let up = self.series.get(&up).into_iter().flatten();
-        up.zip(0..).filter(|(sample, _)| **sample == Sample::Value(0.0)).map(|(_, at)| at).collect()
+    /// The scrapes at which a server is not up, and the observer beside it is gone too. Where no server is up, that of c is left: with
+    /// nobody there would be nothing to see.
+    fn lost_with(&self, node: &str) -> BTreeSet<u64> {
+        let down = |node: &str| {
+            let up = Key::parse("pgvigil_node_up{cluster=\"orders\"}").with("node", node);
+            let up = self.series.get(&up).into_iter().flatten();
+            up.zip(0..)
+                .filter(|(sample, _)| **sample == Sample::Value(0.0))
+                .map(|(_, at)| at)
+                .collect::<BTreeSet<u64>>()
+        };
+        let others = &down("a") & &down("b");
+        if node == "c" { &down(node) - &others } else { down(node) }
     }
 
     fn expectations(&self) -> Vec<Expectation> {
@@ -304,6 +324,11 @@ fn without(key: &Key, samples: &[Sample], gone: &BTreeSet<u64>) -> Vec<Sample> {
         .collect();
     mark(&mut left);
     left
+}
+
+/// Another value where there is one.
+fn instead(sample: Sample, value: f64) -> Sample {
+    if let Sample::Value(_) = sample { Sample::Value(value) } else { sample }
 }
 
 /// Lengthens samples by their last one.

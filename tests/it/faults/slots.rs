@@ -10,7 +10,7 @@ use crate::live::copier::Copier;
 
 type Outcome = Result<(), LabError>;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 /// The standby streams without its slot, which stands alone; what wal_keep_size keeps lets it follow on a busy machine.
 const LIMITED: Topology = Topology {
     slots: false,

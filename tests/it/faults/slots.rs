@@ -112,7 +112,7 @@ async fn lost() -> Outcome {
         async |cast| {
             make(cast, "b").await?;
             let status = "SELECT wal_status FROM pg_replication_slots WHERE slot_name = 'b'";
-            wait_until("the slot to be lost", 3 * SOON, async || {
+            wait_until("the slot to be lost", SOON, async || {
                 cast.write_evenly(90).await?;
                 cast.a.sql("CHECKPOINT").await?;
                 let status = cast.a.value(status).await?;

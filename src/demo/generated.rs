@@ -4,11 +4,15 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 
 use super::rules;
 use crate::lab::{Lab, Role, Server, Spawn};
+
+/// How long Prometheus waits before it sends an alert again, unless it is told.
+const RESEND_DELAY: Duration = Duration::from_secs(60);
 
 /// Writes pgvigil's configuration, readable by us alone: the DSNs hold passwords.
 pub(super) fn config(lab: &Lab, port: u16, nodes: [&Server; 3]) -> anyhow::Result<PathBuf> {
@@ -68,7 +72,9 @@ pub(super) fn prometheus(
     Ok(listening(Spawn::new("prometheus", program), port)
         .arg(format!("--config.file={}", config.display()))
         .arg(format!("--storage.tsdb.path={}", data.display()))
-        .arg("--storage.tsdb.retention.size=256MB"))
+        .arg("--storage.tsdb.retention.size=256MB")
+        // What fires before Prometheus has found its Alertmanager, 5 s after its start, is dropped until it is sent again.
+        .arg(format!("--rules.alert.resend-delay={}ms", rules::SCALE.of(RESEND_DELAY).as_millis())))
 }
 
 /// Writes Alertmanager's configuration, with the token of its webhook, and says how to start it.

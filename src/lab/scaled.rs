@@ -56,6 +56,11 @@ pub struct Scale {
 }
 
 impl Scale {
+    /// A duration that stands in no file.
+    pub fn of(self, duration: Duration) -> Duration {
+        duration / self.factor
+    }
+
     /// A file of rules, YAML, with `for`, `keep_firing_for`, the intervals of its groups and the ranges, resolutions and
     /// offsets of its expressions divided.
     pub fn rules(self, yaml: &str) -> Result<Value, ScaleError> {

@@ -4,9 +4,12 @@
 
 pub mod book;
 pub mod chain;
+pub mod evidence;
+pub mod guard;
 pub mod intake;
 pub mod journal;
 pub mod markdown;
 pub mod record;
+pub mod run;
 pub mod seen;
 pub mod shelf;

@@ -1,0 +1,168 @@
+//! Guards: what must be so before something is done. One file each; every one is judged at every look and shown with the value that it
+//! saw. A class carries a fixed set that no file can remove. Unknown blocks.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::book::{Book, Class, Mode};
+use super::evidence::Evidence;
+use super::run::Episode;
+use crate::clock::Moment;
+
+/// Before what a guard is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// The plan.
+    Plan,
+    /// The fence.
+    Fence,
+    /// The promotion, after the fence.
+    Promote,
+}
+
+/// What a guard says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// Go on.
+    Pass,
+    /// Do not.
+    Block,
+    /// It cannot be said; that blocks.
+    Unknown,
+}
+
+/// A guard's answer with what it saw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seen {
+    /// The guard's name.
+    pub guard: String,
+    /// Its answer.
+    pub answer: Answer,
+    /// The value that it saw and the rule, in one sentence for a person.
+    pub value: String,
+}
+
+/// One rule.
+pub trait Guard: Sync {
+    /// Its name: a word of the field in snake case.
+    fn name(&self) -> &'static str;
+    /// What it asks, in one sentence, for `check` and the docs.
+    fn asks(&self) -> &'static str;
+    /// The classes that carry it.
+    fn classes(&self) -> &'static [Class];
+    /// The stages at which it is judged.
+    fn stages(&self) -> &'static [Stage];
+    /// Whether a person who approves a plan accepts its answer too. Never true of what keeps two primaries apart.
+    fn yields_to_approval(&self) -> bool;
+    /// Its answer, and the value that it saw.
+    fn judge(&self, scene: &Scene<'_>) -> (Answer, String);
+}
+
+/// Everything that a guard may look at.
+#[derive(Clone, Copy)]
+pub struct Scene<'a> {
+    /// Before what.
+    pub stage: Stage,
+    /// The present.
+    pub now: Moment,
+    /// The newest look.
+    pub evidence: &'a Evidence,
+    /// The look before it in the same run, if there was one.
+    pub before: Option<&'a Evidence>,
+    /// The runbook as it was planned with.
+    pub book: &'a Book,
+    /// What the run is about.
+    pub episode: &'a Episode,
+    /// The standby that would be promoted: its number.
+    pub candidate: Option<usize>,
+    /// What woke the run.
+    pub cause: &'a Cause,
+    /// What the config says of this cluster's runbooks.
+    pub terms: &'a Terms,
+    /// Runs that ended, of every cluster, newest last.
+    pub past: &'a [Past],
+    /// Runs of other clusters that are open, and clusters other than this whose primary is not seen.
+    pub elsewhere: usize,
+    /// Whether `runbook pause` is in force.
+    pub paused: bool,
+    /// The lock.
+    pub lock: &'a LockState,
+    /// What is wrong with the hooks' files; empty: nothing.
+    pub hooks: &'a [String],
+}
+
+/// What woke a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Cause {
+    /// An alert.
+    Alert {
+        /// Its name.
+        name: String,
+        /// Whether it fires still, by the newest word.
+        firing: bool,
+        /// Alerts of its group that were not told.
+        truncated: u64,
+        /// When it was last handed in.
+        #[serde(rename = "received")]
+        received: Moment,
+    },
+    /// What pgvigil sees itself.
+    Observation,
+    /// A person.
+    Person {
+        /// Who.
+        by: String,
+    },
+}
+
+/// What the config allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// The most that any runbook of this cluster may do.
+    pub ceiling: Mode,
+    /// Whether one pgvigil alone takes alerts, by the config's word.
+    pub single_receiver: bool,
+    /// Whether a lock is configured.
+    pub has_lock: bool,
+    /// `manager:` as it is written; `None`: not at all.
+    pub manager: Option<&'static str>,
+    /// `sample_interval`.
+    pub sample_interval: Duration,
+}
+
+/// A run that ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Past {
+    /// Its id.
+    pub run: String,
+    /// Its cluster.
+    pub cluster: String,
+    /// Its runbook.
+    pub runbook: String,
+    /// Whether it did anything.
+    pub acted: bool,
+    /// Whom it promoted.
+    pub promoted: Option<String>,
+    /// When it ended.
+    pub ended: Moment,
+    /// Whether somebody has acknowledged it, or nobody needs to.
+    pub acknowledged: bool,
+}
+
+/// The lock on the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LockState {
+    /// Not asked for yet.
+    NotYet,
+    /// Ours, with its fencing token.
+    Held(u64),
+    /// Another's.
+    Elsewhere(String),
+    /// It cannot be said.
+    Unknown(String),
+}

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use crate::clock::Wall;
 use crate::runbook::journal::{ReadError, Reader, directory};
 use crate::runbook::record::{Entry, Record};
+use crate::runbook::run::Event;
 
 /// The table is written in pieces of so many rows, so that a long journal needs no more memory than a short one.
 const ROWS: usize = 500;
@@ -94,6 +95,21 @@ fn row(record: &Record) -> [String; 6] {
                 String::new(),
                 format!("pgvigil {} began to write", opened.version),
             ];
+        }
+        Entry::Run(told) => {
+            let (kind, run) = (told.event.kind().to_owned(), told.run.clone());
+            let cluster = match &told.event {
+                Event::Planned(plan) => plan.episode.cluster.clone(),
+                _ => String::new(),
+            };
+            let sentence = plain(&told.event.sentence(None));
+            return [record.seq.to_string(), time(record.at.wall), kind, cluster, run, sentence];
+        }
+        Entry::Switched(switched) => {
+            let kind = if switched.paused { "paused" } else { "resumed" };
+            let who = plain(&format!("by {}: {}", switched.by, switched.comment));
+            let nobody = String::new();
+            return [record.seq.to_string(), time(record.at.wall), kind.to_owned(), nobody.clone(), nobody, who];
         }
         Entry::Received(alert) => {
             let truncated = match alert.truncated {

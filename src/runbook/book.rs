@@ -8,6 +8,7 @@ mod words;
 use std::path::Path;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_saphyr::Spanned;
 
 use super::markdown::{self, Article};
@@ -47,7 +48,8 @@ pub struct Book {
 }
 
 /// Beyond which nothing is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Limits {
     /// WAL that a promotion may lose, in bytes.
     pub max_loss_bytes: u64,

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::journal::{Journal, JournalError, Limits};
 use super::record::{Entry, Opened};
+use super::runs::Runs;
 use super::seen::{Outcome, Seen};
 use crate::clock::{Moment, Mono};
 use crate::metric::webhook::Webhook;
@@ -44,6 +45,9 @@ pub struct Intake {
     queue: mpsc::Sender<Delivery>,
     places: Semaphore,
     told: Arc<Mutex<Webhook>>,
+    runs: Arc<Mutex<Runs>>,
+    /// Rises with everything that was written or told again.
+    changes: watch::Receiver<u64>,
 }
 
 /// A place among those who are served.
@@ -60,10 +64,19 @@ impl Intake {
     /// alert comes; otherwise when one does.
     pub fn start(dir: PathBuf, at_once: bool) -> io::Result<Arc<Self>> {
         let (queue, deliveries) = mpsc::channel(PLACES);
-        let told = Arc::<Mutex<Webhook>>::default();
-        let desk = Desk { dir, open: None, last: None, voice: Voice::default(), told: told.clone() };
+        let (told, runs) = (Arc::<Mutex<Webhook>>::default(), Arc::<Mutex<Runs>>::default());
+        let (change, changes) = watch::channel(0);
+        let desk = Desk {
+            dir,
+            open: None,
+            last: None,
+            voice: Voice::default(),
+            told: told.clone(),
+            runs: runs.clone(),
+            change,
+        };
         std::thread::Builder::new().name("journal".to_owned()).spawn(move || desk.run(deliveries, at_once))?;
-        Ok(Arc::new(Self { queue, places: Semaphore::new(PLACES), told }))
+        Ok(Arc::new(Self { queue, places: Semaphore::new(PLACES), told, runs, changes }))
     }
 
     /// What was counted.
@@ -74,6 +87,30 @@ impl Intake {
     /// Counts a request that was answered.
     pub fn answered(&self, code: u16, seconds: f64) {
         lock(&self.told).answered(code, seconds);
+    }
+
+    /// The runs and alerts as the journal has them.
+    pub fn runs(&self) -> MutexGuard<'_, Runs> {
+        lock(&self.runs)
+    }
+
+    /// Tells of everything that is written from now on.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.clone()
+    }
+
+    /// Writes what the engine does, ahead of it. It is on disk then, and in [`Intake::runs`].
+    pub async fn write(&self, entries: Vec<Entry>) -> Result<(), IntakeError> {
+        let (answer, answered) = oneshot::channel();
+        let delivery = Delivery { entries, bytes: 0, answer };
+        match timeout(DEADLINE, self.queue.send(delivery)).await {
+            Ok(Ok(())) => {}
+            _ => return Err(IntakeError::Late),
+        }
+        match timeout(DEADLINE, answered).await {
+            Ok(Ok(result)) => result.map(drop),
+            _ => Err(IntakeError::Late),
+        }
     }
 
     /// A place, when there is one.
@@ -101,8 +138,8 @@ impl Place<'_> {
     }
 }
 
-fn lock(told: &Mutex<Webhook>) -> MutexGuard<'_, Webhook> {
-    told.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The thread that writes.
@@ -113,6 +150,8 @@ struct Desk {
     last: Option<(Mono, IntakeError)>,
     voice: Voice,
     told: Arc<Mutex<Webhook>>,
+    runs: Arc<Mutex<Runs>>,
+    change: watch::Sender<u64>,
 }
 
 /// The journal, with what it remembers.
@@ -164,15 +203,20 @@ impl Desk {
         let Some(open) = &mut self.open else {
             return Err(self.last.as_ref().map_or(IntakeError::Late, |(_, why)| why.clone()));
         };
-        let mut new = Vec::new();
+        let (mut new, mut again) = (Vec::new(), Vec::new());
         let mut outcomes = Vec::new();
         for entries in asked {
             let mut of_one = Vec::new();
             for entry in entries {
-                let Some(outcome) = open.seen.take(&entry) else { continue };
-                of_one.push(outcome);
-                if outcome != Outcome::Duplicate {
-                    new.push(entry);
+                match open.seen.take(&entry) {
+                    Some(Outcome::Duplicate) => {
+                        of_one.push(Outcome::Duplicate);
+                        again.push(entry);
+                    }
+                    outcome => {
+                        of_one.extend(outcome);
+                        new.push(entry);
+                    }
                 }
             }
             outcomes.push(of_one);
@@ -184,11 +228,21 @@ impl Desk {
                 new.insert(0, Entry::Opened(opened));
             }
             match open.journal.append(new, Moment::now()) {
-                Ok(()) => open.is_named = true,
+                Ok(records) => {
+                    open.is_named = true;
+                    let mut runs = lock(&self.runs);
+                    records.iter().for_each(|record| runs.take(record));
+                    open.journal.keep_from(runs.needed().unwrap_or(u64::MAX));
+                }
                 Err(error) => return Err(self.fail(&error)),
             }
         }
+        {
+            let (mut runs, now) = (lock(&self.runs), Moment::now());
+            again.iter().for_each(|entry| runs.hear(entry, now));
+        }
         let bytes = open.journal.bytes();
+        self.change.send_modify(|number| *number += 1);
         self.well(bytes);
         for news in told.iter().flatten() {
             self.tell(news);
@@ -203,12 +257,16 @@ impl Desk {
         if self.open.is_some() || self.last.as_ref().is_some_and(|(at, _)| now.since(*at) < TRY_EACH) {
             return;
         }
-        let mut seen = Seen::default();
+        let (mut seen, mut runs) = (Seen::default(), Runs::default());
         let opened = Journal::open(&self.dir, Limits::default(), |record| {
             seen.take(&record.entry);
+            runs.take(&record);
         });
         match opened {
-            Ok((journal, cut)) => {
+            Ok((mut journal, cut)) => {
+                journal.keep_from(runs.needed().unwrap_or(u64::MAX));
+                *lock(&self.runs) = runs;
+                self.change.send_modify(|number| *number += 1);
                 if let Some(cut) = cut {
                     tracing::warn!("the end of the journal was cut off: {}", cut.0);
                 }
@@ -261,13 +319,7 @@ impl Desk {
         let left_out = (left_out > 0).then_some(left_out);
         let News { alert, cluster, status, why, .. } = news;
         if news.is_ours {
-            tracing::info!(
-                cluster,
-                alert,
-                status,
-                left_out,
-                "an alert was recorded; this version does nothing about it"
-            );
+            tracing::info!(cluster, alert, status, left_out, "an alert was recorded");
         } else {
             tracing::warn!(alert, status, left_out, "an alert was ignored: {why}");
         }

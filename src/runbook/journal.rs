@@ -139,9 +139,9 @@ impl Journal {
         Ok((Self { dir, limits, _lock: lock, file, end, closed, needed: u64::MAX, broken: false }, cut))
     }
 
-    /// Writes `entries` as one: when this returns they are on disk. After an error nothing more can be written, and whether these are
+    /// Writes `entries` as one: when this returns the records are on disk. After an error nothing more can be written, and whether these are
     /// there is told by the next [`Journal::open`] alone.
-    pub fn append(&mut self, entries: Vec<Entry>, at: Moment) -> Result<(), JournalError> {
+    pub fn append(&mut self, entries: Vec<Entry>, at: Moment) -> Result<Vec<Record>, JournalError> {
         if self.broken {
             return Err(JournalError::Broken);
         }
@@ -151,6 +151,7 @@ impl Journal {
             self.broken = false;
         }
         let (mut text, mut end) = (String::new(), self.end.clone());
+        let mut records = Vec::new();
         for entry in entries {
             let record = Record { seq: end.seq + 1, durable: self.end.seq, at, entry };
             let sealed = chain::seal(end.sum, &record)
@@ -160,6 +161,7 @@ impl Journal {
             }
             text.push_str(&sealed.0);
             (end.seq, end.sum) = (record.seq, sealed.1);
+            records.push(record);
         }
         end.offset += text.len() as u64;
         // Until it is known to be well.
@@ -167,7 +169,7 @@ impl Journal {
         self.write(&text).map_err(io_error(&self.end.path))?;
         self.end = end;
         self.broken = false;
-        Ok(())
+        Ok(records)
     }
 
     /// From now on the records from `seq` on are kept, however much that is.

@@ -4,6 +4,7 @@
 
 pub mod book;
 pub mod chain;
+pub mod decide;
 pub mod evidence;
 pub mod guard;
 pub mod intake;
@@ -11,5 +12,6 @@ pub mod journal;
 pub mod markdown;
 pub mod record;
 pub mod run;
+pub mod runs;
 pub mod seen;
 pub mod shelf;

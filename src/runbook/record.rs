@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alertmanager::{Alert, EventKey, Payload, Status};
 use crate::clock::Moment;
+use crate::runbook::run::RunRecord;
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +34,22 @@ pub enum Entry {
     Received(Heard),
     /// One came in that is not for us.
     Ignored(Ignored),
+    /// Something happened to a run.
+    Run(RunRecord),
+    /// All runs were stopped, or let go on.
+    Switched(Switched),
+}
+
+/// The switch that keeps every run from doing anything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Switched {
+    /// Whether runs are stopped.
+    pub paused: bool,
+    /// Who did it.
+    pub by: String,
+    /// In his words.
+    pub comment: String,
 }
 
 /// Who began to write.
@@ -158,7 +175,7 @@ impl Entry {
     /// The alert that it is about, if it is about one.
     pub fn alert(&self) -> Option<&Heard> {
         match self {
-            Self::Opened(_) => None,
+            Self::Opened(_) | Self::Run(_) | Self::Switched(_) => None,
             Self::Received(heard) | Self::Ignored(Ignored { alert: heard, .. }) => Some(heard),
         }
     }

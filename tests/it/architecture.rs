@@ -45,6 +45,11 @@ const LAYERS: &[(&str, &[&str])] = &[
             "runbook/chain",
             "runbook/record",
             "runbook/seen",
+            "runbook/evidence",
+            "runbook/guard",
+            "runbook/run",
+            "runbook/runs",
+            "runbook/decide",
         ],
     ),
     (

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_saphyr::Spanned;
 
 use super::raw::{RawFence, RawRun, RawSql, RawStep, RawVerify, RawWait};
@@ -15,8 +16,9 @@ const MOST_ARGUMENTS: usize = 64;
 /// No argument and no statement is longer, in bytes.
 const LONGEST: usize = 16 << 10;
 
-/// One step. Nothing of it is run by this version.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Step {
     /// Keeps the old primary from writing, for good.
     Fence(Hook),
@@ -60,7 +62,8 @@ pub enum Step {
 }
 
 /// A program that is run, never through a shell.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Hook {
     /// The program, by its whole path, and its arguments.
     pub argv: Vec<String>,

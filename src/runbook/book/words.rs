@@ -1,7 +1,10 @@
 //! The words of front matter.
 
+use serde::{Deserialize, Serialize};
+
 /// What a runbook may do at most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Class {
     /// It reads.
     Diagnose,
@@ -14,7 +17,8 @@ pub enum Class {
 }
 
 /// Who decides whether the steps are done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// Nobody: it is only said what would be done.
     DryRun,
@@ -25,7 +29,8 @@ pub enum Mode {
 }
 
 /// What starts a runbook.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Trigger {
     /// An alert that Alertmanager sends.
     Alert,
@@ -34,7 +39,8 @@ pub enum Trigger {
 }
 
 /// On which servers a statement runs, by what they are when the run is planned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Target {
     /// The primary.
     Primary,

@@ -1,0 +1,144 @@
+//! All runs that the journal tells of, and which alerts fire. Whoever writes the journal keeps it, so that it never knows more than the
+//! disk does.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::guard::Past;
+use super::record::{Entry, Record, Switched};
+use super::run::{Event, Run};
+use crate::alertmanager::Status;
+use crate::clock::Moment;
+
+/// So many runs that are over are remembered.
+const MOST_ENDED: usize = 1_000;
+/// So many alerts are remembered; one more takes the place of the oldest.
+const MOST_ALERTS: usize = 4_096;
+
+/// The runs.
+#[derive(Debug, Default)]
+pub struct Runs {
+    open: BTreeMap<String, Run>,
+    ended: VecDeque<Run>,
+    switched: Option<Switched>,
+    alerts: BTreeMap<(String, String), Alarm>,
+}
+
+/// The newest word on the alerts of one name in one cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alarm {
+    /// Whether it fires.
+    pub firing: bool,
+    /// Alerts of its group that were not told.
+    pub truncated: u64,
+    /// Since when, by the word of whoever told it.
+    pub starts_at: jiff::Timestamp,
+    /// When it was last handed in.
+    pub received: Moment,
+}
+
+impl Runs {
+    /// Takes in a record that is on disk.
+    pub fn take(&mut self, record: &Record) {
+        self.hear(&record.entry, record.at);
+        match &record.entry {
+            Entry::Run(told) => self.fold(record.seq, &told.run, &told.event, record.at),
+            Entry::Switched(switched) => self.switched = Some(switched.clone()),
+            Entry::Opened(_) | Entry::Received(_) | Entry::Ignored(_) => {}
+        }
+    }
+
+    /// Takes in an alert, told anew or not.
+    pub fn hear(&mut self, entry: &Entry, at: Moment) {
+        let Entry::Received(heard) = entry else { return };
+        let (Some(cluster), Some(name)) = (heard.cluster(), heard.alertname()) else { return };
+        let (firing, truncated) = (heard.status == Status::Firing, heard.truncated);
+        let alarm = Alarm { firing, truncated, starts_at: heard.starts_at, received: at };
+        self.alerts.insert((cluster.to_owned(), name.to_owned()), alarm);
+        if self.alerts.len() > MOST_ALERTS {
+            let oldest = self.alerts.iter().min_by_key(|(_, alarm)| alarm.received.mono).map(|(key, _)| key.clone());
+            oldest.and_then(|key| self.alerts.remove(&key));
+        }
+    }
+
+    fn fold(&mut self, seq: u64, id: &str, event: &Event, at: Moment) {
+        if let Some(run) = self.open.get_mut(id) {
+            run.fold(event, at);
+            if run.outcome().is_some()
+                && let Some(run) = self.open.remove(id)
+            {
+                self.ended.push_back(run);
+                if self.ended.len() > MOST_ENDED {
+                    self.forget();
+                }
+            }
+        } else if let Some(run) = self.ended.iter_mut().find(|run| run.id == id) {
+            run.fold(event, at);
+        } else if let Event::Planned(plan) = event {
+            self.open.insert(id.to_owned(), Run::begin(id.to_owned(), seq, (**plan).clone(), at));
+        }
+    }
+
+    /// The oldest that needs nobody any more.
+    fn forget(&mut self) {
+        let oldest = self.ended.iter().position(|run| !run.is_unacknowledged()).unwrap_or(0);
+        self.ended.remove(oldest);
+    }
+
+    /// Whether every run is stopped, by whom and why.
+    pub fn paused(&self) -> Option<&Switched> {
+        self.switched.as_ref().filter(|switched| switched.paused)
+    }
+
+    /// A run.
+    pub fn get(&self, id: &str) -> Option<&Run> {
+        self.open.get(id).or_else(|| self.ended.iter().find(|run| run.id == id))
+    }
+
+    /// The runs that are not over.
+    pub fn open(&self) -> impl Iterator<Item = &Run> {
+        self.open.values()
+    }
+
+    /// The run of a cluster that is not over.
+    pub fn open_of(&self, cluster: &str) -> Option<&Run> {
+        self.open().find(|run| run.plan.episode.cluster == cluster)
+    }
+
+    /// The runs that are over, oldest first.
+    pub fn ended(&self) -> impl DoubleEndedIterator<Item = &Run> {
+        self.ended.iter()
+    }
+
+    /// The newest word on an alert.
+    pub fn alarm(&self, cluster: &str, name: &str) -> Option<&Alarm> {
+        self.alerts.get(&(cluster.to_owned(), name.to_owned()))
+    }
+
+    /// The alerts of a cluster.
+    pub fn alarms<'a>(&'a self, cluster: &'a str) -> impl Iterator<Item = (&'a str, &'a Alarm)> {
+        let of_it = self.alerts.iter().filter(move |((of, _), _)| of == cluster);
+        of_it.map(|((_, name), alarm)| (name.as_str(), alarm))
+    }
+
+    /// What the guards are to know of runs that are over.
+    pub fn past(&self) -> Vec<Past> {
+        let past = |run: &Run| {
+            Some(Past {
+                run: run.id.clone(),
+                cluster: run.plan.episode.cluster.clone(),
+                runbook: run.plan.runbook.clone(),
+                acted: run.acted,
+                promoted: run.plan.candidate.clone().filter(|_| run.promoted),
+                ended: run.ended?,
+                acknowledged: !run.is_unacknowledged(),
+            })
+        };
+        self.ended.iter().filter_map(past).collect()
+    }
+
+    /// The first record that a later process must still find.
+    pub fn needed(&self) -> Option<u64> {
+        let unacknowledged = self.ended.iter().filter(|run| run.is_unacknowledged());
+        self.open.values().chain(unacknowledged).map(|run| run.first).min()
+    }
+}

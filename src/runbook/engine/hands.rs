@@ -1,0 +1,427 @@
+//! What the loop of a cluster sees and does out there: looks, the lock, and the steps.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::Parts;
+use crate::cluster::assess::Verdict;
+use crate::observe::Hub;
+use crate::runbook::book::{Hook, Step, Target};
+use crate::runbook::decide::Happened;
+use crate::runbook::evidence::Evidence;
+use crate::runbook::guard::{LockState, Terms};
+use crate::runbook::intake::Intent;
+use crate::runbook::lock::{Acquired, Decided, Held, Holder, Lock};
+use crate::runbook::run::{Event, Plan, Probe, Run, StepResult};
+use crate::runbook::step::hook::{self, Brief, ClusterBrief, Kind, Place};
+use crate::runbook::step::node::Node;
+use crate::runbook::step::{look, promote, repoint, statement, synchronous, verify};
+
+/// A probe of a node may take so long; nodes are probed together.
+const LOOK_WITHIN: Duration = Duration::from_secs(2);
+/// A probe of a hook may take so long.
+const PROBE_WITHIN: Duration = Duration::from_secs(10);
+/// What was begun may end so long after its own deadline.
+const GRACE: Duration = Duration::from_secs(10);
+/// A commit that waits for standbys is tried for so long after they were repointed.
+const COMMIT_WITHIN: Duration = Duration::from_secs(5);
+
+/// What the engine has for one cluster.
+pub struct Means {
+    /// Its name.
+    pub cluster: String,
+    /// What the config allows.
+    pub terms: Terms,
+    /// The hash of what the config says of it: a run keeps the config that it was planned with.
+    pub config: String,
+    /// Its nodes, in the order of the config.
+    pub nodes: Vec<Node>,
+    /// The lock.
+    pub lock: Lock,
+    /// Where hooks work.
+    pub hooks_dir: PathBuf,
+    /// The name of this process, which no other has.
+    pub instance: String,
+}
+
+impl Means {
+    /// Whether nothing changed.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.cluster == other.cluster && self.config == other.config
+    }
+
+    fn node(&self, name: &str) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.name() == name)
+    }
+
+    /// What a hook is told of a node.
+    fn place(&self, name: &str) -> Option<Place> {
+        let node = self.node(name)?;
+        let (host, port) = node.address()?;
+        Some(Place { node: name.to_owned(), host, port, data_dir: node.data_dir.clone() })
+    }
+}
+
+/// The hands of one cluster's loop.
+pub(super) struct Hands {
+    parts: Parts,
+    means: Arc<Means>,
+    hub: Arc<Hub>,
+    held: Option<Held>,
+}
+
+impl Hands {
+    pub(super) fn new(parts: Parts, means: Arc<Means>, hub: Arc<Hub>) -> Self {
+        Self { parts, means, hub, held: None }
+    }
+
+    /// Probes every node anew.
+    pub(super) async fn look(&self) -> Evidence {
+        look::look(&self.means.nodes, &self.hub, LOOK_WITHIN).await
+    }
+
+    /// Whether the right to act was got and not given back.
+    pub(super) fn holds(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// The fencing token.
+    pub(super) fn token(&self) -> Option<u64> {
+        self.held.as_ref().map(Held::token)
+    }
+
+    /// Gets the right to act, for this run.
+    pub(super) async fn lock(&mut self, run: &Run) -> LockState {
+        if self.held.is_none() {
+            let holder = Holder { run: run.id.clone(), instance: self.means.instance.clone() };
+            match self.means.lock.acquire(run.plan.episode.system_identifier, &holder).await {
+                Ok(Acquired::Held(held)) => self.held = Some(held),
+                Ok(Acquired::Elsewhere(holder)) => {
+                    return LockState::Elsewhere(format!("run {} of {}", holder.run, holder.instance));
+                }
+                Err(error) => return LockState::Unknown(error.to_string()),
+            }
+        }
+        self.still_ours().await
+    }
+
+    /// Whether the lock is ours at this moment.
+    pub(super) async fn still_ours(&mut self) -> LockState {
+        let Some(held) = &self.held else { return LockState::NotYet };
+        match held.check().await {
+            Ok(()) => LockState::Held(held.token()),
+            Err(error) => {
+                self.held = None;
+                LockState::Unknown(error.to_string())
+            }
+        }
+    }
+
+    /// The lock as the guards are to see it.
+    pub(super) async fn state(&self) -> LockState {
+        match &self.held {
+            None => LockState::NotYet,
+            Some(held) => match held.check().await {
+                Ok(()) => LockState::Held(held.token()),
+                Err(error) => LockState::Unknown(error.to_string()),
+            },
+        }
+    }
+
+    /// Gives the right to act back.
+    pub(super) async fn let_go(&mut self) {
+        if let Some(held) = self.held.take()
+            && let Err(error) = held.release().await
+        {
+            tracing::warn!(cluster = %self.means.cluster, "the lock was not given back, and ends by itself: {error}");
+        }
+    }
+
+    /// Writes down beside the lock whom this run promotes, or finds that another wrote down somebody else.
+    pub(super) async fn same_candidate(&self, run: &Run) -> Result<bool, String> {
+        let Some(held) = &self.held else { return Err("the lock is not held".to_owned()) };
+        let decision = json!({ "candidate": run.plan.candidate, "plan": run.plan.plan });
+        match held.decide(&run.plan.episode.to_string(), &decision).await {
+            Ok(Decided::Ours) => Ok(true),
+            Ok(Decided::Found(found)) => Ok(found.get("candidate") == decision.get("candidate")),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// What is wrong with the files of the plan's hooks.
+    pub(super) fn wrong_hooks(&self, plan: &Plan) -> Vec<String> {
+        let hooks = plan.steps.iter().filter_map(hook_of);
+        let programs = hooks.flat_map(|hook| [Some(&hook.argv), hook.probe.as_ref()].into_iter().flatten());
+        programs.filter_map(|argv| hook::check(argv).err()).map(|error| error.to_string()).collect()
+    }
+
+    /// By when the step that was begun has ended, from its beginning on.
+    pub(super) fn deadline(&self, run: &Run) -> Duration {
+        let own = match run.current() {
+            Some(Step::Fence(hook) | Step::Run { hook, .. }) => hook.timeout,
+            Some(Step::Promote { timeout } | Step::Repoint { timeout } | Step::Sql { timeout, .. }) => *timeout,
+            Some(Step::Wait(rest)) => *rest,
+            Some(Step::Verify { standbys_streaming_within, .. }) => standbys_streaming_within.unwrap_or_default(),
+            None => Duration::ZERO,
+        };
+        own + GRACE
+    }
+
+    /// Whether the hook that was begun still runs.
+    pub(super) fn is_running(&self, run: &Run) -> bool {
+        hook::still_running(&self.dir(run, Kind::Action)).is_some()
+    }
+
+    /// Does the step that was written down.
+    pub(super) async fn act(&self, intent: Intent, run: &Run) -> Event {
+        let began = Instant::now();
+        let (result, detail) = match run.current() {
+            None => (StepResult::Failed, "there is no such step".to_owned()),
+            Some(step) => self.do_step(step, run).await,
+        };
+        let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Event::Did { step: intent.step(), attempt: intent.attempt(), result, detail, millis }
+    }
+
+    async fn do_step(&self, step: &Step, run: &Run) -> (StepResult, String) {
+        match step {
+            Step::Fence(hook) | Step::Run { hook, .. } => {
+                self.run_hook(&hook.argv, hook.timeout, run, Kind::Action).await
+            }
+            Step::Promote { timeout } => self.promote(run, *timeout).await,
+            Step::Repoint { timeout } => self.repoint(run, *timeout).await,
+            Step::Sql { on, statement, timeout, .. } => self.sql(run, *on, statement, *timeout).await,
+            Step::Wait(rest) => {
+                tokio::time::sleep(*rest).await;
+                (StepResult::Done, format!("waited {} s", rest.as_secs_f64()))
+            }
+            Step::Verify { one_writable, standbys_streaming_within } => {
+                match self.verify(run, *one_writable, *standbys_streaming_within).await {
+                    (Verdict::Yes, detail) => (StepResult::Done, detail),
+                    (Verdict::No, detail) => (StepResult::Failed, detail),
+                    (Verdict::Unknown, detail) => (StepResult::Unknown, detail),
+                }
+            }
+        }
+    }
+
+    async fn promote(&self, run: &Run, timeout: Duration) -> (StepResult, String) {
+        let Some(candidate) = self.candidate(run) else { return no_candidate() };
+        match promote::promote(candidate, run.plan.episode.timeline, &run.id, timeout).await {
+            Ok(promoted) => (StepResult::Done, promoted.to_string()),
+            Err(error) => (StepResult::Unknown, error.to_string()),
+        }
+    }
+
+    async fn repoint(&self, run: &Run, timeout: Duration) -> (StepResult, String) {
+        let Some(candidate) = self.candidate(run) else { return no_candidate() };
+        let others = self.followers(run);
+        let each = others.iter().map(async |node| repoint::repoint(node, candidate, timeout).await);
+        let outcomes = futures_util::future::join_all(each).await;
+        let failed: Vec<String> = outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).map(ToString::to_string).collect();
+        let said = outcomes.iter().map(|outcome| match outcome {
+            Ok(repointed) => repointed.to_string(),
+            Err(error) => error.to_string(),
+        });
+        let mut said: Vec<String> = said.collect();
+        let synchronous = synchronous::try_commit(candidate, &run.id, COMMIT_WITHIN).await;
+        said.push(synchronous.to_string());
+        let is_degraded = matches!(synchronous, synchronous::Synchronous::Degraded(_));
+        let result = if failed.is_empty() && !is_degraded { StepResult::Done } else { StepResult::Failed };
+        (result, said.join("; "))
+    }
+
+    async fn sql(&self, run: &Run, on: Target, sql: &str, timeout: Duration) -> (StepResult, String) {
+        let nodes: Vec<&Node> = match on {
+            Target::Primary => self.means.node(&run.plan.episode.primary).into_iter().collect(),
+            Target::Candidate => self.candidate(run).into_iter().collect(),
+            Target::Standbys => self.followers(run),
+        };
+        let answers = statement::run(&nodes, sql, timeout).await;
+        let unsure = answers.iter().any(|(_, answer)| answer.as_ref().is_err_and(|error| !error.is_harmless()));
+        let failed = answers.is_empty() || answers.iter().any(|(_, answer)| answer.is_err());
+        let said = answers.iter().map(|(node, answer)| match answer {
+            Ok(table) => format!("{node}: {} rows", table.total),
+            Err(error) => format!("{node}: {error}"),
+        });
+        let said: Vec<String> = said.collect();
+        let result = match (unsure, failed) {
+            (true, _) => StepResult::Unknown,
+            (false, true) => StepResult::Failed,
+            (false, false) => StepResult::Done,
+        };
+        (result, said.join("; "))
+    }
+
+    async fn verify(&self, run: &Run, one_writable: bool, within: Option<Duration>) -> (Verdict, String) {
+        let Some(candidate) = self.candidate(run) else { return (Verdict::No, "the plan has no candidate".to_owned()) };
+        let (verdict, said) = promote::probe_promoted(candidate, run.plan.episode.timeline, LOOK_WITHIN).await;
+        if verdict != Verdict::Yes {
+            return (verdict, said);
+        }
+        let without = if run.fenced { [run.plan.episode.primary.as_str()].into() } else { [].into() };
+        let timeline = crate::pg::lsn::Timeline(run.plan.episode.timeline.0 + 1);
+        let wanted =
+            verify::Wanted { primary: candidate.name(), timeline, without, one_writable, streaming_within: within };
+        verify::verify(&self.means.nodes, &wanted).await
+    }
+
+    /// Asks whether the step is done.
+    pub(super) async fn probe(&self, run: &Run) -> (Probe, String) {
+        match run.current() {
+            Some(Step::Fence(hook) | Step::Run { hook, .. }) => match &hook.probe {
+                Some(argv) => match self.run_hook(argv, PROBE_WITHIN, run, Kind::Probe).await {
+                    (StepResult::Done | StepResult::AlreadyDone, detail) => (Probe::Yes, detail),
+                    (StepResult::No, detail) => (Probe::No, detail),
+                    (_, detail) => (Probe::Unknown, detail),
+                },
+                None => (Probe::Unknown, "it has no probe".to_owned()),
+            },
+            Some(Step::Promote { .. }) => match self.candidate(run) {
+                Some(candidate) => {
+                    three(promote::probe_promoted(candidate, run.plan.episode.timeline, LOOK_WITHIN).await)
+                }
+                None => (Probe::Unknown, "the plan has no candidate".to_owned()),
+            },
+            Some(Step::Repoint { .. }) => match self.candidate(run) {
+                Some(candidate) => self.all_follow(run, candidate).await,
+                None => (Probe::Unknown, "the plan has no candidate".to_owned()),
+            },
+            Some(Step::Verify { one_writable, .. }) => three(self.verify(run, *one_writable, None).await),
+            Some(Step::Sql { .. } | Step::Wait(_)) | None => (Probe::Unknown, "it cannot be asked".to_owned()),
+        }
+    }
+
+    async fn all_follow(&self, run: &Run, candidate: &Node) -> (Probe, String) {
+        let others = self.followers(run);
+        let each = others.iter().map(async |node| repoint::follows(node, candidate, LOOK_WITHIN).await);
+        let answers = futures_util::future::join_all(each).await;
+        let worst = answers.iter().map(|(verdict, _)| *verdict).fold(Verdict::Yes, |worst, verdict| match (worst, verdict) {
+            (Verdict::No, _) | (_, Verdict::No) => Verdict::No,
+            (Verdict::Unknown, _) | (_, Verdict::Unknown) => Verdict::Unknown,
+            _ => Verdict::Yes,
+        });
+        let said: Vec<String> = answers.into_iter().map(|(_, said)| said).collect();
+        three((worst, said.join("; ")))
+    }
+
+    /// Undoes what was done before the promotion, as far as there is a way.
+    pub(super) async fn undo(&self, run: &Run) -> (Happened, String) {
+        let undo = run.plan.steps.iter().take(run.step.saturating_add(1)).find_map(|step| match step {
+            Step::Fence(hook) => hook.undo.as_ref().map(|argv| (argv, hook.timeout)),
+            _ => None,
+        });
+        let Some((argv, timeout)) = undo else {
+            return (Happened::NotDone, format!("{} stays fenced, and there is no primary", run.plan.episode.primary));
+        };
+        match self.run_hook(argv, timeout, run, Kind::Compensate).await {
+            (StepResult::Done | StepResult::AlreadyDone, detail) => (Happened::Done, detail),
+            (_, detail) => (Happened::Unknown, detail),
+        }
+    }
+
+    async fn run_hook(&self, argv: &[String], timeout: Duration, run: &Run, kind: Kind) -> (StepResult, String) {
+        match hook::run(argv, &self.brief(run, kind), timeout, &self.dir(run, kind)).await {
+            Ok(ran) => {
+                let result = match ran.answer {
+                    hook::Answer::Done => StepResult::Done,
+                    hook::Answer::AlreadyDone => StepResult::AlreadyDone,
+                    hook::Answer::No => StepResult::No,
+                    hook::Answer::Retry => StepResult::Retry,
+                    hook::Answer::Failed(_) => StepResult::Failed,
+                    hook::Answer::Unknown(_) => StepResult::Unknown,
+                };
+                (result, ran.to_string())
+            }
+            // It did not begin, and nothing was done.
+            Err(hook::HookError::Begun(dir)) => (StepResult::Unknown, format!("{} is there", dir.display())),
+            Err(error) => (StepResult::Failed, error.to_string()),
+        }
+    }
+
+    /// Where a hook works: a directory for each attempt.
+    fn dir(&self, run: &Run, kind: Kind) -> PathBuf {
+        let name = format!("{}-{}-{}", run.step + 1, kind.as_str(), run.attempt.max(1));
+        self.means.hooks_dir.join(&run.id).join(name)
+    }
+
+    fn brief(&self, run: &Run, kind: Kind) -> Brief {
+        let episode = &run.plan.episode;
+        Brief {
+            run: run.id.clone(),
+            episode: episode.to_string(),
+            runbook: run.plan.runbook.clone(),
+            step: run.step + 1,
+            name: run.plan.name_of(run.step),
+            kind,
+            attempt: run.attempt.max(1),
+            mode: run.plan.mode.as_str(),
+            dry_run: false,
+            fencing_token: run.token,
+            idempotency_key: format!("{}-{}", run.id, run.step + 1),
+            cluster: ClusterBrief {
+                name: episode.cluster.clone(),
+                system_identifier: Some(episode.system_identifier),
+                timeline: Some(episode.timeline.0),
+            },
+            old_primary: self.means.place(&episode.primary),
+            candidate: run.plan.candidate.as_deref().and_then(|name| self.means.place(name)),
+            standbys: self.followers(run).into_iter().filter_map(|node| self.means.place(node.name())).collect(),
+            data: Value::Null,
+        }
+    }
+
+    fn candidate(&self, run: &Run) -> Option<&Node> {
+        self.means.node(run.plan.candidate.as_deref()?)
+    }
+
+    /// The nodes that are neither the old primary nor the candidate.
+    fn followers(&self, run: &Run) -> Vec<&Node> {
+        let (primary, candidate) = (run.plan.episode.primary.as_str(), run.plan.candidate.as_deref());
+        self.means.nodes.iter().filter(|node| node.name() != primary && Some(node.name()) != candidate).collect()
+    }
+
+    /// What came about, for people.
+    pub(super) fn report(&self, run: &Run) -> String {
+        let candidate = run.plan.candidate.as_deref().unwrap_or("nobody");
+        let mut said = match run.promoted {
+            true => format!("{candidate} is the primary; {} is fenced and has to be rejoined", run.plan.episode.primary),
+            false => "all steps are done".to_owned(),
+        };
+        if let Some(bytes) = run.plan.loss_bytes {
+            said += &format!("; at most {bytes} bytes of WAL are lost");
+        }
+        for left_out in &run.left_out {
+            said += &format!("; left out: {left_out}");
+        }
+        said
+    }
+
+    /// The parts that all loops share.
+    pub(super) fn parts(&self) -> &Parts {
+        &self.parts
+    }
+}
+
+fn hook_of(step: &Step) -> Option<&Hook> {
+    match step {
+        Step::Fence(hook) | Step::Run { hook, .. } => Some(hook),
+        _ => None,
+    }
+}
+
+fn no_candidate() -> (StepResult, String) {
+    (StepResult::Failed, "the plan has no candidate".to_owned())
+}
+
+fn three((verdict, said): (Verdict, String)) -> (Probe, String) {
+    let answer = match verdict {
+        Verdict::Yes => Probe::Yes,
+        Verdict::No => Probe::No,
+        Verdict::Unknown => Probe::Unknown,
+    };
+    (answer, said)
+}

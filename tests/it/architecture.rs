@@ -68,6 +68,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "log",
             "systemd",
             "runbook/journal",
+            "runbook/lock",
         ],
     ),
     ("drivers", &["observe", "http", "lab", "runbook/intake"]),

@@ -1,18 +1,25 @@
-//! Runbooks: one file each, front matter that says what would be done, and Markdown that a person reads. `docs/runbooks.md` describes
-//! the form. This version reads and checks the steps, and runs none of them; what Alertmanager hands in is kept in the [`journal`],
-//! which the [`intake`] writes. The runner of hooks is there ([`step::hook`]) and nothing calls it yet.
+//! Runbooks: one file each, front matter that says what is done, and Markdown that a person reads. `docs/runbooks.md` describes the form.
+//!
+//! What Alertmanager hands in, and whatever is done about it, is in the [`journal`], which the [`intake`] writes. The [`engine`] looks at
+//! the cluster ([`evidence`]), judges the [`guard`]s, asks [`decide`] what comes next, and does a [`step`] after its intent is on disk.
+//! The [`lock`] says who may act.
 
 pub mod book;
+pub mod candidate;
 pub mod chain;
 pub mod decide;
+pub mod engine;
 pub mod evidence;
 pub mod guard;
 pub mod intake;
 pub mod journal;
+pub mod lock;
 pub mod markdown;
+pub mod plan;
 pub mod record;
 pub mod run;
 pub mod runs;
 pub mod seen;
 pub mod shelf;
 pub mod step;
+pub mod verdict;

@@ -50,6 +50,9 @@ const LAYERS: &[(&str, &[&str])] = &[
             "runbook/run",
             "runbook/runs",
             "runbook/decide",
+            "runbook/candidate",
+            "runbook/plan",
+            "runbook/verdict",
         ],
     ),
     (
@@ -74,9 +77,10 @@ const LAYERS: &[(&str, &[&str])] = &[
             "systemd",
             "runbook/journal",
             "runbook/step",
+            "runbook/lock",
         ],
     ),
-    ("drivers", &["observe", "http", "lab", "runbook/intake"]),
+    ("drivers", &["observe", "http", "lab", "runbook/intake", "runbook/engine"]),
     ("wiring", &["app", "demo", "history", "status", "maintenance", "cli", "main", "lib"]),
 ];
 

@@ -19,6 +19,7 @@ mod hostile;
 mod hostside;
 mod lab;
 mod lag;
+mod lock;
 mod logical_slots;
 mod logs;
 mod maintenance;

@@ -3,6 +3,7 @@
 //! which the [`intake`] writes.
 
 pub mod book;
+pub mod candidate;
 pub mod chain;
 pub mod evidence;
 pub mod guard;
@@ -13,3 +14,4 @@ pub mod record;
 pub mod run;
 pub mod seen;
 pub mod shelf;
+pub mod verdict;

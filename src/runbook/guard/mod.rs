@@ -1,14 +1,39 @@
 //! Guards: what must be so before something is done. One file each; every one is judged at every look and shown with the value that it
-//! saw. A class carries a fixed set that no file can remove. Unknown blocks.
+//! saw. A class carries a fixed set that no file can remove. Unknown blocks. `docs/guards.md` lists them.
+
+mod primary_gone;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::book::{Book, Class, Mode};
-use super::evidence::Evidence;
+use super::book::{Book, Class, Limits, Mode};
+use super::evidence::{Evidence, Look, Server};
 use super::run::Episode;
+use super::verdict::{self, PrimaryVerdict};
 use crate::clock::Moment;
+
+/// Every guard, in the order in which they are shown.
+pub static GUARDS: &[&dyn Guard] = &[&primary_gone::PrimaryGone];
+
+/// What the guards of failovers alone say of themselves.
+const FAILOVER: &[Class] = &[Class::Failover];
+/// What those say that are judged at every stage.
+const ALWAYS: &[Stage] = &[Stage::Plan, Stage::Fence, Stage::Promote];
+
+/// The guards that a runbook of this class carries at this stage.
+pub fn of_class(class: Class, stage: Stage) -> impl Iterator<Item = &'static dyn Guard> {
+    GUARDS.iter().copied().filter(move |guard| guard.classes().contains(&class) && guard.stages().contains(&stage))
+}
+
+/// Judges all guards of the runbook's class at the scene's stage: none is left out because another one blocks.
+pub fn judge_all(scene: &Scene<'_>) -> Vec<Seen> {
+    let seen = of_class(scene.book.class, scene.stage).map(|guard| {
+        let (answer, value) = guard.judge(scene);
+        Seen { guard: guard.name().to_owned(), answer, value }
+    });
+    seen.collect()
+}
 
 /// Before what a guard is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -93,6 +118,33 @@ pub struct Scene<'a> {
     pub lock: &'a LockState,
     /// What is wrong with the hooks' files; empty: nothing.
     pub hooks: &'a [String],
+}
+
+impl<'a> Scene<'a> {
+    /// The runbook's limits.
+    pub fn limits(&self) -> &'a Limits {
+        &self.book.limits
+    }
+
+    /// Who decides: the runbook's mode below the ceiling of the config.
+    pub fn mode(&self) -> Mode {
+        self.book.mode.min(self.terms.ceiling)
+    }
+
+    /// The verdict on the primary, and why.
+    pub fn verdict(&self) -> (PrimaryVerdict, String) {
+        verdict::of(self.evidence, self.limits(), self.now)
+    }
+
+    /// The candidate's look.
+    pub fn candidate_look(&self) -> Option<&'a Look> {
+        self.evidence.nodes.get(self.candidate?)
+    }
+
+    /// The candidate, if it answers.
+    pub fn candidate_server(&self) -> Option<&'a Server> {
+        self.candidate_look()?.probe.as_ref().ok()
+    }
 }
 
 /// What woke a run.

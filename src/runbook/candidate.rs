@@ -1,0 +1,36 @@
+//! Whom a failover would promote. Pure, and the same evidence gives the same standby.
+
+use super::evidence::{Evidence, Server};
+use crate::cluster::assess::{NodeAssessment, Verdict};
+use crate::cluster::promotable::Promotable;
+
+/// The standby to promote: its number.
+///
+/// Only one that answers as a standby of this system, and that observation does not rule out: where synchronous standbys were in force,
+/// that leaves those which have every acknowledged commit. Of these only the newest timeline counts, since positions of two timelines do
+/// not compare. Then the furthest received position, whether nothing stands in the way and there is an admin DSN, and the order of the
+/// config.
+pub fn choose(evidence: &Evidence) -> Option<usize> {
+    let fit = evidence.standbys().filter_map(|(number, look)| {
+        let server = look.probe.as_ref().ok().filter(|server| is_fit(evidence, server))?;
+        let promotable = promotable(evidence, number).map(|promotable| promotable.verdict);
+        let ready = (look.has_admin, promotable == Some(Verdict::Yes));
+        (promotable != Some(Verdict::No)).then_some((number, (server.timeline, server.position, ready)))
+    });
+    let fit: Vec<_> = fit.collect();
+    // Of equal ones the last is found: so they come last first.
+    fit.into_iter().rev().max_by_key(|(_, place)| *place).map(|(number, _)| number)
+}
+
+/// What observation says of a standby's fitness.
+pub(super) fn promotable(evidence: &Evidence, number: usize) -> Option<&Promotable> {
+    evidence.assessment.nodes.get(number).and_then(|node: &NodeAssessment| node.promotable.as_ref())
+}
+
+fn is_fit(evidence: &Evidence, server: &Server) -> bool {
+    let system = evidence.primary.as_ref().and_then(|primary| primary.system_identifier);
+    server.in_recovery
+        && system.is_none_or(|system| system == server.system_identifier)
+        && !server.replay_paused
+        && server.apply_delay.is_zero()
+}

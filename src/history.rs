@@ -111,6 +111,11 @@ fn row(record: &Record) -> [String; 6] {
             let nobody = String::new();
             return [record.seq.to_string(), time(record.at.wall), kind.to_owned(), nobody.clone(), nobody, who];
         }
+        Entry::Asked(asked) => {
+            let who = plain(&format!("{} by {}", asked.runbook, asked.by));
+            let kind = "asked".to_owned();
+            return [record.seq.to_string(), time(record.at.wall), kind, asked.cluster.clone(), String::new(), who];
+        }
         Entry::Received(alert) => {
             let truncated = match alert.truncated {
                 0 => String::new(),

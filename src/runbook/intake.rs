@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::journal::{Journal, JournalError, Limits};
 use super::record::{Entry, Opened};
+use super::run::{Event, Run, RunRecord};
 use super::runs::Runs;
 use super::seen::{Outcome, Seen};
 use crate::clock::{Moment, Mono};
@@ -48,6 +49,25 @@ pub struct Intake {
     runs: Arc<Mutex<Runs>>,
     /// Rises with everything that was written or told again.
     changes: watch::Receiver<u64>,
+}
+
+/// The right to begin a step once: that it begins is on disk.
+#[derive(Debug)]
+pub struct Intent {
+    step: usize,
+    attempt: u32,
+}
+
+impl Intent {
+    /// The step's number.
+    pub const fn step(&self) -> usize {
+        self.step
+    }
+
+    /// From 1 on.
+    pub const fn attempt(&self) -> u32 {
+        self.attempt
+    }
 }
 
 /// A place among those who are served.
@@ -111,6 +131,14 @@ impl Intake {
             Ok(Ok(result)) => result.map(drop),
             _ => Err(IntakeError::Late),
         }
+    }
+
+    /// Writes down that the next step of `run` begins. Nothing else makes an [`Intent`], and nothing is done without one.
+    pub async fn intend(&self, run: &Run) -> Result<Intent, IntakeError> {
+        let (step, attempt) = (run.step, run.attempt + 1);
+        let event = Event::Intended { step, attempt };
+        self.write(vec![Entry::Run(RunRecord { run: run.id.clone(), event })]).await?;
+        Ok(Intent { step, attempt })
     }
 
     /// A place, when there is one.

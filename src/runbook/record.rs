@@ -38,6 +38,20 @@ pub enum Entry {
     Run(RunRecord),
     /// All runs were stopped, or let go on.
     Switched(Switched),
+    /// A person asked for a run.
+    Asked(Asked),
+}
+
+/// A run that a person asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    /// Of this cluster.
+    pub cluster: String,
+    /// The runbook's name.
+    pub runbook: String,
+    /// Who.
+    pub by: String,
 }
 
 /// The switch that keeps every run from doing anything.
@@ -175,7 +189,7 @@ impl Entry {
     /// The alert that it is about, if it is about one.
     pub fn alert(&self) -> Option<&Heard> {
         match self {
-            Self::Opened(_) | Self::Run(_) | Self::Switched(_) => None,
+            Self::Opened(_) | Self::Run(_) | Self::Switched(_) | Self::Asked(_) => None,
             Self::Received(heard) | Self::Ignored(Ignored { alert: heard, .. }) => Some(heard),
         }
     }

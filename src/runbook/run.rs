@@ -298,6 +298,23 @@ pub enum Phase {
     Ended(Outcome),
 }
 
+impl Phase {
+    /// As people read it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Blocked => "blocked",
+            Self::Awaiting => "awaiting",
+            Self::Locking => "locking",
+            Self::Ready => "ready",
+            Self::Acting => "acting",
+            Self::Probing => "probing",
+            Self::Undoing => "undoing",
+            Self::Ended(outcome) => outcome.as_str(),
+        }
+    }
+}
+
 /// A run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::guard::Past;
-use super::record::{Entry, Record, Switched};
+use super::guard::{Cause, Past};
+use super::record::{Asked, Entry, Record, Switched};
 use super::run::{Event, Run};
 use crate::alertmanager::Status;
 use crate::clock::Moment;
@@ -21,6 +21,7 @@ pub struct Runs {
     ended: VecDeque<Run>,
     switched: Option<Switched>,
     alerts: BTreeMap<(String, String), Alarm>,
+    asked: BTreeMap<String, (Asked, Moment)>,
 }
 
 /// The newest word on the alerts of one name in one cluster.
@@ -43,6 +44,9 @@ impl Runs {
         match &record.entry {
             Entry::Run(told) => self.fold(record.seq, &told.run, &told.event, record.at),
             Entry::Switched(switched) => self.switched = Some(switched.clone()),
+            Entry::Asked(asked) => {
+                self.asked.insert(asked.cluster.clone(), (asked.clone(), record.at));
+            }
             Entry::Opened(_) | Entry::Received(_) | Entry::Ignored(_) => {}
         }
     }
@@ -74,6 +78,9 @@ impl Runs {
         } else if let Some(run) = self.ended.iter_mut().find(|run| run.id == id) {
             run.fold(event, at);
         } else if let Event::Planned(plan) = event {
+            if matches!(plan.cause, Cause::Person { .. }) {
+                self.asked.remove(&plan.episode.cluster);
+            }
             self.open.insert(id.to_owned(), Run::begin(id.to_owned(), seq, (**plan).clone(), at));
         }
     }
@@ -107,6 +114,11 @@ impl Runs {
     /// The runs that are over, oldest first.
     pub fn ended(&self) -> impl DoubleEndedIterator<Item = &Run> {
         self.ended.iter()
+    }
+
+    /// What a person asked for in a cluster, and when; until it was planned.
+    pub fn asked(&self, cluster: &str) -> Option<&(Asked, Moment)> {
+        self.asked.get(cluster)
     }
 
     /// The newest word on an alert.

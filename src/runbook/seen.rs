@@ -32,7 +32,7 @@ impl Seen {
     /// `None`: it is about no alert.
     pub fn take(&mut self, entry: &Entry) -> Option<Outcome> {
         match entry {
-            Entry::Opened(_) | Entry::Run(_) | Entry::Switched(_) => None,
+            Entry::Opened(_) | Entry::Run(_) | Entry::Switched(_) | Entry::Asked(_) => None,
             Entry::Received(heard) if self.received.add(heard.key) => Some(Outcome::New),
             Entry::Ignored(ignored)
                 if !self.received.known.contains(&ignored.alert.key) && self.ignored.add(ignored.alert.key) =>

@@ -68,6 +68,8 @@ pub struct RawFence {
     pub argv: Option<Spanned<Vec<Spanned<String>>>>,
     /// The hook that says whether it is done.
     pub probe: Option<Spanned<Vec<Spanned<String>>>>,
+    /// The hook that undoes it.
+    pub undo: Option<Spanned<Vec<Spanned<String>>>>,
     /// How long the hook may take.
     pub timeout: Option<Spanned<String>>,
     /// Whether it may run twice.

@@ -69,6 +69,9 @@ pub struct Hook {
     pub argv: Vec<String>,
     /// The program that says whether it is done.
     pub probe: Option<Vec<String>>,
+    /// The program that undoes it, where nothing was promoted after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<Vec<String>>,
     /// How long it may take.
     pub timeout: Duration,
     /// Whether it may run twice.
@@ -168,11 +171,12 @@ fn step(raw: &Spanned<RawStep>) -> Result<Step, Problem> {
 }
 
 fn fence_hook(raw: &Spanned<RawFence>) -> Result<Hook, Problem> {
-    let RawFence { argv, probe, timeout, idempotent } = &raw.value;
+    let RawFence { argv, probe, undo, timeout, idempotent } = &raw.value;
     let Some(argv) = argv else { return Err(Problem::new(raw, "fence has no argv: name the program to run")) };
     Ok(Hook {
         argv: program(argv, "argv of fence")?,
         probe: probe.as_ref().map(|probe| program(probe, "probe of fence")).transpose()?,
+        undo: undo.as_ref().map(|undo| program(undo, "undo of fence")).transpose()?,
         timeout: length(timeout.as_ref(), "timeout of fence", seconds(30), seconds(600))?,
         idempotent: idempotent.unwrap_or(true),
     })
@@ -192,6 +196,7 @@ fn run_hook(raw: &Spanned<RawRun>) -> Result<Step, Problem> {
     let hook = Hook {
         argv: program(argv, &format!("argv of run {name}"))?,
         probe: probe.as_ref().map(|probe| program(probe, &format!("probe of run {name}"))).transpose()?,
+        undo: None,
         timeout: length(timeout.as_ref(), &format!("timeout of run {name}"), seconds(30), seconds(24 * 3600))?,
         idempotent: idempotent.unwrap_or(false),
     };

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::hands::{Hands, Means};
 use super::Parts;
+use super::hands::{Hands, Means};
 use crate::clock::Moment;
 use crate::cluster::assess::Verdict;
 use crate::observe::Hub;
@@ -19,7 +19,7 @@ use crate::runbook::intake::IntakeError;
 use crate::runbook::plan::{self, Judgement, judgement};
 use crate::runbook::record::Entry;
 use crate::runbook::run::{Event, Outcome, Phase, Plan, Probe, Run, RunRecord, blocking};
-use crate::runbook::verdict::PrimaryVerdict;
+use crate::runbook::verdict::{self, PrimaryVerdict};
 
 /// A person is asked for so long.
 const ASKED_FOR: Duration = Duration::from_secs(15 * 60);
@@ -46,7 +46,7 @@ pub(super) async fn run(parts: Parts, means: Arc<Means>) {
         return;
     };
     let mut changes = parts.intake.changes();
-    let hands = Hands::new(parts.clone(), means.clone(), hub.clone());
+    let hands = Hands::new(means.clone(), hub.clone());
     let mut driver = Driver { parts, means, hub, hands, fresh: None, looked: None, before: None };
     loop {
         changes.borrow_and_update();
@@ -102,9 +102,11 @@ impl Driver {
     fn woken(&self) -> Option<(Book, Cause)> {
         let (shelf, now) = ((self.parts.books)(), Moment::now());
         let runs = self.parts.intake.runs();
-        let by_person = self.hands.asked();
-        if let Some((name, cause)) = by_person {
-            return shelf.find(&name).map(|entry| (entry.book.clone(), cause));
+        if let Some((asked, at)) = runs.asked(&self.means.cluster)
+            && now.wall.seconds_since(at.wall) < WAKES_FOR.as_secs_f64()
+            && let Some(entry) = shelf.find(&asked.runbook)
+        {
+            return Some((entry.book.clone(), Cause::Person { by: asked.by.clone() }));
         }
         for (name, alarm) in runs.alarms(&self.means.cluster) {
             if !alarm.firing || now.mono.since(alarm.received.mono) > WAKES_FOR {
@@ -125,7 +127,8 @@ impl Driver {
         }
         let is_gone = self.primary_is_gone();
         let mut watched = self.watched_books();
-        watched.find(|book| is_gone && !runs.ended().any(|run| self.holds(run, book, &Cause::Observation)))
+        watched
+            .find(|book| is_gone && !runs.ended().any(|run| self.holds(run, book, &Cause::Observation)))
             .map(|book| (book, Cause::Observation))
     }
 
@@ -160,7 +163,8 @@ impl Driver {
     fn episode_is(&self, run: &Run) -> bool {
         let assessment = self.hub.cluster().assess(Moment::now());
         let last = assessment.nodes.iter().find(|node| node.last_primary);
-        last.is_some_and(|node| node.name == run.plan.episode.primary) && assessment.timeline == Some(run.plan.episode.timeline)
+        last.is_some_and(|node| node.name == run.plan.episode.primary)
+            && assessment.timeline == Some(run.plan.episode.timeline)
     }
 
     /// The runbooks that wake by what pgvigil sees.
@@ -213,16 +217,18 @@ impl Driver {
             },
             Phase::Awaiting if run.until.is_some_and(|until| now.wall > until.wall) => Happened::Overdue,
             Phase::Awaiting => fresh.unwrap_or(Happened::Nothing),
-            Phase::Locking | Phase::Ready if run.token.is_none() || !self.hands.holds() => match self.hands.lock(run).await {
-                LockState::Held(_) if run.phase == Phase::Locking => Happened::Held,
-                LockState::Held(token) => {
-                    self.write(run, Event::Locked { token }).await?;
-                    Happened::LockUnknown
+            Phase::Locking | Phase::Ready if run.token.is_none() || !self.hands.holds() => {
+                match self.hands.lock(run).await {
+                    LockState::Held(_) if run.phase == Phase::Locking => Happened::Held,
+                    LockState::Held(token) => {
+                        self.write(run, Event::Locked { token }).await?;
+                        Happened::LockUnknown
+                    }
+                    LockState::Elsewhere(_) => Happened::Elsewhere,
+                    _ if lasted > STUCK_FOR.as_secs_f64() => Happened::Overdue,
+                    _ => Happened::LockUnknown,
                 }
-                LockState::Elsewhere(_) => Happened::Elsewhere,
-                _ if lasted > STUCK_FOR.as_secs_f64() => Happened::Overdue,
-                _ => Happened::LockUnknown,
-            },
+            }
             Phase::Locking => Happened::Held,
             Phase::Ready if place.reached >= Reached::PastReturn || place.next == Next::Nothing => Happened::Held,
             Phase::Ready => {
@@ -361,7 +367,8 @@ impl Driver {
         let hooks = self.hands.wrong_hooks(plan);
         let runs = self.parts.intake.runs();
         let (past, paused) = (runs.past(), runs.paused().is_some());
-        let others = runs.open().filter(|run| run.plan.episode.cluster != self.means.cluster && run.plan.mode != Mode::DryRun);
+        let others =
+            runs.open().filter(|run| run.plan.episode.cluster != self.means.cluster && run.plan.mode != Mode::DryRun);
         let elsewhere = others.count() + self.other_clusters_in_trouble();
         let scene = Scene {
             stage,
@@ -391,7 +398,13 @@ impl Driver {
     }
 
     /// Looks, plans, and writes the plan if it is another than the run's.
-    async fn look_and_plan(&mut self, id: &str, book: &Book, cause: &Cause, run: Option<&Run>) -> Result<Duration, IntakeError> {
+    async fn look_and_plan(
+        &mut self,
+        id: &str,
+        book: &Book,
+        cause: &Cause,
+        run: Option<&Run>,
+    ) -> Result<Duration, IntakeError> {
         let evidence = self.gather(id).await;
         let candidate = crate::runbook::candidate::choose(&evidence);
         let mut plan = match plan::plan(book, &self.means.config, &self.means.terms, cause, &evidence, candidate) {
@@ -426,14 +439,24 @@ impl Driver {
             }
             _ => return Ok(AGAIN),
         }
-        if run.past_return || self.hands.same_candidate(&run).await {
-            let intent = self.parts.intake.intend(&run).await?;
-            tracing::info!(cluster = %self.means.cluster, run = %run.id, step = %run.plan.name_of(run.step), "a step begins");
-            let event = self.hands.act(intent, &run).await;
-            self.write(&run, event).await?;
-            return Ok(Duration::ZERO);
+        match self.hands.same_candidate(&run).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let why = "another pgvigil decided on another candidate before";
+                return self.end(&run, if run.acted { Outcome::Indeterminate } else { Outcome::Superseded }, why).await;
+            }
+            Err(why) => {
+                tracing::warn!(cluster = %self.means.cluster, run = %run.id, "the decision could not be written down: {why}");
+                return Ok(AGAIN);
+            }
         }
-        self.end(&run, Outcome::Superseded, "another pgvigil decided on another candidate before").await
+        let intent = self.parts.intake.intend(&run).await?;
+        tracing::info!(cluster = %self.means.cluster, run = %run.id, kind = "intended", "{} begins", run.plan.name_of(run.step));
+        // As the journal has it now.
+        let run = self.parts.intake.runs().get(&run.id).cloned().unwrap_or(run);
+        let event = self.hands.act(intent, &run).await;
+        self.write(&run, event).await?;
+        Ok(Duration::ZERO)
     }
 
     async fn probe(&mut self, run: &Run) -> Result<Duration, IntakeError> {
@@ -496,7 +519,7 @@ fn can_wake(book: &Book, trigger: Trigger) -> bool {
 /// What a look amounts to.
 fn amounts_to(plan: &Plan, evidence: &Evidence, guards: &[Seen]) -> Happened {
     if plan.class == Class::Failover {
-        let (verdict, _) = PrimaryVerdict::of(evidence, &plan.limits, evidence.ended);
+        let (verdict, _) = verdict::of(evidence, &plan.limits, evidence.ended);
         let is_past = evidence.primary.as_ref().is_some_and(|primary| primary.timeline != plan.episode.timeline);
         match verdict {
             PrimaryVerdict::Elsewhere { .. } => return Happened::Stale,
@@ -514,6 +537,8 @@ fn amounts_to(plan: &Plan, evidence: &Evidence, guards: &[Seen]) -> Happened {
 
 /// Whether two judgements differ in more than the values that were seen.
 fn differ(a: &[Seen], b: &[Seen]) -> bool {
-    let answers = |seen: &[Seen]| -> Vec<(String, Answer)> { seen.iter().map(|seen| (seen.guard.clone(), seen.answer)).collect() };
+    let answers = |seen: &[Seen]| -> Vec<(String, Answer)> {
+        seen.iter().map(|seen| (seen.guard.clone(), seen.answer)).collect()
+    };
     answers(a) != answers(b)
 }

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::Parts;
 use crate::cluster::assess::Verdict;
 use crate::observe::Hub;
 use crate::runbook::book::{Hook, Step, Target};
@@ -18,12 +17,15 @@ use crate::runbook::lock::{Acquired, Decided, Held, Holder, Lock};
 use crate::runbook::run::{Event, Plan, Probe, Run, StepResult};
 use crate::runbook::step::hook::{self, Brief, ClusterBrief, Kind, Place};
 use crate::runbook::step::node::Node;
+use crate::runbook::step::stream::Upstream;
 use crate::runbook::step::{look, promote, repoint, statement, synchronous, verify};
 
 /// A probe of a node may take so long; nodes are probed together.
 const LOOK_WITHIN: Duration = Duration::from_secs(2);
 /// A probe of a hook may take so long.
 const PROBE_WITHIN: Duration = Duration::from_secs(10);
+/// What a hook says is kept in the journal up to so many characters.
+const MOST_WORDS: usize = 300;
 /// What was begun may end so long after its own deadline.
 const GRACE: Duration = Duration::from_secs(10);
 /// A commit that waits for standbys is tried for so long after they were repointed.
@@ -67,15 +69,14 @@ impl Means {
 
 /// The hands of one cluster's loop.
 pub(super) struct Hands {
-    parts: Parts,
     means: Arc<Means>,
     hub: Arc<Hub>,
     held: Option<Held>,
 }
 
 impl Hands {
-    pub(super) fn new(parts: Parts, means: Arc<Means>, hub: Arc<Hub>) -> Self {
-        Self { parts, means, hub, held: None }
+    pub(super) fn new(means: Arc<Means>, hub: Arc<Hub>) -> Self {
+        Self { means, hub, held: None }
     }
 
     /// Probes every node anew.
@@ -218,19 +219,17 @@ impl Hands {
 
     async fn repoint(&self, run: &Run, timeout: Duration) -> (StepResult, String) {
         let Some(candidate) = self.candidate(run) else { return no_candidate() };
-        let others = self.followers(run);
-        let each = others.iter().map(async |node| repoint::repoint(node, candidate, timeout).await);
-        let outcomes = futures_util::future::join_all(each).await;
-        let failed: Vec<String> = outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).map(ToString::to_string).collect();
-        let said = outcomes.iter().map(|outcome| match outcome {
-            Ok(repointed) => repointed.to_string(),
-            Err(error) => error.to_string(),
-        });
-        let mut said: Vec<String> = said.collect();
+        let to = match self.upstream(run).await {
+            Ok(to) => to,
+            Err(why) => return (StepResult::Failed, why),
+        };
+        let outcomes = repoint::repoint(&self.followers(run), candidate, &to, timeout).await;
+        let all_stream = outcomes.iter().all(|one| matches!(one.outcome, repoint::Outcome::Streams { .. }));
+        let mut said: Vec<String> = outcomes.iter().map(ToString::to_string).collect();
         let synchronous = synchronous::try_commit(candidate, &run.id, COMMIT_WITHIN).await;
         said.push(synchronous.to_string());
         let is_degraded = matches!(synchronous, synchronous::Synchronous::Degraded(_));
-        let result = if failed.is_empty() && !is_degraded { StepResult::Done } else { StepResult::Failed };
+        let result = if all_stream && !is_degraded { StepResult::Done } else { StepResult::Failed };
         (result, said.join("; "))
     }
 
@@ -258,12 +257,11 @@ impl Hands {
 
     async fn verify(&self, run: &Run, one_writable: bool, within: Option<Duration>) -> (Verdict, String) {
         let Some(candidate) = self.candidate(run) else { return (Verdict::No, "the plan has no candidate".to_owned()) };
-        let (verdict, said) = promote::probe_promoted(candidate, run.plan.episode.timeline, LOOK_WITHIN).await;
-        if verdict != Verdict::Yes {
-            return (verdict, said);
-        }
+        let timeline = match self.upstream(run).await {
+            Ok(to) => to.timeline,
+            Err(why) => return (Verdict::Unknown, why),
+        };
         let without = if run.fenced { [run.plan.episode.primary.as_str()].into() } else { [].into() };
-        let timeline = crate::pg::lsn::Timeline(run.plan.episode.timeline.0 + 1);
         let wanted =
             verify::Wanted { primary: candidate.name(), timeline, without, one_writable, streaming_within: within };
         verify::verify(&self.means.nodes, &wanted).await
@@ -296,14 +294,19 @@ impl Hands {
     }
 
     async fn all_follow(&self, run: &Run, candidate: &Node) -> (Probe, String) {
+        let to = match self.upstream(run).await {
+            Ok(to) => to,
+            Err(why) => return (Probe::Unknown, why),
+        };
         let others = self.followers(run);
-        let each = others.iter().map(async |node| repoint::follows(node, candidate, LOOK_WITHIN).await);
+        let each = others.iter().map(async |node| repoint::follows(node, candidate, &to, LOOK_WITHIN).await);
         let answers = futures_util::future::join_all(each).await;
-        let worst = answers.iter().map(|(verdict, _)| *verdict).fold(Verdict::Yes, |worst, verdict| match (worst, verdict) {
-            (Verdict::No, _) | (_, Verdict::No) => Verdict::No,
-            (Verdict::Unknown, _) | (_, Verdict::Unknown) => Verdict::Unknown,
-            _ => Verdict::Yes,
-        });
+        let worst =
+            answers.iter().map(|(verdict, _)| *verdict).fold(Verdict::Yes, |worst, verdict| match (worst, verdict) {
+                (Verdict::No, _) | (_, Verdict::No) => Verdict::No,
+                (Verdict::Unknown, _) | (_, Verdict::Unknown) => Verdict::Unknown,
+                _ => Verdict::Yes,
+            });
         let said: Vec<String> = answers.into_iter().map(|(_, said)| said).collect();
         three((worst, said.join("; ")))
     }
@@ -334,7 +337,7 @@ impl Hands {
                     hook::Answer::Failed(_) => StepResult::Failed,
                     hook::Answer::Unknown(_) => StepResult::Unknown,
                 };
-                (result, ran.to_string())
+                (result, in_words(&ran))
             }
             // It did not begin, and nothing was done.
             Err(hook::HookError::Begun(dir)) => (StepResult::Unknown, format!("{} is there", dir.display())),
@@ -374,6 +377,24 @@ impl Hands {
         }
     }
 
+    /// The new primary as standbys are to follow it.
+    async fn upstream(&self, run: &Run) -> Result<Upstream, String> {
+        let node = self.candidate(run).ok_or("the plan has no candidate")?;
+        let (host, port) = node.address().ok_or_else(|| {
+            format!("nobody knows at which address other servers reach {}: set its address", node.name())
+        })?;
+        let evidence = self.look().await;
+        let look = evidence.nodes.iter().find(|look| look.node == node.name());
+        match look.map(|look| &look.probe) {
+            Some(Ok(server)) if !server.in_recovery && server.timeline > run.plan.episode.timeline => {
+                Ok(Upstream { host, port, timeline: server.timeline, fork: None })
+            }
+            Some(Ok(server)) => Err(format!("{} is no primary of a new timeline ({})", node.name(), server.timeline)),
+            Some(Err(failure)) => Err(format!("{} does not answer: {failure}", node.name())),
+            None => Err("the candidate is no node of the config any more".to_owned()),
+        }
+    }
+
     fn candidate(&self, run: &Run) -> Option<&Node> {
         self.means.node(run.plan.candidate.as_deref()?)
     }
@@ -388,7 +409,9 @@ impl Hands {
     pub(super) fn report(&self, run: &Run) -> String {
         let candidate = run.plan.candidate.as_deref().unwrap_or("nobody");
         let mut said = match run.promoted {
-            true => format!("{candidate} is the primary; {} is fenced and has to be rejoined", run.plan.episode.primary),
+            true => {
+                format!("{candidate} is the primary; {} is fenced and has to be rejoined", run.plan.episode.primary)
+            }
             false => "all steps are done".to_owned(),
         };
         if let Some(bytes) = run.plan.loss_bytes {
@@ -399,11 +422,23 @@ impl Hands {
         }
         said
     }
+}
 
-    /// The parts that all loops share.
-    pub(super) fn parts(&self) -> &Parts {
-        &self.parts
-    }
+/// What a hook said, in one sentence.
+fn in_words(ran: &hook::Ran) -> String {
+    let answer = match &ran.answer {
+        hook::Answer::Done => "done".to_owned(),
+        hook::Answer::AlreadyDone => "done already".to_owned(),
+        hook::Answer::No => "no".to_owned(),
+        hook::Answer::Retry => "not now".to_owned(),
+        hook::Answer::Failed(code) => format!("exit {code}"),
+        hook::Answer::Unknown(why) => why.clone(),
+    };
+    let last = ran.stderr_tail.lines().rev().find(|line| !line.trim().is_empty());
+    let said = ran.message.as_deref().or(last).unwrap_or_default();
+    // What a program prints may be long, and is shown.
+    let said: String = said.chars().filter(|c| !c.is_control()).take(MOST_WORDS).collect();
+    if said.is_empty() { answer } else { format!("{answer}: {said}") }
 }
 
 fn hook_of(step: &Step) -> Option<&Hook> {

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::book::{Book, Class, Limits, Mode};
+use super::book::{Class, Limits, Mode};
 use super::evidence::{Evidence, Look, Server};
-use super::run::Episode;
+use super::run::Plan;
 use super::verdict::{self, PrimaryVerdict};
 use crate::clock::Moment;
 
@@ -28,7 +28,7 @@ pub fn of_class(class: Class, stage: Stage) -> impl Iterator<Item = &'static dyn
 
 /// Judges all guards of the runbook's class at the scene's stage: none is left out because another one blocks.
 pub fn judge_all(scene: &Scene<'_>) -> Vec<Seen> {
-    let seen = of_class(scene.book.class, scene.stage).map(|guard| {
+    let seen = of_class(scene.plan.class, scene.stage).map(|guard| {
         let (answer, value) = guard.judge(scene);
         Seen { guard: guard.name().to_owned(), answer, value }
     });
@@ -98,14 +98,10 @@ pub struct Scene<'a> {
     pub evidence: &'a Evidence,
     /// The look before it in the same run, if there was one.
     pub before: Option<&'a Evidence>,
-    /// The runbook as it was planned with.
-    pub book: &'a Book,
-    /// What the run is about.
-    pub episode: &'a Episode,
+    /// What would be done, about what, and what woke it.
+    pub plan: &'a Plan,
     /// The standby that would be promoted: its number.
     pub candidate: Option<usize>,
-    /// What woke the run.
-    pub cause: &'a Cause,
     /// What the config says of this cluster's runbooks.
     pub terms: &'a Terms,
     /// Runs that ended, of every cluster, newest last.
@@ -123,12 +119,12 @@ pub struct Scene<'a> {
 impl<'a> Scene<'a> {
     /// The runbook's limits.
     pub fn limits(&self) -> &'a Limits {
-        &self.book.limits
+        &self.plan.limits
     }
 
     /// Who decides: the runbook's mode below the ceiling of the config.
     pub fn mode(&self) -> Mode {
-        self.book.mode.min(self.terms.ceiling)
+        self.plan.mode.min(self.terms.ceiling)
     }
 
     /// The verdict on the primary, and why.
@@ -159,8 +155,9 @@ pub enum Cause {
         firing: bool,
         /// Alerts of its group that were not told.
         truncated: u64,
+        /// Since when it fires, by the word of whoever told it.
+        starts_at: jiff::Timestamp,
         /// When it was last handed in.
-        #[serde(rename = "received")]
         received: Moment,
     },
     /// What pgvigil sees itself.

@@ -38,7 +38,7 @@ pub(super) struct Parts {
 pub(super) enum Trigger {
     /// SIGHUP.
     Signal,
-    /// The config file says something else. Runbooks wait for a person.
+    /// The config file says something else. Runbooks, and what they may do, wait for a person.
     File,
     /// Whoever has this name.
     Request(Arc<str>),
@@ -164,7 +164,12 @@ impl Reloader {
             state.hanging = Some(check);
             bail!("reading the files took longer than {} s: see whether their disk answers", CHECK_DEADLINE.as_secs());
         };
-        let Checked { report, prepared, shelf, plans } = checked.context("reading the files failed unexpectedly")??;
+        let Checked { mut report, prepared, shelf, plans } =
+            checked.context("reading the files failed unexpectedly")??;
+        if !with_runbooks && report.settings.act_as(&state.settings) {
+            let what = "manager, runbooks or admin_dsn are others than before: that waits for SIGHUP or POST /-/reload";
+            report.notes.push(what.to_owned());
+        }
         let (old, new) = (&state.settings, &report.settings);
         if new.listen != old.listen {
             bail!("listen cannot change from {} to {} while pgvigil runs: restart it", old.listen, new.listen);

@@ -2,13 +2,17 @@
 //! describes every key.
 
 mod access;
+mod acting;
 pub mod duration;
 mod environment;
+pub mod manager;
 mod observers;
 pub(crate) mod problem;
 pub mod raw;
 pub mod reload;
+pub mod runbooks;
 mod secret;
+pub mod service;
 pub mod settings;
 pub mod web;
 pub(crate) mod yaml;
@@ -21,9 +25,12 @@ use std::path::{Path, PathBuf};
 
 pub use access::{Holder, Proof, Role};
 pub use environment::{Environment, PREFIX};
+pub use manager::Manager;
 pub use observers::Observer;
 pub use problem::{ConfigError, Origin};
+pub use runbooks::{EtcdLock, Lock, Permit};
 pub use secret::Secret;
+pub use service::{Login, Service};
 pub use settings::{Cluster, Dsn, Node, Settings};
 pub use web::Web;
 
@@ -78,40 +85,56 @@ fn judge(path: Option<PathBuf>, text: Option<&str>, env: &Environment) -> Result
     let mut notes = Vec::new();
     let mut nodes = Vec::new();
     for (c, cluster) in settings.clusters.iter().enumerate() {
+        let raw = raw.clusters.get(c);
         let mut places = BTreeMap::new();
         for (n, node) in cluster.nodes.iter().enumerate() {
-            let raw = raw.clusters.get(c).and_then(|cluster| cluster.nodes.get(n));
-            let origin = raw
-                .and_then(|raw| raw.dsn.as_ref().map(Origin::from).or_else(|| raw.dsn_file.as_ref().map(Origin::from)));
-            let wrong = |why: String| {
-                let what = format!("node {} of cluster {}: {why}", node.name, cluster.name);
-                in_file(Problem::new(origin.clone().unwrap_or(Origin::Nowhere), what))
-            };
-            let target = target(node, env, &trail).map_err(|why| wrong(why.to_string()))?;
-            target.connector(&trail).map_err(|why| wrong(why.to_string()))?;
-            // Another database may be another server behind a pooler; the same one is the same server.
-            let place = (target.address.clone(), target.config.get_dbname().unwrap_or_default().to_owned());
-            if let Some(twin) = places.insert(place, &node.name) {
-                return Err(wrong(format!(
-                    "its dsn leads to {}, and so does that of node {twin}: each node is a server of its own",
-                    target.address
-                )));
+            let raw = raw.and_then(|cluster| cluster.nodes.get(n));
+            let mut line = format!("{}/{}", cluster.name, node.name);
+            for (key, dsn) in [("dsn", Some(&node.dsn)), ("admin_dsn", node.admin_dsn.as_ref())] {
+                let Some(dsn) = dsn else { continue };
+                let wrong = |why: String| {
+                    let origin = raw.and_then(|raw| raw.place_of(key)).unwrap_or(Origin::Nowhere);
+                    in_file(Problem::new(origin, format!("node {} of cluster {}: {why}", node.name, cluster.name)))
+                };
+                let target = dial(key, dsn, env, &trail).map_err(|why| wrong(why.to_string()))?;
+                target.connector(&trail).map_err(|why| wrong(why.to_string()))?;
+                // Another database may be another server behind a pooler; the same one is the same server.
+                let place = (key, target.address.clone(), target.config.get_dbname().unwrap_or_default().to_owned());
+                if let Some(twin) = places.insert(place, &node.name) {
+                    return Err(wrong(format!(
+                        "its {key} leads to {}, and so does that of node {twin}: each node is a server of its own",
+                        target.address
+                    )));
+                }
+                if let Dsn::File(file) = dsn {
+                    notes.extend(is_open(file));
+                }
+                let of_target = target.notes.iter();
+                notes.extend(of_target.map(|note| format!("node {} of cluster {}: {note}", node.name, cluster.name)));
+                line += &match (key, &node.address) {
+                    ("dsn", Some(address)) => format!(" at {address}, sslmode {}", target.tls.mode),
+                    ("dsn", None) => format!(" at {}, sslmode {}", target.address, target.tls.mode),
+                    _ => format!(", for runbooks at {}, sslmode {}", target.address, target.tls.mode),
+                };
             }
-            if let Dsn::File(file) = &node.dsn {
-                notes.extend(is_open(file));
-            }
-            notes.extend(
-                target.notes.iter().map(|note| format!("node {} of cluster {}: {note}", node.name, cluster.name)),
-            );
-            let address = node.address.as_deref().unwrap_or(&target.address);
-            let beside =
-                node.data_dir.as_ref().map_or(String::new(), |dir| format!(", its files in {}", dir.display()));
-            nodes.push(format!("{}/{} at {address}, sslmode {}{beside}", cluster.name, node.name, target.tls.mode));
+            line += &node.data_dir.as_ref().map_or(String::new(), |dir| format!(", its files in {}", dir.display()));
+            nodes.push(line);
         }
         nodes.extend(
             cluster.archive_dir.as_ref().map(|dir| format!("{} archives into {}", cluster.name, dir.display())),
         );
+        nodes.extend(acting::line(cluster));
+        notes.extend(acting::notes(cluster));
+        for service in acting::services(cluster) {
+            let wrong = |why: String| {
+                let origin = raw.map_or(Origin::Nowhere, |raw| Origin::from(&raw.name));
+                in_file(Problem::new(origin, format!("{} of cluster {}: {why}", service.0, cluster.name)))
+            };
+            check_files(service.1).map_err(wrong)?;
+            notes.extend(service.1.login.as_ref().and_then(|login| is_open(&login.password_file)));
+        }
     }
+    notes.dedup();
     let mut observers = Vec::new();
     for (observer, raw) in settings.observers.iter().zip(&raw.observers) {
         let address = address(observer);
@@ -167,8 +190,13 @@ impl fmt::Display for Report {
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
     /// The string itself.
-    #[error("dsn: {0}")]
-    Dsn(#[from] crate::pg::dsn::DsnError),
+    #[error("{key}: {why}")]
+    Dsn {
+        /// Where it stands: `dsn` or `admin_dsn`.
+        key: &'static str,
+        /// What is wrong with it.
+        why: crate::pg::dsn::DsnError,
+    },
     /// The file that holds it.
     #[error("{0}")]
     File(String),
@@ -183,20 +211,40 @@ impl From<TargetError> for Failure {
 /// How to dial a node. Reads its `dsn_file`, so that a rotated password counts at the next login. The files that are read leave a
 /// `trail`.
 pub fn target(node: &Node, env: &Environment, trail: &Trail) -> Result<Target, TargetError> {
+    dial("dsn", &node.dsn, env, trail)
+}
+
+/// The same for runbooks, by the node's `admin_dsn`; `None` if it has none.
+pub fn admin_target(node: &Node, env: &Environment, trail: &Trail) -> Option<Result<Target, TargetError>> {
+    Some(dial("admin_dsn", node.admin_dsn.as_ref()?, env, trail))
+}
+
+fn dial(key: &'static str, dsn: &Dsn, env: &Environment, trail: &Trail) -> Result<Target, TargetError> {
     let lookup = |name: &str| env.get(name);
-    match &node.dsn {
-        Dsn::Inline(dsn) => Ok(Target::parse(dsn.reveal(), &lookup, trail)?),
+    let parse = |text: &str| Target::parse(text, &lookup, trail).map_err(|why| TargetError::Dsn { key, why });
+    match dsn {
+        Dsn::Inline(dsn) => parse(dsn.reveal()),
         Dsn::File(path) => {
             trail.about_to_read(path);
-            let text = read(path, "dsn_file", MAX_DSN_BYTES).map_err(|problem| TargetError::File(problem.what))?;
+            let text = read(path, &format!("{key}_file"), MAX_DSN_BYTES);
+            let text = text.map_err(|problem| TargetError::File(problem.what))?;
             match text.trim() {
                 "" => Err(TargetError::File(format!(
-                    "dsn_file {} is empty: write the connection string into it",
+                    "{key}_file {} is empty: write the connection string into it",
                     path.display()
                 ))),
-                dsn => Ok(Target::parse(dsn, &lookup, trail)?),
+                dsn => parse(dsn),
             }
         }
+    }
+}
+
+/// The password that a file holds: all of it but the line's end.
+pub fn password(file: &Path) -> Result<Secret, String> {
+    let text = read_small(file, "password file")?;
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err(format!("password file {} is empty: write the password into it", file.display())),
+        password => Ok(Secret::new(password)),
     }
 }
 
@@ -215,6 +263,15 @@ pub fn read_small(path: &Path, what: &str) -> Result<String, String> {
 pub fn address(observer: &Observer) -> Address {
     let Observer { url, token_file, ca_file, .. } = observer.clone();
     Address { url, token_file, ca_file }
+}
+
+/// Whether our own files for a service are as they should be; asks nobody.
+fn check_files(service: &Service) -> Result<(), String> {
+    if let Some(login) = &service.login {
+        password(&login.password_file)?;
+    }
+    let address = |url: &url::Url| Address { url: url.clone(), token_file: None, ca_file: service.ca_file.clone() };
+    service.urls.iter().take(1).try_for_each(|url| address(url).check().map_err(|error| error.to_string()))
 }
 
 /// The whole text of a file that is not too large.

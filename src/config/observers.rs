@@ -25,16 +25,17 @@ pub struct Observer {
 impl Observer {
     /// Whether our token is seen by everybody on the way.
     pub(super) fn shows_its_token(&self) -> bool {
-        self.token_file.is_some() && self.url.scheme() == "http" && !self.is_loopback()
+        self.token_file.is_some() && self.url.scheme() == "http" && !is_loopback(&self.url)
     }
+}
 
-    fn is_loopback(&self) -> bool {
-        match self.url.host() {
-            Some(Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(Host::Ipv6(ip)) => ip.is_loopback(),
-            Some(Host::Domain(name)) => name == "localhost",
-            None => false,
-        }
+/// Whether it is on this machine.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
     }
 }
 
@@ -76,7 +77,8 @@ fn observer(raw: &RawObserver, dir: &Path) -> Result<Observer, Problem> {
     Ok(Observer { name, url, token_file, ca_file })
 }
 
-fn address(text: &str) -> Option<Url> {
+/// An address: http or https, a host, and neither user, path nor query.
+pub(super) fn address(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let is_bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
     let is_anonymous = url.username().is_empty() && url.password().is_none();

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_saphyr::Spanned;
 
+use super::problem::Origin;
 use super::secret::Secret;
 
 /// The keys with one value, which the environment may set too, and their defaults, empty for none. Those of a section are written with a dot.
@@ -21,7 +22,7 @@ pub const SCALARS: [(&str, &str); 10] = [
 ];
 
 /// The keys of features that this version does not have.
-pub const LATER: [&str; 5] = ["manager", "runbooks", "admin_dsn", "admin_dsn_file", "log"];
+pub const LATER: [&str; 1] = ["log"];
 
 /// The key of a feature that this version does not have: known, and refused by name.
 pub type Later = Option<Spanned<IgnoredAny>>;
@@ -122,13 +123,103 @@ pub struct RawCluster {
     pub nodes: Vec<RawNode>,
     /// What decides on failover.
     #[serde(default)]
-    pub manager: Later,
+    pub manager: Option<Spanned<RawManager>>,
     /// The directory of its WAL archive, where pgvigil can look into it.
     #[serde(default)]
     pub archive_dir: Option<Spanned<String>>,
     /// What runbooks may do.
     #[serde(default)]
-    pub runbooks: Later,
+    pub runbooks: Option<Spanned<RawRunbooks>>,
+}
+
+/// What decides on failover.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RawManager {
+    /// Nothing.
+    None,
+    /// Patroni.
+    Patroni(Box<RawPatroni>),
+    /// repmgr.
+    Repmgr(RawRepmgr),
+    /// pg_auto_failover.
+    PgAutoFailover(RawPgAutoFailover),
+}
+
+/// Patroni.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawPatroni {
+    /// Where its members answer.
+    pub urls: Spanned<Vec<Spanned<Secret>>>,
+    /// Who we are to it.
+    #[serde(default)]
+    pub username: Option<Spanned<String>>,
+    /// The file of our password there.
+    #[serde(default)]
+    pub password_file: Option<Spanned<String>>,
+    /// The certificates to trust.
+    #[serde(default)]
+    pub ca_file: Option<Spanned<String>>,
+}
+
+/// repmgr.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawRepmgr {
+    /// Its config on the nodes.
+    pub conf: Option<Spanned<String>>,
+}
+
+/// pg_auto_failover.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawPgAutoFailover {
+    /// The formation.
+    pub formation: Option<Spanned<String>>,
+}
+
+/// What runbooks may do.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawRunbooks {
+    /// The ceiling.
+    pub mode: Option<Spanned<String>>,
+    /// Whether alerts reach this pgvigil alone.
+    pub single_receiver: Option<bool>,
+    /// Who keeps two from acting at once.
+    pub lock: Option<Spanned<RawLock>>,
+}
+
+/// Who keeps two from acting at once.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawLock {
+    /// A lease in etcd.
+    pub etcd: RawEtcd,
+}
+
+/// A lease in etcd.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawEtcd {
+    /// Where its members answer.
+    pub endpoints: Spanned<Vec<Spanned<Secret>>>,
+    /// What all keys begin with.
+    #[serde(default)]
+    pub prefix: Option<Spanned<String>>,
+    /// How long the lease outlives its holder.
+    #[serde(default)]
+    pub ttl: Option<Spanned<String>>,
+    /// Who we are to it.
+    #[serde(default)]
+    pub username: Option<Spanned<String>>,
+    /// The file of our password there.
+    #[serde(default)]
+    pub password_file: Option<Spanned<String>>,
+    /// The certificates to trust.
+    #[serde(default)]
+    pub ca_file: Option<Spanned<String>>,
 }
 
 /// One server.
@@ -157,10 +248,10 @@ pub struct RawNode {
     pub expected: Option<bool>,
     /// How runbooks reach it.
     #[serde(default)]
-    pub admin_dsn: Later,
+    pub admin_dsn: Option<Spanned<Secret>>,
     /// The file that says how runbooks reach it.
     #[serde(default)]
-    pub admin_dsn_file: Later,
+    pub admin_dsn_file: Option<Spanned<String>>,
     /// Its data directory, where pgvigil runs beside it.
     #[serde(default)]
     pub data_dir: Option<Spanned<String>>,
@@ -188,16 +279,18 @@ impl RawConfig {
     }
 }
 
-impl RawCluster {
-    /// The keys of later versions.
-    pub fn later(&self) -> [(&'static str, &Later); 2] {
-        [("manager", &self.manager), ("runbooks", &self.runbooks)]
-    }
-}
-
 impl RawNode {
+    /// Where `dsn` or `admin_dsn` stands, or the file of it.
+    pub(super) fn place_of(&self, key: &str) -> Option<Origin> {
+        let (inline, file) = match key {
+            "dsn" => (&self.dsn, &self.dsn_file),
+            _ => (&self.admin_dsn, &self.admin_dsn_file),
+        };
+        inline.as_ref().map(Origin::from).or_else(|| file.as_ref().map(Origin::from))
+    }
+
     /// The keys of later versions.
-    pub fn later(&self) -> [(&'static str, &Later); 3] {
-        [("admin_dsn", &self.admin_dsn), ("admin_dsn_file", &self.admin_dsn_file), ("log", &self.log)]
+    pub fn later(&self) -> [(&'static str, &Later); 1] {
+        [("log", &self.log)]
     }
 }

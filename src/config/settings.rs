@@ -9,11 +9,14 @@ use serde_saphyr::Spanned;
 use super::access::{self, Holder};
 use super::duration;
 use super::environment::Merged;
+use super::manager::{self, Manager};
 use super::observers::{self, Observer};
 use super::problem::{Origin, Problem};
 use super::raw::{Later, RawCluster, RawConfig, RawNode};
+use super::runbooks::{self, Permit};
 use super::secret::Secret;
 use crate::cluster::upstream::Upstream;
+use crate::runbook::book::Mode;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +74,10 @@ pub struct Cluster {
     pub nodes: Vec<Node>,
     /// The directory of its WAL archive, where pgvigil can look into it.
     pub archive_dir: Option<PathBuf>,
+    /// What decides on failover there, if it was written.
+    pub manager: Option<Manager>,
+    /// What runbooks may do there.
+    pub runbooks: Permit,
 }
 
 /// One server.
@@ -80,6 +87,8 @@ pub struct Node {
     pub name: String,
     /// How to reach it.
     pub dsn: Dsn,
+    /// How runbooks reach it, to look and to act. Without it they stay dry runs.
+    pub admin_dsn: Option<Dsn>,
     /// How its walreceiver calls itself; the node's name unless set. Unique in its cluster.
     pub application_name: String,
     /// The slot that it streams from; the node's name unless set. Unique in its cluster.
@@ -90,6 +99,21 @@ pub struct Node {
     pub expected: bool,
     /// Its data directory, where pgvigil runs beside it. No other node of its cluster has it.
     pub data_dir: Option<PathBuf>,
+}
+
+impl Cluster {
+    /// What runbooks may do at most: nothing while there is a node that they cannot reach by an `admin_dsn`.
+    pub fn ceiling(&self) -> Mode {
+        match self.nodes.iter().all(|node| node.admin_dsn.is_some()) {
+            true => self.runbooks.mode,
+            false => Mode::DryRun,
+        }
+    }
+
+    /// Whether pgvigil may promote a node itself, as far as the config knows. A manager that is seen there forbids it all the same.
+    pub fn promotes(&self) -> bool {
+        matches!(self.manager, None | Some(Manager::None))
+    }
 }
 
 /// Where a node's connection string is.
@@ -130,7 +154,13 @@ pub(super) fn settle(
     unique(raw.clusters.iter().map(|cluster| &cluster.name), "clusters")?;
     let mut clusters = raw.clusters.iter().map(|raw| cluster(raw, dir)).collect::<Result<Vec<_>, _>>()?;
     if clusters.is_empty() {
-        clusters.push(Cluster { name: "default".to_owned(), nodes: vec![lone(lone_node)], archive_dir: None });
+        clusters.push(Cluster {
+            name: "default".to_owned(),
+            nodes: vec![lone(lone_node)],
+            archive_dir: None,
+            manager: None,
+            runbooks: Permit::default(),
+        });
     }
     Ok(Settings {
         listen: listen(merged)?,
@@ -209,6 +239,7 @@ fn lone(name: &str) -> Node {
     Node {
         name: name.to_owned(),
         dsn: Dsn::Inline(Secret::new("")),
+        admin_dsn: None,
         application_name: name.to_owned(),
         slot: name.to_owned(),
         address: None,
@@ -219,7 +250,6 @@ fn lone(name: &str) -> Node {
 
 fn cluster(raw: &RawCluster, dir: &Path) -> Result<Cluster, Problem> {
     let name = name(&raw.name)?;
-    refuse(&raw.later())?;
     if raw.nodes.is_empty() {
         return Err(Problem::new(&raw.name, format!("cluster {name} has no nodes: give it at least one")));
     }
@@ -247,7 +277,9 @@ fn cluster(raw: &RawCluster, dir: &Path) -> Result<Cluster, Problem> {
         }
     }
     let archive_dir = directory(raw.archive_dir.as_ref(), dir, &format!("archive_dir of cluster {name}"))?;
-    Ok(Cluster { name, nodes, archive_dir })
+    let manager = raw.manager.as_ref().map(|raw| manager::manager(raw, &name, dir)).transpose()?;
+    let runbooks = raw.runbooks.as_ref().map(|raw| runbooks::permit(raw, manager.as_ref(), &name, dir)).transpose()?;
+    Ok(Cluster { name, nodes, archive_dir, manager, runbooks: runbooks.unwrap_or_default() })
 }
 
 /// A directory that need not exist: whether it can be read shows while pgvigil runs, and may change.
@@ -268,20 +300,11 @@ fn node(raw: &RawNode, dir: &Path) -> Result<Node, Problem> {
         return Err(Problem::new(&raw.name, what));
     }
     refuse(&raw.later())?;
-    let dsn = match (&raw.dsn, &raw.dsn_file) {
-        (Some(dsn), None) => Dsn::Inline(dsn.value.clone()),
-        (None, Some(file)) if file.value.is_empty() => {
-            return Err(Problem::new(file, format!("dsn_file of node {name} is empty: name a file")));
-        }
-        (None, Some(file)) => Dsn::File(dir.join(&file.value)),
-        (Some(_), Some(file)) => {
-            return Err(Problem::new(file, format!("node {name} has both dsn and dsn_file: keep one")));
-        }
-        (None, None) => {
-            let what = format!("node {name} has no dsn: say how to reach it in dsn or dsn_file");
-            return Err(Problem::new(&raw.name, what));
-        }
+    let Some(dsn) = dsn_of(&name, "dsn", raw.dsn.as_ref(), raw.dsn_file.as_ref(), dir)? else {
+        let what = format!("node {name} has no dsn: say how to reach it in dsn or dsn_file");
+        return Err(Problem::new(&raw.name, what));
     };
+    let admin_dsn = dsn_of(&name, "admin_dsn", raw.admin_dsn.as_ref(), raw.admin_dsn_file.as_ref(), dir)?;
     let application_name = match &raw.application_name {
         None => name.clone(),
         Some(given) if (1..=63).contains(&given.value.len()) && given.value.bytes().all(|b| (32..127).contains(&b)) => {
@@ -313,7 +336,28 @@ fn node(raw: &RawNode, dir: &Path) -> Result<Node, Problem> {
         }
     };
     let data_dir = directory(raw.data_dir.as_ref(), dir, &format!("data_dir of node {name}"))?;
-    Ok(Node { name, dsn, application_name, slot, address, expected: raw.expected.unwrap_or(true), data_dir })
+    Ok(Node { name, dsn, admin_dsn, application_name, slot, address, expected: raw.expected.unwrap_or(true), data_dir })
+}
+
+/// What `key` or `key` with `_file` says of where the connection string is.
+fn dsn_of(
+    node: &str,
+    key: &str,
+    inline: Option<&Spanned<Secret>>,
+    file: Option<&Spanned<String>>,
+    dir: &Path,
+) -> Result<Option<Dsn>, Problem> {
+    match (inline, file) {
+        (None, None) => Ok(None),
+        (Some(dsn), None) => Ok(Some(Dsn::Inline(dsn.value.clone()))),
+        (None, Some(file)) if file.value.is_empty() => {
+            Err(Problem::new(file, format!("{key}_file of node {node} is empty: name a file")))
+        }
+        (None, Some(file)) => Ok(Some(Dsn::File(dir.join(&file.value)))),
+        (Some(_), Some(file)) => {
+            Err(Problem::new(file, format!("node {node} has both {key} and {key}_file: keep one")))
+        }
+    }
 }
 
 /// A name stands in labels and in URLs.

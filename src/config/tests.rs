@@ -3,9 +3,13 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 
-use super::raw::{LATER, RawAlertmanager, RawCluster, RawHolder, RawNode, RawObserver, RawTimeouts, SCALARS};
+use super::raw::{
+    LATER, RawAlertmanager, RawCluster, RawEtcd, RawHolder, RawNode, RawObserver, RawPatroni, RawPgAutoFailover,
+    RawRepmgr, RawRunbooks, RawTimeouts, SCALARS,
+};
 use super::web::{RawHeaders, RawHttp, RawRate, RawTls, RawWeb};
 use super::*;
+use crate::runbook::book::Mode;
 
 const DOC: &str = include_str!("../../docs/configuration.md");
 const EXAMPLE: &str = include_str!("../../deploy/pgvigil.example.yml");
@@ -48,7 +52,13 @@ fn every_key_is_documented_with_its_default_and_bounds() {
     known.extend(keys_of::<RawTimeouts>("timeouts."));
     known.extend(keys_of::<RawObserver>("observers[]."));
     known.extend(keys_of::<RawCluster>("clusters[]."));
-    known.remove("clusters[].nodes");
+    assert!(known.remove("clusters[].nodes") && known.remove("clusters[].runbooks"));
+    known.extend(keys_of::<RawPatroni>("clusters[].manager.patroni."));
+    known.extend(keys_of::<RawRepmgr>("clusters[].manager.repmgr."));
+    known.extend(keys_of::<RawPgAutoFailover>("clusters[].manager.pg_auto_failover."));
+    known.extend(keys_of::<RawRunbooks>("clusters[].runbooks."));
+    assert!(known.remove("clusters[].runbooks.lock"));
+    known.extend(keys_of::<RawEtcd>("clusters[].runbooks.lock.etcd."));
     known.extend(keys_of::<RawNode>("clusters[].nodes[]."));
     let listed: BTreeSet<String> = rows.iter().map(|row| row[0].to_owned()).collect();
     assert_eq!(listed, known);
@@ -63,6 +73,8 @@ fn every_key_is_documented_with_its_default_and_bounds() {
         let bounds = format!("{} to {}", duration::show(least), duration::show(most));
         assert!(row(key)[2].contains(&bounds), "{key}: {bounds}");
     }
+    let ttl = format!("{} to {}", duration::show(runbooks::TTL.0), duration::show(runbooks::TTL.1));
+    assert!(row("clusters[].runbooks.lock.etcd.ttl")[2].contains(&ttl));
     for row in rows {
         let key = row[0].rsplit('.').next().unwrap();
         assert_eq!(row[1] == "not available yet", LATER.contains(&key), "{key}");
@@ -88,10 +100,41 @@ fn what_the_documents_show_is_a_config() {
 
 #[test]
 fn no_debug_shows_a_dsn() {
-    let text = "clusters: [{name: c, nodes: [{name: a, dsn: 'host=x password=hunter2'}]}]";
+    let text = "clusters: [{name: c, nodes: [{name: a, dsn: 'host=x password=hunter2', admin_dsn: 'host=x password=hunter2'}]}]";
     let report = judge(Some("x.yml".into()), Some(text), &Environment::default()).unwrap();
     let raw: RawConfig = yaml::parse(text).unwrap();
     assert!(!format!("{report:?} {report} {raw:?}").contains("hunter2"));
+}
+
+#[test]
+fn what_runbooks_go_by_stays_that_of_before() {
+    let settings = |text: &str| {
+        let text = format!("clusters:\n  - {text}\n");
+        judge(Some("x.yml".into()), Some(&text), &Environment::default()).unwrap().settings
+    };
+    let one = |dsn: &str, more: &str| {
+        let nodes = format!("{{name: a, dsn: host={dsn}, admin_dsn: host={dsn} user=boss}}");
+        format!("{{name: c, {more} nodes: [{nodes}]}}")
+    };
+    let automatic = "manager: none, runbooks: {mode: automatic, single_receiver: true},";
+    let old = settings(&one("x", automatic));
+    let mut same = settings(&one("x", automatic));
+    assert!(!same.act_as(&old) && same == old);
+    for (other, more) in [("x", ""), ("x", "manager: {repmgr: {}},"), ("x", "manager: none, runbooks: {mode: manual},")]
+    {
+        let mut new = settings(&one(other, more));
+        assert!(new.act_as(&old), "{more}");
+        assert_eq!(new, old, "{more}");
+    }
+    let mut moved = settings(&one("y", automatic));
+    assert!(moved.act_as(&old));
+    assert_eq!((&moved.clusters[0].nodes[0].admin_dsn, moved.clusters[0].ceiling()), (&None, Mode::DryRun));
+    assert_eq!(moved.clusters[0].runbooks, old.clusters[0].runbooks);
+    let mut more =
+        settings(&format!("{}\n  - {}", one("x", automatic), one("z", automatic).replace("name: c", "name: d")));
+    assert!(more.act_as(&old));
+    assert_eq!((&more.clusters[0], &more.clusters[1].runbooks), (&old.clusters[0], &Permit::default()));
+    assert_eq!(more.clusters[1].nodes[0].admin_dsn, None);
 }
 
 proptest! {
@@ -105,7 +148,7 @@ proptest! {
     fn no_damage_makes_it_panic_or_leak(
         cuts in prop::collection::vec((0.0..1.0f64, 0..40usize, "[-:{}\\[\\]&*!|>'\"%@`#?~\n\t a-z0-9]{0,6}"), 1..6),
     ) {
-        let mut text: Vec<char> = EXAMPLE.replace("host=", "password=hunter2 host=").chars().collect();
+        let mut text: Vec<char> = EXAMPLE.replace("# admin_dsn", "admin_dsn").replace("host=", "password=hunter2 host=").chars().collect();
         for (at, len, piece) in cuts {
             let start = (at * text.len() as f64) as usize;
             let end = (start + len).min(text.len());

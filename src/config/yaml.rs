@@ -37,6 +37,12 @@ fn explain(error: &Error) -> Problem {
     let what = match error {
         Error::AliasError { error, .. } => return explain(error),
         Error::SerdeUnknownField { field, expected, .. } => unknown(field, expected),
+        Error::SerdeUnknownVariant { expected, .. } => {
+            format!("this is none that there is: use one of {}", expected.join(", "))
+        }
+        Error::ExternallyTaggedEnumExpectedScalarOrMapping { .. } => {
+            "one word or a section of keys belongs here".to_owned()
+        }
         Error::SerdeMissingField { field, .. } => format!("{field} is missing here"),
         Error::DuplicateMappingKey { key: Some(key), .. } if is_plain(key) => format!("{key} is set twice: keep one"),
         Error::DuplicateMappingKey { .. } => "a key is set twice: keep one".to_owned(),

@@ -5,8 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pgvigil::config::{ConfigError, Dsn, Environment, Proof, Settings, check, load, target};
+use pgvigil::config::manager::{PgAutoFailover, Repmgr};
+use pgvigil::config::{
+    ConfigError, Dsn, Environment, Lock, Login, Manager, Permit, Proof, Settings, admin_target, check, load, target,
+};
 use pgvigil::pg::trail::Trail;
+use pgvigil::runbook::book::Mode;
 
 /// A directory of its own, gone at the end.
 struct Dir(PathBuf);
@@ -45,8 +49,9 @@ const GOOD: &str = "clusters: [{name: c, nodes: [{name: a, dsn: host=db1 user=m}
 /// Configs that cannot be used, and what is said of each.
 pub fn mistakes() -> Vec<(String, String)> {
     let node = |rest: &str| format!("clusters:\n  - name: c\n    nodes:\n      - name: a\n{rest}");
-    let later =
-        |key: &str, place: &str| format!("f:{place}: {key} is not available in this version of pgvigil: remove it");
+    let acting = |rest: &str| format!("clusters:\n  - name: c\n    nodes: [{{name: a, dsn: host=db1}}]\n{rest}\n");
+    let etcd = |rest: &str| acting(&format!("    runbooks: {{lock: {{etcd: {{{rest}}}}}}}"));
+    let patroni = |rest: &str| acting(&format!("    manager: {{patroni: {{{rest}}}}}"));
     let no_cluster = "f: no cluster is named: add clusters with at least one node each, or run without a config file to watch the server that PGHOST names";
     let not_yaml = "this is not YAML as it should be: check indentation, quotes and brackets";
     let bad_name = "this name cannot stand in labels and URLs: use 1 to 63 of A-Z, a-z, 0-9, dot, dash and underscore, beginning with a letter, a digit or an underscore";
@@ -61,7 +66,7 @@ pub fn mistakes() -> Vec<(String, String)> {
         ("- a\n".into(), "f:1:1: a section of keys belongs here".into()),
         (format!("{GOOD}---\nlisten: x\n"), "f:3:1: a second document begins here: write one document, without ---".into()),
         ("listen: *nowhere\n".into(), "f:1:9: this alias names no anchor".into()),
-        (format!("clusters: [{{name: c, manager: {bomb}}}]"), "f:1:48: it is nested too deeply or repeats itself too often by aliases: write it out".into()),
+        (format!("clusters: [{{name: c, nodes: [{{name: a, log: {bomb}}}]}}]"), "f:1:62: it is nested too deeply or repeats itself too often by aliases: write it out".into()),
         ("[".repeat(5000), format!("f:1:256: {not_yaml}")),
         // Keys.
         ("sample_intervall: 1s\n".into(), "f:1:1: sample_intervall is not a key here: did you mean sample_interval?".into()),
@@ -73,9 +78,43 @@ pub fn mistakes() -> Vec<(String, String)> {
         (format!("{GOOD}runbook_dirs: [a, '']\n"), "f:2:19: a directory of runbook_dirs is empty: name one, or remove it".into()),
         (format!("{GOOD}runbook_dirs: [a, b, a]\n"), "f:2:22: runbook_dirs names this directory twice: keep one".into()),
         (format!("{GOOD}runbook_dirs: [{}]\n", (0..17).map(|n| format!("d{n}, ")).collect::<String>()), "f:2:86: runbook_dirs names more than 16 directories".into()),
-        ("clusters: [{name: c, runbooks: {mode: manual}, nodes: []}]\n".into(), later("runbooks", "1:32")),
-        (node("        dsn: host=db1\n        admin_dsn: host=db1 password=secret\n"), later("admin_dsn", "6:20")),
-        ("clusters: [{name: c, manager: none, nodes: []}]\n".into(), later("manager", "1:31")),
+        (node("        dsn: host=db1\n        log: secret\n"), "f:6:14: log is not available in this version of pgvigil: remove it".into()),
+        // What runbooks may do.
+        (acting("    manager: stolon"), "f:4:14: this is none that there is: use one of none, patroni, repmgr, pg_auto_failover".into()),
+        (acting("    manager: {stolon: {}}"), "f:4:15: this is none that there is: use one of none, patroni, repmgr, pg_auto_failover".into()),
+        (acting("    manager: patroni"), "f:5:1: a section of keys belongs here".into()),
+        (acting("    manager: {patroni: {}}"), "f:4:24: urls is missing here".into()),
+        (acting("    manager: [none]"), "f:4:14: one word or a section of keys belongs here".into()),
+        (patroni("urls: http://a:8008"), "f:4:31: a list belongs here".into()),
+        (patroni("urls: []"), "f:4:31: urls of patroni of cluster c is empty: name one at least".into()),
+        (patroni("urls: ['http://u:secret@a:8008']"), "f:4:32: this is no address for urls of patroni of cluster c: http or https, a host, a port, and neither user, path nor query".into()),
+        (patroni("urls: ['http://a:8008', 'http://A:8008/']"), "f:4:49: urls of patroni of cluster c names this address twice: keep one".into()),
+        (patroni("urls: ['http://a:8008'], password: secret"), "f:4:50: password is not a key here: did you mean password_file?".into()),
+        (patroni("urls: ['http://a:8008'], username: secret"), "f:4:60: patroni of cluster c has a username and no password_file: name the file".into()),
+        (patroni("urls: ['http://a:8008'], password_file: p"), "f:4:65: patroni of cluster c has a password_file and no username: write it".into()),
+        (patroni("urls: ['http://a:8008'], username: 'a:secret', password_file: p"), "f:4:60: username of patroni of cluster c is empty, or has a colon in it".into()),
+        (patroni("urls: ['http://a:8008'], username: a, password_file: /none/p"), "f:2:11: patroni of cluster c: password file /none/p does not exist".into()),
+        (patroni("urls: ['http://a:8008'], ca_file: ca.crt"), "f:4:59: ca_file of patroni of cluster c is for https, and no address of it is https: change one of them".into()),
+        (patroni("urls: ['https://a:8008'], ca_file: /none/ca.crt"), "f:2:11: patroni of cluster c: CA file /none/ca.crt: No such file or directory (os error 2)".into()),
+        (acting("    manager: {repmgr: {conf: repmgr.conf}}"), "f:4:30: conf of repmgr of cluster c is no whole path of a file, such as /etc/repmgr.conf".into()),
+        (acting("    manager: {pg_auto_failover: {formation: 'a b; secret'}}"), "f:4:45: formation of pg_auto_failover of cluster c is no name: use 1 to 255 of A-Z, a-z, 0-9, dot, dash, slash and underscore".into()),
+        (acting("    runbooks: manual"), "f:4:15: a section of keys belongs here".into()),
+        (acting("    runbooks: {mode: auto}"), "f:4:22: mode of runbooks of cluster c is none that there is: use dry-run, manual or automatic".into()),
+        (acting("    runbooks: {mode: automatic}"), "f:4:22: mode of runbooks of cluster c can be automatic only with a written manager: none, which says that no cluster manager decides there: add it, or use manual".into()),
+        (acting("    manager: none\n    runbooks: {mode: automatic}"), "f:5:22: mode of runbooks of cluster c can be automatic only with a lock, or single_receiver: true where alerts reach this pgvigil alone: add one of them, or use manual".into()),
+        (acting("    manager: {repmgr: {}}\n    runbooks: {mode: automatic, single_receiver: true}"), "f:5:22: mode of runbooks of cluster c can be automatic only with manager: none, and a cluster manager decides there: leave it to that one, or use manual".into()),
+        (acting("    runbooks: {single_receiver: true, lock: {etcd: {endpoints: ['http://a:2379']}}}"), "f:4:45: runbooks of cluster c have both single_receiver and lock: keep one".into()),
+        (acting("    runbooks: {lock: {}}"), "f:4:22: etcd is missing here".into()),
+        (acting("    runbooks: {lock: {consul: {}}}"), "f:4:23: consul is not a key here: the keys are etcd".into()),
+        (etcd("endpoints: ['http://a:2379/v3']"), "f:4:42: this is no address for endpoints of the etcd lock of cluster c: http or https, a host, a port, and neither user, path nor query".into()),
+        (etcd("endpoints: ['http://a:2379'], ttl: 1s"), "f:4:65: ttl of the etcd lock of cluster c is too short: the least is 2s".into()),
+        (etcd("endpoints: ['http://a:2379'], ttl: 2500ms"), "f:4:65: ttl of the etcd lock of cluster c is no whole number of seconds, in which etcd counts".into()),
+        (etcd("endpoints: ['http://a:2379'], prefix: pgvigil/"), "f:4:68: prefix of the etcd lock of cluster c is not such as /pgvigil: begin it with a slash, end it without, and use A-Z, a-z, 0-9, dot, dash, slash and underscore".into()),
+        (node("        dsn: host=db1\n        admin_dsn: host=db1 password=secret\n        admin_dsn_file: /b\n"), "f:7:25: node a has both admin_dsn and admin_dsn_file: keep one".into()),
+        (node("        dsn: host=db1\n        admin_dsn_file: ''\n"), "f:6:25: admin_dsn_file of node a is empty: name a file".into()),
+        (node("        dsn: host=db1\n        admin_dsn_file: /none/dsn\n"), "f:6:25: node a of cluster c: admin_dsn_file /none/dsn does not exist".into()),
+        (node("        dsn: host=db1\n        admin_dsn: host=db1 port=x password=secret\n"), "f:6:20: node a of cluster c: admin_dsn: port is not a port from 1 to 65535".into()),
+        (node("        dsn: host=db1\n        admin_dsn: host=db3\n      - {name: b, dsn: host=db2, admin_dsn: host=db3 password=secret}\n"), "f:7:45: node b of cluster c: its admin_dsn leads to db3:5432, and so does that of node a: each node is a server of its own".into()),
         // Directories.
         (node("        dsn: host=db1\n        data_dir: ''\n"), "f:6:19: data_dir of node a is empty: name a directory, or remove it".into()),
         ("clusters: [{name: c, archive_dir: '', nodes: [{name: a, dsn: host=db1}]}]\n".into(), "f:1:35: archive_dir of cluster c is empty: name a directory, or remove it".into()),
@@ -260,6 +299,77 @@ fn nodes_get_their_defaults() {
     fs::write(&dsn_file, "\n").unwrap();
     let empty = target(b, &env(&[]), &Trail::default()).unwrap_err().to_string();
     assert_eq!(sentence_of(&empty, &dir), "dsn_file D/b.dsn is empty: write the connection string into it");
+}
+
+#[test]
+fn what_runbooks_may_do_is_typed_and_shown() {
+    let dir = Dir::new("acting");
+    let node = |name: &str, more: &str| format!("      - {{name: {name}, dsn: host={name} user=m{more}}}\n");
+    let with = |nodes: &[String], more: &str| {
+        let text = format!("clusters:\n  - name: c\n    nodes:\n{}{more}\n", nodes.concat());
+        check(Some(&dir.write("pgvigil.yml", text)), &env(&[])).unwrap()
+    };
+    let admin_dsn = dir.write("a-admin", "host=direct port=6000 user=boss password=hunter2\n");
+    let password = dir.write("password", "hunter2\n");
+    for file in [&admin_dsn, &password] {
+        fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let nodes = [node("a", ", admin_dsn_file: a-admin"), node("b", ", admin_dsn: host=b user=boss")];
+
+    let automatic = "    manager: none\n    runbooks: {mode: automatic, lock: {etcd: {endpoints: ['http://127.0.0.1:2379'], ttl: 10s}}}";
+    let report = with(&nodes, automatic);
+    let cluster = &report.settings.clusters[0];
+    assert_eq!(
+        (&cluster.manager, cluster.promotes(), cluster.ceiling()),
+        (&Some(Manager::None), true, Mode::Automatic)
+    );
+    let Lock::Etcd(lock) = &cluster.runbooks.lock else { panic!("{cluster:?}") };
+    assert_eq!((lock.prefix.as_str(), lock.ttl, &lock.service.login), ("/pgvigil", Duration::from_secs(10), &None));
+    assert_eq!(lock.service.urls[0].as_str(), "http://127.0.0.1:2379/");
+    let shown = sentence_of(&report.to_string(), &dir);
+    assert_eq!(
+        shown,
+        "D/pgvigil.yml is good:\n  c/a at a:5432, sslmode prefer, for runbooks at direct:6000, sslmode prefer\n  \
+         c/b at b:5432, sslmode prefer, for runbooks at b:5432, sslmode prefer\n  \
+         c has no manager and lets runbooks be automatic under a lock in etcd at http://127.0.0.1:2379/\n"
+    );
+    let dialled = admin_target(&cluster.nodes[0], &env(&[]), &Trail::default()).unwrap().unwrap();
+    assert_eq!((dialled.address.as_str(), dialled.config.get_password()), ("direct:6000", Some(&b"hunter2"[..])));
+    assert!(!format!("{report:?}").contains("hunter2"));
+
+    let report = with(&nodes, "    manager: none\n    runbooks: {mode: automatic, single_receiver: true}");
+    assert_eq!((&report.settings.clusters[0].runbooks.lock, report.notes), (&Lock::SingleReceiver, vec![]));
+    // A node that they cannot reach keeps them from all.
+    let report = with(&[nodes[0].clone(), node("b", "")], "    runbooks: {mode: manual}");
+    let cluster = &report.settings.clusters[0];
+    assert_eq!((cluster.runbooks.mode, cluster.ceiling(), cluster.promotes()), (Mode::Manual, Mode::DryRun, true));
+    assert_eq!(report.notes, ["cluster c: runbooks stay dry-run, because there is no admin_dsn of b"]);
+    let report = with(&[node("a", "")], "");
+    assert_eq!((&report.settings.clusters[0].runbooks, report.notes), (&Permit::default(), vec![]));
+
+    let patroni = "    manager: {patroni: {urls: ['http://p:8008'], username: u, password_file: password}}\n    runbooks: {mode: manual}";
+    let report = with(&nodes, patroni);
+    let cluster = &report.settings.clusters[0];
+    let Some(Manager::Patroni(service)) = &cluster.manager else { panic!("{cluster:?}") };
+    let login = Login { username: "u".into(), password_file: password };
+    assert_eq!((&service.login, cluster.promotes(), &service.ca_file), (&Some(login), false, &None));
+    assert_eq!(
+        report.notes,
+        [
+            "cluster c: runbooks promote nothing there themselves, patroni does",
+            "patroni of cluster c: our password goes there without TLS, for all to read: use https"
+        ]
+    );
+    assert!(report.to_string().contains("  c is managed by patroni at http://p:8008/ and lets runbooks be manual\n"));
+    for (manager, expected) in [
+        ("{repmgr: {}}", Manager::Repmgr(Repmgr { conf: "/etc/repmgr.conf".into() })),
+        ("{repmgr: {conf: /etc/r.conf}}", Manager::Repmgr(Repmgr { conf: "/etc/r.conf".into() })),
+        ("{pg_auto_failover: {}}", Manager::PgAutoFailover(PgAutoFailover { formation: "default".into() })),
+    ] {
+        let report = with(&nodes, &format!("    manager: {manager}"));
+        assert_eq!(report.settings.clusters[0].manager, Some(expected));
+        assert!(!report.settings.clusters[0].promotes());
+    }
 }
 
 #[test]

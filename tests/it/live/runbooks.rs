@@ -45,9 +45,25 @@ async fn a_file_that_changed_waits_for_a_person_and_a_bad_one_changes_nothing() 
         assert_eq!(get(vigil.port(), path, "").await.status, 401, "{path}");
     }
     shows("first").await;
+    // So does what they may do.
+    let waits = "runbooks or admin_dsn are others than before: that waits for SIGHUP";
+    assert!(!vigil.log().contains(waits));
+    let text = Vigil::config_text(&lab, vigil.port(), &node(), &more)
+        .replace("\n    nodes:", "\n    runbooks: {mode: manual}\n    nodes:");
+    vigil.replace_config(&text);
+    log_says(waits).await?;
+    shows("first").await;
     vigil.process().signal(Signal::HUP)?;
     log_says("trigger=signal").await?;
     shows("second").await;
+    let said = vigil.log().matches(waits).count();
+    vigil.replace_config(&format!("{text}# The same\n"));
+    wait_until("another word of the file", SOON, async || match vigil.log().matches("trigger=file").count() {
+        3.. => Ok(()),
+        count => Err(format!("{count}: {}", vigil.log())),
+    })
+    .await?;
+    assert_eq!(vigil.log().matches(waits).count(), said, "nothing waits any more");
 
     write("books/Bad.md", "---\nclass: nothing\n---\n# Bad\n");
     says("third");

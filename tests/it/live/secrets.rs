@@ -51,6 +51,12 @@ fn bad_configs(key: &Path) -> Vec<String> {
         node("{name: a, dsn: host=db1 password=Secret-19}\n      - {name: a, dsn: host=db2 password=Secret-20}"),
         "access: [{name: ops, role: admin, token: Secret-21}]\n".to_owned(),
         "alertmanager: {bearer_token: Secret-22}\n".to_owned(),
+        node("{name: a, dsn: host=db1, admin_dsn: \"host=db1 user=m password=Secret-23 port=x\"}"),
+        node("{name: a, dsn: host=db1, admin_dsn: {password: Secret-24}}"),
+        node("{name: a, dsn: host=db1}\n    manager: {patroni: {urls: [\"http://u:Secret-25@db1:8008\"]}}"),
+        node("{name: a, dsn: host=db1}\n    manager: {patroni: {urls: [\"http://db1:8008\"], password: Secret-26}}"),
+        node("{name: a, dsn: host=db1}\n    manager: Secret-27"),
+        node("{name: a, dsn: host=db1}\n    runbooks: {lock: {etcd: {endpoints: [\"http://db1:2379/Secret-28\"]}}}"),
     ]
 }
 
@@ -88,13 +94,20 @@ async fn no_secret_is_in_anything_that_is_shown_or_left_behind() -> Result<(), L
     let file = |name: &str| lab.path().join(name);
     let at = |host: &str, port: u16, user: &str| format!("host={host} port={port} user={user} dbname=postgres");
     write(&file("b.dsn"), &format!("{} password=Secret-in_file\n", at("127.0.0.1", b.port(), "in_file")));
+    write(&file("patroni"), "Secret-patroni\n");
     write(&file("passfile"), &format!("*:{}:*:in_passfile:Secret-in_passfile\n", a.port()));
     write(&file("key.pem"), "-----BEGIN PRIVATE KEY-----\nSecret-key\n-----END PRIVATE KEY-----\n");
     let (port, state, cores) = (lab.free_port()?, lab.own_dir("state")?, lab.own_dir("cores")?);
     let dsn = |name: &str, dsn: &str| format!("      - {{name: {name}, dsn: \"{dsn}\"}}\n");
     let nodes = [
-        dsn("a", &format!("{} password=Secret-inline", at("127.0.0.1", a.port(), "inline"))),
-        format!("      - {{name: b, dsn_file: {}}}\n", file("b.dsn").display()),
+        dsn(
+            "a",
+            &format!(
+                "{0} password=Secret-inline\", admin_dsn: \"{0} password=Secret-admin",
+                at("127.0.0.1", a.port(), "inline")
+            ),
+        ),
+        format!("      - {{name: b, dsn_file: {0}, admin_dsn_file: {0}}}\n", file("b.dsn").display()),
         dsn(
             "c",
             &format!("{} password=Secret-wrong", at("127.0.0.1", a.port(), "inline")).replace("postgres", "template1"),
@@ -104,9 +117,11 @@ async fn no_secret_is_in_anything_that_is_shown_or_left_behind() -> Result<(), L
     ];
     let good = format!(
         "listen: 127.0.0.1:{port}\nstate_dir: {}\nsample_interval: 500ms\ncollect_interval: 1s\nlogin_interval: 1s\n\
-         clusters:\n  - name: lab\n    nodes:\n{}",
+         clusters:\n  - name: lab\n    nodes:\n{}    \
+         manager: {{patroni: {{urls: [\"http://127.0.0.1:1\"], username: m, password_file: {}}}}}\n",
         state.display(),
-        nodes.concat()
+        nodes.concat(),
+        file("patroni").display()
     );
     let config = file("pgvigil.yml");
     write(&config, &good);

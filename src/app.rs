@@ -1,5 +1,6 @@
 //! The wiring: knows everyone, known by none.
 
+mod means;
 mod reload;
 mod watchdog;
 
@@ -26,6 +27,7 @@ use crate::observe::{Found, Source, own};
 use crate::peer::Address;
 use crate::pg::failure::{Cause, Failure};
 use crate::pg::trail::Trail;
+use crate::runbook::engine;
 use crate::runbook::intake::Intake;
 use crate::runbook::journal;
 use crate::runbook::shelf::Shelf;
@@ -53,12 +55,21 @@ pub async fn serve(report: Report, door: Door, shelf: Shelf, environment: Enviro
     observers.apply(addresses(&settings)).await;
     let (door, runbooks) = (Arc::new(door), Arc::new(Runbooks::new(shelf)));
     let intake = intake(&settings)?;
+    let books: engine::Books = {
+        let runbooks = runbooks.clone();
+        Arc::new(move || runbooks.now())
+    };
+    let engine = Arc::new(engine::Engine::default());
+    let desk = engine::Parts { hubs: hubs.clone(), intake: intake.clone(), books, means: engine.means() };
+    engine.apply(&desk, means::means(&settings, hubs.instance(), &environment)).await;
     let parts = Parts {
         door: door.clone(),
         runbooks: runbooks.clone(),
         fleet: fleet.clone(),
         observers: observers.clone(),
         systemd: systemd.clone(),
+        engine: engine.clone(),
+        desk: desk.clone(),
     };
     let reloader = Reloader::new(path.clone(), settings, environment, parts);
     let mut tasks = JoinSet::new();
@@ -106,8 +117,9 @@ pub async fn serve(report: Report, door: Door, shelf: Shelf, environment: Enviro
     tasks.spawn(watchdog::watch(systemd, fleet.pulses(), hubs.clone()));
     tracing::info!(%listen, clusters = hubs.now().len(), "pgvigil is ready");
     let maintainer = Maintainer::new(hubs.clone(), keeper);
-    http::serve(listener, Sources { hubs, own, reload, maintainer, runbooks, intake }, door, stop).await?;
-    drop((tasks, fleet));
+    http::serve(listener, Sources { hubs, own, reload, maintainer, runbooks, intake, engine: desk }, door, stop)
+        .await?;
+    drop((tasks, engine, fleet));
     if timeout(LAST_SAVE_DEADLINE, last_save).await.is_err() {
         tracing::warn!("the last save of the lag history did not end in time: the one before it counts");
     }

@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::means::means;
 use super::{addresses, plans};
 use crate::clock::{Mono, Wall};
 use crate::config::{self, Environment, Report, Settings};
@@ -19,6 +20,7 @@ use crate::metric::own::ConfigReload;
 use crate::observe::fleet::{Fleet, Plan};
 use crate::observe::observers::Observers;
 use crate::observe::voice::Voice;
+use crate::runbook::engine;
 use crate::runbook::shelf::Shelf;
 use crate::systemd::Systemd;
 
@@ -32,6 +34,8 @@ pub(super) struct Parts {
     pub(super) fleet: Arc<Fleet>,
     pub(super) observers: Arc<Observers>,
     pub(super) systemd: Arc<Systemd>,
+    pub(super) engine: Arc<engine::Engine>,
+    pub(super) desk: engine::Parts,
 }
 
 /// Who asks for a reload.
@@ -184,6 +188,8 @@ impl Reloader {
         self.parts.fleet.apply(plans).await;
         self.parts.observers.apply(addresses(new)).await;
         state.settings = report.settings;
+        let means = means(&state.settings, self.parts.desk.hubs.instance(), &self.environment);
+        self.parts.engine.apply(&self.parts.desk, means).await;
         Ok(report.notes)
     }
 }

@@ -16,6 +16,7 @@ mod rate;
 mod reload;
 mod rules;
 mod runbooks;
+mod runs;
 mod sd;
 mod seen;
 mod seldom;
@@ -43,6 +44,7 @@ pub use runbooks::Runbooks;
 
 use crate::observe::fleet::Hubs;
 use crate::observe::maintenance::Maintainer;
+use crate::runbook::engine;
 use crate::runbook::intake::Intake;
 use connection::Doorkeeper;
 use page::Pages;
@@ -109,6 +111,8 @@ pub struct Sources {
     pub runbooks: Arc<Runbooks>,
     /// Takes in what Alertmanager hands in.
     pub intake: Arc<Intake>,
+    /// What people ask of runs goes to.
+    pub engine: engine::Parts,
 }
 
 /// Answers until `stop` is done; requests under way get a little longer.
@@ -140,7 +144,7 @@ pub async fn serve(
 }
 
 fn router(sources: Sources, door: Arc<Door>) -> Router {
-    let Sources { hubs, own, reload, maintainer, runbooks, intake } = sources;
+    let Sources { hubs, own, reload, maintainer, runbooks, intake, engine } = sources;
     let webhook = alertmanager::route(intake.clone(), hubs.clone());
     Router::new()
         .route("/", get(start::page))
@@ -154,6 +158,7 @@ fn router(sources: Sources, door: Arc<Door>) -> Router {
         .route("/api/v1/openapi.yaml", get(openapi::page))
         .route("/sd", get(sd::targets))
         .merge(runbooks::routes(runbooks))
+        .merge(runs::routes(engine))
         .fallback(nowhere)
         .with_state(Arc::new(Pages::new(hubs, own)))
         .layer(RequestBodyLimitLayer::new(BODY_LIMIT))

@@ -36,7 +36,8 @@ impl Runbooks {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(shelf);
     }
 
-    fn now(&self) -> Arc<Shelf> {
+    /// Those of this moment.
+    pub fn now(&self) -> Arc<Shelf> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

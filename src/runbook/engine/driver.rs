@@ -5,18 +5,19 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::Parts;
 use super::hands::{Hands, Means};
+use super::{Parts, Preview, Refused};
 use crate::clock::Moment;
 use crate::cluster::assess::Verdict;
 use crate::observe::Hub;
 use crate::pg::failure::NodeState;
 use crate::runbook::book::{Book, Class, Mode, Trigger};
+use crate::runbook::candidate;
 use crate::runbook::decide::{Happened, Move, Next, Place, Reached, decide};
 use crate::runbook::evidence::Evidence;
 use crate::runbook::guard::{self, Answer, Cause, LockState, Scene, Seen, Stage};
 use crate::runbook::intake::IntakeError;
-use crate::runbook::plan::{self, Judgement, judgement};
+use crate::runbook::plan::{self, Judgement, NoPlan, judgement};
 use crate::runbook::record::Entry;
 use crate::runbook::run::{Event, Outcome, Phase, Plan, Probe, Run, RunRecord, blocking};
 use crate::runbook::verdict::{self, PrimaryVerdict};
@@ -54,6 +55,25 @@ pub(super) async fn run(parts: Parts, means: Arc<Means>) {
         // By whichever comes first; a journal that is gone ends nothing.
         let _ = timeout(rest, changes.changed()).await;
     }
+}
+
+/// What a run would do now.
+pub(super) async fn preview(parts: &Parts, means: Arc<Means>, book: &Book) -> Result<Preview, Refused> {
+    let hub = parts.hubs.now().iter().find(|hub| hub.cluster().layout().name == means.cluster).cloned();
+    let Some(hub) = hub else { return Err(Refused::Unknown(format!("there is no cluster {}", means.cluster))) };
+    let hands = Hands::new(means.clone(), hub.clone());
+    let mut driver = Driver { parts: parts.clone(), means, hub, hands, fresh: None, looked: None, before: None };
+    let cause = Cause::Person { by: "preview".to_owned() };
+    let evidence = driver.gather("").await;
+    let plan = driver.plan(book, &cause, &evidence).await.map_err(|error| Refused::Conflict(error.to_string()))?;
+    let amounts_to = match amounts_to(&plan, &evidence, &plan.guards) {
+        Happened::Clear => "clear",
+        Happened::Doubtful => "doubtful",
+        Happened::Stale => "stale",
+        Happened::Recovered => "recovered",
+        _ => "blocked",
+    };
+    Ok(Preview { commands: plan.commands(), plan, amounts_to })
 }
 
 struct Driver {
@@ -406,15 +426,13 @@ impl Driver {
         run: Option<&Run>,
     ) -> Result<Duration, IntakeError> {
         let evidence = self.gather(id).await;
-        let candidate = crate::runbook::candidate::choose(&evidence);
-        let mut plan = match plan::plan(book, &self.means.config, &self.means.terms, cause, &evidence, candidate) {
+        let plan = match self.plan(book, cause, &evidence).await {
             Ok(plan) => plan,
             Err(error) => {
                 tracing::warn!(cluster = %self.means.cluster, runbook = %book.name, "{error}");
                 return Ok(SLOW_LOOK);
             }
         };
-        plan.guards = self.judge(Stage::Plan, &plan, &evidence).await;
         let happened = amounts_to(&plan, &evidence, &plan.guards);
         let known = run.is_some_and(|run| run.plan.plan == plan.plan && !differ(&run.judged.1, &plan.guards));
         if !known {
@@ -424,6 +442,14 @@ impl Driver {
         }
         self.fresh = Some((id.to_owned(), happened));
         Ok(Duration::ZERO)
+    }
+
+    /// What would be done, with what every guard sees.
+    async fn plan(&self, book: &Book, cause: &Cause, evidence: &Evidence) -> Result<Plan, NoPlan> {
+        let (means, candidate) = (&self.means, candidate::choose(evidence));
+        let mut plan = plan::plan(book, &means.config, &means.terms, cause, evidence, candidate)?;
+        plan.guards = self.judge(Stage::Plan, &plan, evidence).await;
+        Ok(plan)
     }
 
     /// Begins the next step. What it is going to do is on disk before it does it.

@@ -71,6 +71,33 @@ impl Plan {
         format!("{} of {}{candidate}{loss}: {}", self.runbook, self.episode.primary, steps.join(", "))
     }
 
+    /// Each step with what would run, in one line.
+    pub fn commands(&self) -> Vec<String> {
+        let candidate = self.candidate.as_deref().unwrap_or("the candidate");
+        let command = |step: &Step| match step {
+            Step::Fence(hook) => match &hook.probe {
+                Some(probe) => format!("fence: {}, until {} says done", hook.argv.join(" "), probe.join(" ")),
+                None => format!("fence: {}", hook.argv.join(" ")),
+            },
+            Step::Run { name, hook } => format!("{name}: {}", hook.argv.join(" ")),
+            Step::Promote { .. } => format!("promote: pg_promote() on {candidate}, asked until it is out of recovery"),
+            Step::Repoint { .. } => {
+                format!("repoint: slots on {candidate}, then primary_conninfo of the other standbys and a reload")
+            }
+            Step::Sql { on, statement, .. } => format!("sql on {on:?}: {statement}").to_lowercase(),
+            Step::Wait(rest) => format!("wait: {} s", rest.as_secs_f64()),
+            Step::Verify { one_writable, standbys_streaming_within } => {
+                let one = if *one_writable { "one node writes" } else { "" };
+                let within = standbys_streaming_within
+                    .map(|within| format!("the others stream from {candidate} within {} s", within.as_secs_f64()));
+                let both: Vec<_> =
+                    [Some(one.to_owned()), within].into_iter().flatten().filter(|it| !it.is_empty()).collect();
+                format!("verify: {}", both.join(", "))
+            }
+        };
+        self.steps.iter().map(command).collect()
+    }
+
     /// What a step is called.
     pub fn name_of(&self, step: usize) -> String {
         match self.steps.get(step) {

@@ -1,0 +1,72 @@
+//! What the engine works with, from the settings.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::runbooks::Lock as LockSettings;
+use crate::config::{self, Cluster, Environment, Manager, Node, Settings};
+use crate::observe::Source;
+use crate::pg::failure::{Cause, Failure};
+use crate::runbook::book::Mode;
+use crate::runbook::engine::Means;
+use crate::runbook::guard::Terms;
+use crate::runbook::lock::{Etcd, EtcdSettings, Lock};
+use crate::runbook::plan::hash;
+use crate::runbook::step::node::Node as StepNode;
+
+/// One for each cluster.
+pub(super) fn means(settings: &Settings, instance: &str, environment: &Arc<Environment>) -> Vec<Means> {
+    let hooks_dir = settings.state_dir.path.join("hooks");
+    let one = |cluster: &Cluster| {
+        let members = super::layout(settings, cluster, environment).members;
+        let nodes = cluster.nodes.iter().zip(members);
+        let nodes = nodes.map(|(node, member)| {
+            let admin = node.admin_dsn.is_some().then(|| admin_source(node, environment));
+            StepNode::new(member, admin, super::source(node, environment), node.data_dir.clone())
+        });
+        Means {
+            cluster: cluster.name.clone(),
+            terms: terms(cluster, settings.sample_interval),
+            // Secrets are not in it: a rotated password is no other config.
+            config: hash(&[format!("{cluster:?} {:?} {hooks_dir:?}", settings.sample_interval).as_bytes()]),
+            nodes: nodes.collect(),
+            lock: lock(&cluster.runbooks.lock),
+            hooks_dir: hooks_dir.clone(),
+            instance: instance.to_owned(),
+        }
+    };
+    settings.clusters.iter().map(one).collect()
+}
+
+fn terms(cluster: &Cluster, sample_interval: Duration) -> Terms {
+    Terms {
+        ceiling: if cluster.promotes() { cluster.ceiling() } else { Mode::DryRun },
+        single_receiver: matches!(cluster.runbooks.lock, LockSettings::SingleReceiver),
+        has_lock: matches!(cluster.runbooks.lock, LockSettings::Etcd(_)),
+        manager: cluster.manager.as_ref().map(Manager::as_str),
+        sample_interval,
+    }
+}
+
+fn lock(settings: &LockSettings) -> Lock {
+    let LockSettings::Etcd(etcd) = settings else { return Lock::Single };
+    let (user, password_file): (Option<String>, Option<PathBuf>) = match &etcd.service.login {
+        Some(login) => (Some(login.username.clone()), Some(login.password_file.clone())),
+        None => (None, None),
+    };
+    let (endpoints, ca_file) = (etcd.service.urls.clone(), etcd.service.ca_file.clone());
+    let settings = EtcdSettings { endpoints, prefix: etcd.prefix.clone(), ttl: etcd.ttl, user, password_file, ca_file };
+    Lock::Etcd(Etcd::new(&settings))
+}
+
+/// Reads the node's files anew for each connect, so that a rotated password is picked up.
+fn admin_source(node: &Node, environment: &Arc<Environment>) -> Source {
+    let (node, environment) = (node.clone(), environment.clone());
+    Arc::new(move |trail| {
+        let target = config::admin_target(&node, &environment, trail)
+            .ok_or_else(|| Failure::new(Cause::Config, "it has no admin_dsn"))??;
+        let tls = target.connector(trail).map_err(|error| Failure::new(Cause::Tls, &error.to_string()))?;
+        Ok((target, tls))
+    })
+}

@@ -12,6 +12,7 @@ mod coverage;
 mod decode;
 mod detection;
 mod fault_replay;
+mod failover;
 mod faults;
 mod fixture;
 mod golden;

@@ -22,7 +22,7 @@ const JUDGED_EACH: Duration = Duration::from_secs(2);
 
 /// One node of the configuration.
 pub struct Node {
-    yaml: String,
+    pub yaml: String,
 }
 
 impl Node {

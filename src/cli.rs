@@ -1,5 +1,7 @@
 //! The command line: what was said, and which part of the house does it.
 
+mod runbook;
+
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -13,7 +15,7 @@ use crate::assets::export::{Exported, Format, Options, export};
 use crate::assets::rule_file::{self, Base};
 use crate::cluster::maintenance::{lasts, reason};
 use crate::config::{self, Environment};
-use crate::history;
+
 use crate::http::Door;
 use crate::log::{self, Log};
 use crate::peer::Address;
@@ -70,10 +72,10 @@ enum Command {
         #[command(subcommand)]
         command: AssetsCommand,
     },
-    /// Look at what the journal of pgvigil serve holds.
+    /// What runbooks would do, do and did, and what you say to that.
     Runbook {
         #[command(subcommand)]
-        command: RunbookCommand,
+        command: runbook::RunbookCommand,
     },
     /// Start a private cluster with pgvigil and Prometheus, and break it.
     Demo {
@@ -180,19 +182,6 @@ fn label(text: &str) -> Result<(String, String), &'static str> {
 }
 
 #[derive(Debug, Subcommand)]
-enum RunbookCommand {
-    /// Show every alert that was handed in, and verify the journal; on its machine, also while pgvigil serve runs.
-    History {
-        /// The records as they are written, one JSON object a line.
-        #[arg(long)]
-        json: bool,
-        /// Only alerts about this cluster.
-        #[arg(long, value_name = "CLUSTER")]
-        cluster: Option<String>,
-    },
-}
-
-#[derive(Debug, Subcommand)]
 enum DemoCommand {
     /// Break or mend something in the demo that runs in another terminal.
     Fault {
@@ -246,12 +235,7 @@ pub fn run() -> ExitCode {
             }
         }
         Command::Assets { command } => assets(command),
-        Command::Runbook { command: RunbookCommand::History { json, cluster } } => {
-            match config::check(config, &Environment::of_this_process()) {
-                Ok(report) => exit(history::run(&report.settings.state_dir.path, &history::Show { json, cluster })),
-                Err(error) => fail(BAD_CONFIG, &error.to_string()),
-            }
-        }
+        Command::Runbook { command } => runbook::run(command, &runtime, config),
         Command::Demo { command: None } => exit(runtime.block_on(demo::run(demo::Options::default()))),
         Command::Demo { command: Some(DemoCommand::Fault { name }) } => exit(runtime.block_on(demo::fault(name))),
     }

@@ -32,5 +32,6 @@ pub mod patience;
 pub mod peer;
 pub mod pg;
 pub mod runbook;
+pub mod runs;
 pub mod status;
 pub mod systemd;

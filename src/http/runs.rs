@@ -1,7 +1,7 @@
 //! `/api/v1/runs`: what runbooks did and do, and what people say to that.
 
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -46,12 +46,6 @@ struct Switch {
     comment: String,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Which {
-    runbook: String,
-}
-
 /// The routes.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>(parts: Parts) -> Router<S> {
     Router::new()
@@ -62,7 +56,7 @@ pub(super) fn routes<S: Clone + Send + Sync + 'static>(parts: Parts) -> Router<S
         .route("/api/v1/runs/{id}/abort", guarded(Role::Approver, post(abort)))
         .route("/api/v1/runs/{id}/ack", guarded(Role::Approver, post(acknowledge)))
         .route("/api/v1/runbooks", get(books).merge(guarded(Role::Approver, post(switch))))
-        .route("/api/v1/clusters/{cluster}/plan", guarded(Role::Viewer, get(plan)))
+        .route("/api/v1/clusters/{cluster}/plans/{runbook}", guarded(Role::Viewer, get(plan)))
         .with_state(parts)
 }
 
@@ -93,8 +87,8 @@ async fn books(State(parts): State<Parts>) -> Json<Value> {
 }
 
 /// What a run would do now. Nothing is written and nothing is done.
-async fn plan(State(parts): State<Parts>, Path(cluster): Path<String>, Query(which): Query<Which>) -> Response {
-    match parts.preview(&cluster, &which.runbook).await {
+async fn plan(State(parts): State<Parts>, Path((cluster, runbook)): Path<(String, String)>) -> Response {
+    match parts.preview(&cluster, &runbook).await {
         Ok(plan) => Json(json!({ "now": Wall::now().as_seconds(), "plan": plan })).into_response(),
         Err(error) => answer_refused(&error),
     }

@@ -81,7 +81,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("drivers", &["observe", "http", "lab", "runbook/intake", "runbook/engine"]),
-    ("wiring", &["app", "demo", "history", "status", "maintenance", "cli", "main", "lib"]),
+    ("wiring", &["app", "demo", "history", "runs", "status", "maintenance", "cli", "main", "lib"]),
 ];
 
 /// Modules that only list others.

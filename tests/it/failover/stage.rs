@@ -55,9 +55,11 @@ pub struct Stage {
 impl Stage {
     pub async fn open(play: Play) -> Result<Self, LabError> {
         let lab = Lab::new()?;
-        let options = play.settings.iter().fold(ServerOptions::default(), |options, (name, value)| options.set(name, value));
+        let options =
+            play.settings.iter().fold(ServerOptions::default(), |options, (name, value)| options.set(name, value));
         let a = lab.primary("a", options.clone()).await?;
-        let standby = |slot: &str| StandbyOptions { slot: Some(slot.to_owned()), server: options.clone(), ..Default::default() };
+        let standby =
+            |slot: &str| StandbyOptions { slot: Some(slot.to_owned()), server: options.clone(), ..Default::default() };
         let b = lab.standby_of(&a, "b", standby("b")).await?;
         let c = lab.standby_of(&a, "c", standby("c")).await?;
         a.wait_streaming("b", SOON).await?;
@@ -80,24 +82,37 @@ impl Stage {
         };
         std::fs::set_permissions(&etc, std::fs::Permissions::from_mode(0o755)).unwrap();
         // By the node's name, since a hook is told that.
-        let dirs: String =
-            servers.iter().map(|server| format!("{}) dir={} ;;\n", server.name(), server.data_dir().display())).collect();
+        let dirs: String = servers
+            .iter()
+            .map(|server| format!("{}) dir={} ;;\n", server.name(), server.data_dir().display()))
+            .collect();
         let head = format!("#!/bin/sh\ncase $PGV_OLD_PRIMARY_NODE in\n{dirs}*) exit 30 ;;\nesac\n");
         let each = "for p in /proc/[0-9]*; do\n  [ \"$(readlink $p/cwd)\" = \"$dir\" ] || continue\n";
-        let fence = hook("fence", format!("{head}echo \"$PGV_KIND $PGV_RUN_ID\" >>{}/fenced\n{each}  kill -9 ${{p#/proc/}}\ndone\n", etc.display()));
+        let fence = hook(
+            "fence",
+            format!(
+                "{head}echo \"$PGV_KIND $PGV_RUN_ID\" >>{}/fenced\n{each}  kill -9 ${{p#/proc/}}\ndone\n",
+                etc.display()
+            ),
+        );
         let probe = hook("is-fenced", format!("{head}{each}  exit 10\ndone\nexit 0\n"));
         let book = format!(
             "---\nalerts: [{BOOK}]\nclass: failover\nmode: {}\ntrigger: {}\nlimits: {}\nsteps:\n  \
              - fence: {{argv: [{}], probe: [{}], timeout: 10s}}\n  - promote: {{timeout: 30s}}\n  - repoint: {{timeout: 30s}}\n  \
              - verify: {{one_writable: true, standbys_streaming_within: 30s}}\n---\n# {BOOK}\n\nIn a test.\n",
-            play.mode, play.trigger, play.limits, fence.display(), probe.display(),
+            play.mode,
+            play.trigger,
+            play.limits,
+            fence.display(),
+            probe.display(),
         );
         std::fs::write(books.join(format!("{BOOK}.md")), book).unwrap();
         for (file, token) in [("webhook", WEBHOOK), ("ops", OPS)] {
             std::fs::write(lab.path().join(file), token).unwrap();
         }
         let node = |server: &&Server| {
-            let more = format!(", admin_dsn: \"{}\", address: \"127.0.0.1:{}\"", server.dsn(Role::Superuser), server.port());
+            let more =
+                format!(", admin_dsn: \"{}\", address: \"127.0.0.1:{}\"", server.dsn(Role::Superuser), server.port());
             Node::with(server.name(), &server.dsn(Role::Monitor), &more).yaml
         };
         let nodes: String = servers.iter().map(node).collect();
@@ -106,7 +121,9 @@ impl Stage {
              alertmanager: {{bearer_token_file: webhook}}\naccess:\n  - {{name: ops, role: admin, token_file: ops}}\n\
              runbook_dirs: [{}]\nclusters:\n  - name: lab\n    manager: none\n    \
              runbooks: {{mode: automatic, single_receiver: true}}\n    nodes:\n{nodes}",
-            state.display(), play.sample_interval, books.display(),
+            state.display(),
+            play.sample_interval,
+            books.display(),
         );
         let config = lab.path().join("pgvigil.yml");
         std::fs::write(&config, text).unwrap();

@@ -1,6 +1,6 @@
 //! Runbooks: one file each, front matter that says what would be done, and Markdown that a person reads. `docs/runbooks.md` describes
 //! the form. This version reads and checks the steps, and runs none of them; what Alertmanager hands in is kept in the [`journal`],
-//! which the [`intake`] writes.
+//! which the [`intake`] writes. The runner of hooks is there ([`step::hook`]) and nothing calls it yet.
 
 pub mod book;
 pub mod chain;
@@ -10,3 +10,4 @@ pub mod markdown;
 pub mod record;
 pub mod seen;
 pub mod shelf;
+pub mod step;

@@ -16,6 +16,7 @@ mod faults;
 mod fixture;
 mod golden;
 mod golden_cluster;
+mod hook_runner;
 mod live;
 mod logs;
 mod pki;

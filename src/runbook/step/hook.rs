@@ -13,15 +13,15 @@ mod process;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::process::{Child, Command};
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 pub use answer::Answer;
 pub use brief::{Brief, ClusterBrief, Kind, Place};
@@ -35,10 +35,10 @@ use process::Process;
 
 /// Where a hook finds its programs.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
-/// How often we look how much a hook has printed.
-const LOOK_EACH: Duration = Duration::from_millis(10);
-/// What is gone is waited for in microseconds.
-const REAPED_WITHIN: Duration = Duration::from_secs(2);
+/// No runbook allows a hook more.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// How often we look whether a hook has ended, and how much it has printed.
+const LOOK_EACH: Duration = Duration::from_millis(5);
 /// What was printed is read within this.
 const READ_WITHIN: Duration = Duration::from_secs(5);
 
@@ -70,6 +70,7 @@ pub struct Ran {
 /// Dropped, it leaves the hook running.
 pub async fn run(argv: &[String], brief: &Brief, timeout: Duration, dir: &Path) -> Result<Ran, HookError> {
     let began = Instant::now();
+    let timeout = timeout.min(LONGEST);
     let until = began + timeout;
     let order = Order::new(argv, brief, timeout, dir)?;
     // A file system that hangs holds up a thread and not the runtime.
@@ -82,17 +83,15 @@ pub async fn run(argv: &[String], brief: &Brief, timeout: Duration, dir: &Path) 
     let Ok(started) = started else {
         return Ok(Ran::unknown("starting it panicked: this is a bug of pgvigil".to_owned(), began));
     };
-    let Running { mut child, process, output } = started?;
-    let end = wait(&mut child, &output, until).await;
+    let Running { mut leader, process, output } = started?;
+    let end = wait(&mut leader, &output, until).await;
     let is_gone = match &end {
         End::Late => process.end_group().await,
         // At once: what it would write while it is asked to end could fill the disk that the journal is on.
         End::Flooded => process.kill_group().await,
         End::Exited(_) => true,
     };
-    if is_gone && !matches!(end, End::Exited(_)) {
-        let _ = timeout_at(Instant::now() + REAPED_WITHIN, child.wait()).await;
-    }
+    drop(leader);
     let fate = if is_gone { "was killed" } else { "cannot be killed, or what it started: does a disk hang?" };
     let said = timeout_at(Instant::now() + READ_WITHIN, spawn_blocking(move || output.read())).await;
     let took = began.elapsed();
@@ -139,7 +138,7 @@ struct Order {
 }
 
 struct Running {
-    child: Child,
+    leader: Leader,
     process: Process,
     output: Output,
 }
@@ -160,24 +159,27 @@ impl Order {
     fn start(&self) -> Result<Running, HookError> {
         check(&self.argv)?;
         let dir = self.make_dir()?;
-        let (stdin, output) = output::create(&dir, &self.stdin).map_err(HookError::dir(&dir))?;
-        let (stdout, stderr) = output.ends().map_err(HookError::dir(&dir))?;
+        self.start_in(&dir).inspect_err(|_| {
+            // It never ran: nobody shall take it for begun.
+            let _ = output::remove(&dir).and_then(|()| fs::remove_dir(&dir));
+        })
+    }
+
+    /// Not by tokio: what that cannot watch, as when the runtime ends, it calls not started although it runs.
+    fn start_in(&self, dir: &Path) -> Result<Running, HookError> {
+        let (stdin, output) = output::create(dir, &self.stdin).map_err(HookError::dir(dir))?;
+        let (stdout, stderr) = output.ends().map_err(HookError::dir(dir))?;
         let Some((program, arguments)) = self.argv.split_first() else { return Err(HookError::Empty) };
         let mut command = Command::new(program);
-        command.args(arguments).current_dir(&dir).process_group(0).env_clear();
+        command.args(arguments).current_dir(dir).process_group(0).env_clear();
         command.env("PATH", PATH).env("LANG", "C").envs(std::env::var_os("HOME").map(|home| ("HOME", home)));
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(stdin).stdout(Stdio::from(stdout)).stderr(Stdio::from(stderr));
-        let spawned = command.spawn();
-        let child = spawned.map_err(|source| {
-            // It never ran: nobody shall take it for begun.
-            let _ = output::remove(&dir).and_then(|()| fs::remove_dir(&dir));
-            HookError::Spawn { program: program.into(), source }
-        })?;
+        let child = command.spawn().map_err(|source| HookError::Spawn { program: program.into(), source })?;
         let process = Process::of(&child);
         // It runs: whatever fails now is no reason to forget it. Without this file it is found by its standard input.
-        let _ = process.record(&dir);
-        Ok(Running { child, process, output })
+        let _ = process.record(dir);
+        Ok(Running { leader: Leader(Some(child)), process, output })
     }
 
     /// Makes the directory, and returns it without links in its path.
@@ -203,20 +205,40 @@ impl Order {
 
 /// How the waiting ended.
 enum End {
-    Exited(io::Result<std::process::ExitStatus>),
+    Exited(io::Result<ExitStatus>),
     Late,
     Flooded,
 }
 
-async fn wait(child: &mut Child, output: &Output, until: Instant) -> End {
-    let mut look = interval(LOOK_EACH);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+async fn wait(leader: &mut Leader, output: &Output, until: Instant) -> End {
     loop {
-        tokio::select! {
-            biased;
-            exit = child.wait() => return End::Exited(exit),
-            () = sleep_until(until) => return End::Late,
-            _ = look.tick() => if output.is_flood() { return End::Flooded },
+        if let Some(exit) = leader.exit() {
+            return End::Exited(exit);
+        }
+        if output.is_flood() {
+            return End::Flooded;
+        }
+        if Instant::now() >= until {
+            return End::Late;
+        }
+        sleep(LOOK_EACH).await;
+    }
+}
+
+/// The process that we started. Nobody else waits for it, so that its number is its own until it is dropped.
+struct Leader(Option<Child>);
+
+impl Leader {
+    fn exit(&mut self) -> Option<io::Result<ExitStatus>> {
+        self.0.as_mut().and_then(|child| child.try_wait().transpose())
+    }
+}
+
+impl Drop for Leader {
+    /// Leaves no zombie: what goes on is waited for by a thread, which ends with pgvigil.
+    fn drop(&mut self) {
+        if let (None, Some(mut child)) = (self.exit(), self.0.take()) {
+            let _ = std::thread::Builder::new().name("hook".to_owned()).spawn(move || child.wait());
         }
     }
 }
@@ -224,7 +246,7 @@ async fn wait(child: &mut Child, output: &Output, until: Instant) -> End {
 /// Nobody waits for it any more: it does not get to run.
 fn end_when_started(starting: JoinHandle<Result<Running, HookError>>) {
     tokio::spawn(async move {
-        if let Ok(Ok(Running { process, child: _child, .. })) = starting.await {
+        if let Ok(Ok(Running { process, leader: _leader, .. })) = starting.await {
             process.kill_group().await;
         }
     });

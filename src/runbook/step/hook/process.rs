@@ -5,10 +5,10 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::process::Child;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::process::Child;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
@@ -70,8 +70,8 @@ fn reading_from(dir: &Path) -> Option<Process> {
 impl Process {
     /// The process of a child that was not waited for.
     pub(super) fn of(child: &Child) -> Self {
-        // There is a pid until it is waited for, and /proc knows it so long, also if it has ended.
-        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
+        // /proc knows it until it is waited for, also if it has ended.
+        let pid = i32::try_from(child.id()).unwrap_or_default();
         Self { pid, started: stat(pid).map_or(0, |stat| stat.process.started) }
     }
 

@@ -1,8 +1,9 @@
 //! The lock in a real etcd: who gets it, who loses it and learns of it, and what is known when etcd is not there.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -384,54 +385,101 @@ async fn a_member_that_is_alone_says_nothing_of_what_it_remembers() -> Outcome {
     Ok(())
 }
 
-/// A way to etcd on which the next answer to a transaction is lost once `lose` is set.
-async fn lossy(upstream: u16, lose: Arc<AtomicBool>) -> u16 {
+/// What becomes of an answer.
+enum Answer {
+    Comes,
+    ComesAfter(Duration),
+    IsLost,
+}
+
+/// A way to etcd on which `meddle` says what becomes of the answer to each request.
+async fn meddled(upstream: u16, meddle: impl Fn(&str) -> Answer + Send + Sync + 'static) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
+    let meddle = Arc::new(meddle);
     tokio::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            let lose = Arc::clone(&lose);
-            tokio::spawn(async move {
-                let mut server = TcpStream::connect(("127.0.0.1", upstream)).await.unwrap();
-                let (mut asked, mut answered, mut txn) = ([0; 8192], [0; 8192], false);
-                loop {
-                    tokio::select! {
-                        read = client.read(&mut asked) => match read {
-                            Ok(length @ 1..) => {
-                                txn |= asked[..length].windows(7).any(|word| word == b"/kv/txn");
-                                server.write_all(&asked[..length]).await.unwrap();
-                            }
-                            _ => return,
-                        },
-                        read = server.read(&mut answered) => match read {
-                            Ok(length @ 1..) => {
-                                if txn && lose.swap(false, Ordering::SeqCst) { return }
-                                txn = false;
-                                let _ = client.write_all(&answered[..length]).await;
-                            }
-                            _ => return,
-                        },
-                    }
-                }
-            });
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(("127.0.0.1", upstream)).await.unwrap();
+            let meddle = Arc::clone(&meddle);
+            tokio::spawn(async move { forward(client, server, &*meddle).await });
         }
     });
     port
+}
+
+async fn forward(mut client: TcpStream, mut server: TcpStream, meddle: &(impl Fn(&str) -> Answer + Sync)) {
+    let (mut asked, mut answered, mut fate) = ([0; 8192], [0; 8192], Answer::Comes);
+    loop {
+        tokio::select! {
+            read = client.read(&mut asked) => {
+                let Ok(length @ 1..) = read else { return };
+                let text = String::from_utf8_lossy(&asked[..length]);
+                if text.starts_with("POST") {
+                    fate = meddle(&text);
+                }
+                if server.write_all(&asked[..length]).await.is_err() { return }
+            }
+            read = server.read(&mut answered) => {
+                let Ok(length @ 1..) = read else { return };
+                match std::mem::replace(&mut fate, Answer::Comes) {
+                    Answer::Comes => {}
+                    Answer::ComesAfter(pause) => tokio::time::sleep(pause).await,
+                    Answer::IsLost => return,
+                }
+                if client.write_all(&answered[..length]).await.is_err() { return }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_renewal_counts_from_when_it_was_asked_for() -> Outcome {
+    let store = Store::start(&[]).await?;
+    let asked = Arc::new(Mutex::new(None));
+    let first = Arc::clone(&asked);
+    let pause = TTL / 5;
+    let port = meddled(store.port, move |request| match request.contains("/lease/keepalive") {
+        false => Answer::Comes,
+        true => {
+            let mut asked = first.lock().unwrap();
+            let answer = if asked.is_none() { Answer::ComesAfter(pause) } else { Answer::IsLost };
+            asked.get_or_insert_with(Instant::now);
+            answer
+        }
+    });
+    let lock = lock_at(&[port.await]);
+    let held = held(&lock, "run-1").await;
+    let (before, ago) = wait_until("the holder to be late", SOON, async || {
+        let before = Instant::now();
+        match held.check().await {
+            Err(LockError::Late { ago, .. }) => Ok((before, ago)),
+            seen => Err(format!("{seen:?}")),
+        }
+    })
+    .await?;
+    let asked = asked.lock().unwrap().unwrap();
+    assert!(ago >= before - asked, "{ago:?} and {:?}", before - asked);
+    Ok(())
 }
 
 #[tokio::test]
 async fn an_answer_that_was_lost_is_asked_for_again() -> Outcome {
     let store = Store::start(&[]).await?;
     let lose = Arc::new(AtomicBool::new(true));
-    let lock = lock_at(&[lossy(store.port, Arc::clone(&lose)).await]);
+    let armed = Arc::clone(&lose);
+    let port = meddled(store.port, move |request| match request.contains("/kv/txn") && armed.swap(false, SeqCst) {
+        true => Answer::IsLost,
+        false => Answer::Comes,
+    });
+    let lock = lock_at(&[port.await]);
     let first = held(&lock, "run-1").await;
-    assert!(!lose.swap(true, Ordering::SeqCst), "nothing was lost");
+    assert!(!lose.swap(true, SeqCst), "nothing was lost");
     first.check().await.unwrap();
     assert_eq!(first.decide("3-a", &json!("b")).await.unwrap(), Decided::Ours);
-    assert!(!lose.swap(true, Ordering::SeqCst), "nothing was lost");
+    assert!(!lose.swap(true, SeqCst), "nothing was lost");
     // The same for who takes over from itself.
     let again = held(&lock, "run-1").await;
-    assert!(!lose.load(Ordering::SeqCst), "nothing was lost");
+    assert!(!lose.load(SeqCst), "nothing was lost");
     assert_eq!(again.token(), first.token());
     again.check().await.unwrap();
     Ok(())

@@ -1,8 +1,9 @@
 //! The lock in a real etcd: who gets it, who loses it and learns of it, and what is known when etcd is not there.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -25,6 +26,33 @@ const SOON: Duration = Duration::from_secs(20);
 /// What a busy machine adds to a deadline.
 const BUSY: Duration = Duration::from_secs(2);
 
+/// Starts a member of an etcd.
+fn member(lab: &Lab, name: &str, port: u16, peers: u16, all: &str, more: &[String]) -> Result<Arc<Spawned>, LabError> {
+    let (client, peer) = (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{peers}"));
+    let args = [
+        format!("--name={name}"),
+        format!("--data-dir={}", lab.own_dir(&format!("{name}-data"))?.display()),
+        format!("--advertise-client-urls={client}"),
+        format!("--listen-peer-urls={peer}"),
+        format!("--initial-advertise-peer-urls={peer}"),
+        format!("--initial-cluster={all}"),
+        // Its least lease is 1.5 times as long.
+        "--heartbeat-interval=50".to_owned(),
+        "--election-timeout=500".to_owned(),
+    ];
+    let listens = format!("--listen-client-urls={client}");
+    let spawn = args.iter().chain(more).fold(Spawn::new(name, etcd()?), |spawn, arg| spawn.arg(arg));
+    lab.spawn(if more.iter().any(|arg| arg.starts_with("--listen-client")) { spawn } else { spawn.arg(listens) })
+}
+
+async fn answers(port: u16, process: &Spawned) -> Outcome {
+    wait_until("etcd to answer", SOON, async || match try_get(port, "/health").await {
+        Ok(answer) if answer.status == 200 => Ok(()),
+        answer => Err(format!("{answer:?}\n{}", process.log_tail(5))),
+    })
+    .await
+}
+
 /// An etcd of one member.
 struct Store {
     lab: Lab,
@@ -41,45 +69,28 @@ impl Store {
         let more: Vec<String> = more.iter().map(|arg| (*arg).to_owned()).collect();
         let process = Self::spawn(&lab, port, peers, &more)?;
         let store = Self { lab, process, port, peers, more };
-        store.answers().await?;
+        answers(store.port, &store.process).await?;
         Ok(store)
     }
 
     fn spawn(lab: &Lab, port: u16, peers: u16, more: &[String]) -> Result<Arc<Spawned>, LabError> {
-        let (client, peer) = (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{peers}"));
-        let args = [
-            "--name=lab".to_owned(),
-            format!("--data-dir={}", lab.own_dir("etcd-data")?.display()),
-            format!("--advertise-client-urls={client}"),
-            format!("--listen-peer-urls={peer}"),
-            format!("--initial-advertise-peer-urls={peer}"),
-            format!("--initial-cluster=lab={peer}"),
-            // Its least lease is 1.5 times as long.
-            "--heartbeat-interval=50".to_owned(),
-            "--election-timeout=500".to_owned(),
-        ];
-        let listens = format!("--listen-client-urls={client}");
-        let spawn = args.iter().chain(more).fold(Spawn::new("etcd", etcd()?), |spawn, arg| spawn.arg(arg));
-        lab.spawn(if more.iter().any(|arg| arg.starts_with("--listen-client")) { spawn } else { spawn.arg(listens) })
-    }
-
-    async fn answers(&self) -> Outcome {
-        wait_until("etcd to answer", SOON, async || match try_get(self.port, "/health").await {
-            Ok(answer) if answer.status == 200 => Ok(()),
-            answer => Err(format!("{answer:?}\n{}", self.process.log_tail(5))),
-        })
-        .await
+        member(lab, "etcd", port, peers, &format!("etcd=http://127.0.0.1:{peers}"), more)
     }
 
     async fn restart(&mut self) -> Outcome {
         self.process = Self::spawn(&self.lab, self.port, self.peers, &self.more)?;
-        self.answers().await
+        answers(self.port, &self.process).await
     }
 
     async fn post(&self, path: &str, question: &Value) -> Value {
+        self.post_as("", path, question).await
+    }
+
+    /// With a line of the head that says who asks.
+    async fn post_as(&self, login: &str, path: &str, question: &Value) -> Value {
         let question = question.to_string();
         let head = format!("POST {path} HTTP/1.0\r\nHost: lab\r\nContent-Type: application/json");
-        let request = format!("{head}\r\nContent-Length: {}\r\n\r\n{question}", question.len());
+        let request = format!("{head}\r\n{login}Content-Length: {}\r\n\r\n{question}", question.len());
         let answer = exchange(self.port, request.as_bytes()).await.unwrap();
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()
@@ -232,9 +243,11 @@ async fn a_key_that_was_removed_and_made_again_is_not_ours() -> Outcome {
     let lost = first.check().await.unwrap_err();
     assert!(matches!(lost, LockError::Lost { .. }), "{lost}");
     second.check().await.unwrap();
-    second.release().await.unwrap();
-    // What a person writes there keeps everybody out.
+    // What a person writes there keeps everybody out, and who is in.
     store.post("/v3/kv/put", &json!({"key": key, "value": BASE64.encode("hands off")})).await;
+    let lost = second.check().await.unwrap_err();
+    assert!(matches!(lost, LockError::Lost { to: None, .. }), "{lost}");
+    second.release().await.unwrap();
     let foreign = store.lock().acquire(SYSTEM, &holder("run-3", "vigil-a")).await.unwrap_err();
     assert!(matches!(foreign, LockError::Foreign { .. }), "{foreign}");
     Ok(())
@@ -341,54 +354,132 @@ async fn an_endpoint_that_is_gone_or_silent_leaves_the_others_their_time() -> Ou
     Ok(())
 }
 
-/// A way to etcd on which the next answer to a transaction is lost once `lose` is set.
-async fn lossy(upstream: u16, lose: Arc<AtomicBool>) -> u16 {
+#[tokio::test]
+async fn a_member_that_is_alone_says_nothing_of_what_it_remembers() -> Outcome {
+    let lab = Lab::new()?;
+    let names = ["one", "two", "three"];
+    let ports = [lab.free_port()?, lab.free_port()?, lab.free_port()?];
+    let peers = [lab.free_port()?, lab.free_port()?, lab.free_port()?];
+    let all = names.iter().zip(peers).map(|(name, peer)| format!("{name}=http://127.0.0.1:{peer}"));
+    let all = all.collect::<Vec<_>>().join(",");
+    let mut members = Vec::new();
+    for ((name, port), peer) in names.into_iter().zip(ports).zip(peers) {
+        members.push(member(&lab, name, port, peer, &all, &[])?);
+    }
+    for (port, process) in ports.into_iter().zip(&members) {
+        answers(port, process).await?;
+    }
+    let (alone, together) = (lock_at(&ports[..1]), lock_at(&ports));
+    let first = held(&alone, "run-1").await;
+    until_checked(&first).await?;
+    members[1].freeze()?;
+    members[2].freeze()?;
+    let error = first.check().await.unwrap_err();
+    assert!(matches!(error, LockError::NoAnswer { .. }), "{error}");
+    let error = together.acquire(SYSTEM, &holder("run-2", "vigil-b")).await.unwrap_err();
+    assert!(matches!(error, LockError::NoAnswer { .. }), "{error}");
+    drop(first);
+    members[1].thaw()?;
+    // Two of three are enough, whoever led before.
+    until_held(&together, "run-2").await?.check().await.unwrap();
+    Ok(())
+}
+
+/// What becomes of an answer.
+enum Answer {
+    Comes,
+    ComesAfter(Duration),
+    IsLost,
+}
+
+/// A way to etcd on which `meddle` says what becomes of the answer to each request.
+async fn meddled(upstream: u16, meddle: impl Fn(&str) -> Answer + Send + Sync + 'static) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
+    let meddle = Arc::new(meddle);
     tokio::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            let lose = Arc::clone(&lose);
-            tokio::spawn(async move {
-                let mut server = TcpStream::connect(("127.0.0.1", upstream)).await.unwrap();
-                let (mut asked, mut answered, mut txn) = ([0; 8192], [0; 8192], false);
-                loop {
-                    tokio::select! {
-                        read = client.read(&mut asked) => match read {
-                            Ok(length @ 1..) => {
-                                txn |= asked[..length].windows(7).any(|word| word == b"/kv/txn");
-                                server.write_all(&asked[..length]).await.unwrap();
-                            }
-                            _ => return,
-                        },
-                        read = server.read(&mut answered) => match read {
-                            Ok(length @ 1..) => {
-                                if txn && lose.swap(false, Ordering::SeqCst) { return }
-                                txn = false;
-                                let _ = client.write_all(&answered[..length]).await;
-                            }
-                            _ => return,
-                        },
-                    }
-                }
-            });
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(("127.0.0.1", upstream)).await.unwrap();
+            let meddle = Arc::clone(&meddle);
+            tokio::spawn(async move { forward(client, server, &*meddle).await });
         }
     });
     port
+}
+
+async fn forward(mut client: TcpStream, mut server: TcpStream, meddle: &(impl Fn(&str) -> Answer + Sync)) {
+    let (mut asked, mut answered, mut fate) = ([0; 8192], [0; 8192], Answer::Comes);
+    loop {
+        tokio::select! {
+            read = client.read(&mut asked) => {
+                let Ok(length @ 1..) = read else { return };
+                let text = String::from_utf8_lossy(&asked[..length]);
+                if text.starts_with("POST") {
+                    fate = meddle(&text);
+                }
+                if server.write_all(&asked[..length]).await.is_err() { return }
+            }
+            read = server.read(&mut answered) => {
+                let Ok(length @ 1..) = read else { return };
+                match std::mem::replace(&mut fate, Answer::Comes) {
+                    Answer::Comes => {}
+                    Answer::ComesAfter(pause) => tokio::time::sleep(pause).await,
+                    Answer::IsLost => return,
+                }
+                if client.write_all(&answered[..length]).await.is_err() { return }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_renewal_counts_from_when_it_was_asked_for() -> Outcome {
+    let store = Store::start(&[]).await?;
+    let asked = Arc::new(Mutex::new(None));
+    let first = Arc::clone(&asked);
+    let pause = TTL / 5;
+    let port = meddled(store.port, move |request| match request.contains("/lease/keepalive") {
+        false => Answer::Comes,
+        true => {
+            let mut asked = first.lock().unwrap();
+            let answer = if asked.is_none() { Answer::ComesAfter(pause) } else { Answer::IsLost };
+            asked.get_or_insert_with(Instant::now);
+            answer
+        }
+    });
+    let lock = lock_at(&[port.await]);
+    let held = held(&lock, "run-1").await;
+    let (before, ago) = wait_until("the holder to be late", SOON, async || {
+        let before = Instant::now();
+        match held.check().await {
+            Err(LockError::Late { ago, .. }) => Ok((before, ago)),
+            seen => Err(format!("{seen:?}")),
+        }
+    })
+    .await?;
+    let asked = asked.lock().unwrap().unwrap();
+    assert!(ago >= before - asked, "{ago:?} and {:?}", before - asked);
+    Ok(())
 }
 
 #[tokio::test]
 async fn an_answer_that_was_lost_is_asked_for_again() -> Outcome {
     let store = Store::start(&[]).await?;
     let lose = Arc::new(AtomicBool::new(true));
-    let lock = lock_at(&[lossy(store.port, Arc::clone(&lose)).await]);
+    let armed = Arc::clone(&lose);
+    let port = meddled(store.port, move |request| match request.contains("/kv/txn") && armed.swap(false, SeqCst) {
+        true => Answer::IsLost,
+        false => Answer::Comes,
+    });
+    let lock = lock_at(&[port.await]);
     let first = held(&lock, "run-1").await;
-    assert!(!lose.swap(true, Ordering::SeqCst), "nothing was lost");
+    assert!(!lose.swap(true, SeqCst), "nothing was lost");
     first.check().await.unwrap();
     assert_eq!(first.decide("3-a", &json!("b")).await.unwrap(), Decided::Ours);
-    assert!(!lose.swap(true, Ordering::SeqCst), "nothing was lost");
+    assert!(!lose.swap(true, SeqCst), "nothing was lost");
     // The same for who takes over from itself.
     let again = held(&lock, "run-1").await;
-    assert!(!lose.load(Ordering::SeqCst), "nothing was lost");
+    assert!(!lose.load(SeqCst), "nothing was lost");
     assert_eq!(again.token(), first.token());
     again.check().await.unwrap();
     Ok(())
@@ -402,7 +493,7 @@ fn written(lab: &Lab, name: &str, text: &str) -> PathBuf {
 }
 
 #[tokio::test]
-async fn etcd_asks_for_a_login_over_tls_and_forgets_it() -> Outcome {
+async fn etcd_asks_for_a_login_over_tls_and_asks_again() -> Outcome {
     let files = Lab::new()?;
     let authority = Authority::new();
     let issued = authority.issue(&["127.0.0.1"]);
@@ -419,8 +510,8 @@ async fn etcd_asks_for_a_login_over_tls_and_forgets_it() -> Outcome {
     ];
     let peers = lab.free_port()?;
     let process = Store::spawn(&lab, plain, peers, &more)?;
-    let mut store = Store { lab, process, port: plain, peers, more: more.to_vec() };
-    store.answers().await?;
+    let store = Store { lab, process, port: plain, peers, more: more.to_vec() };
+    answers(store.port, &store.process).await?;
     for (user, password) in [("root", "r"), ("vigil", "hunter2")] {
         store.post("/v3/auth/user/add", &json!({"name": user, "password": password})).await;
         store.post("/v3/auth/role/add", &json!({"name": user})).await;
@@ -441,10 +532,12 @@ async fn etcd_asks_for_a_login_over_tls_and_forgets_it() -> Outcome {
     let lock = Lock::Etcd(Etcd::new(&ours));
     let first = held(&lock, "run-1").await;
     assert_eq!(first.decide("3-a", &json!("b")).await.unwrap(), Decided::Ours);
-    // Logins are in etcd's memory alone.
-    store.process.kill();
-    store.restart().await?;
-    until_checked(&first).await?;
+    // A new password ends all logins with the old one.
+    let root = store.post("/v3/auth/authenticate", &json!({"name": "root", "password": "r"})).await;
+    let root = format!("Authorization: {}\r\n", root["token"].as_str().unwrap());
+    std::fs::write(&password_file, "hunter3\n").unwrap();
+    store.post_as(&root, "/v3/auth/user/changepw", &json!({"name": "vigil", "password": "hunter3"})).await;
+    first.check().await.unwrap();
     first.release().await.unwrap();
 
     let refused = async |settings: &EtcdSettings| {
@@ -457,7 +550,7 @@ async fn etcd_asks_for_a_login_over_tls_and_forgets_it() -> Outcome {
     assert!(matches!(error, LockError::Refused { .. }) && error.to_string().contains("permission denied"), "{error}");
     let error = refused(&EtcdSettings { ca_file: None, ..ours.clone() }).await;
     assert!(matches!(error, LockError::NoAnswer { .. }) && error.to_string().contains("certificate"), "{error}");
-    std::fs::write(&password_file, "hunter3-secret\n").unwrap();
+    std::fs::write(&password_file, "hunter4\n").unwrap();
     let error = refused(&ours).await;
     assert!(matches!(error, LockError::Refused { .. }) && !format!("{error:?} {error}").contains("hunter"), "{error}");
     std::fs::remove_file(&password_file).unwrap();

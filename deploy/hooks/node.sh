@@ -84,7 +84,9 @@ find_data() {
     [ -f "$home/PG_VERSION" ] && [ -d "$home/global" ] || unknown "there is no data directory at the place that the file of nodes names, or it may not be read"
     owner=$(stat -c %U -- "$home")
     # Where others' processes run cannot be seen, and nothing of theirs can be stopped.
-    [ "$(id -u)" = 0 ] || [ "$(id -un)" = "$owner" ] || unknown "this runs neither as root nor as $owner, who owns the data directory"
+    root=no
+    [ "$(id -u)" != 0 ] || root=yes
+    [ "$root" = yes ] || [ "$(id -un)" = "$owner" ] || unknown "this runs neither as root nor as $owner, who owns the data directory"
     if [ -z "$bindir" ]; then
         read -r version <"$home/PG_VERSION"
         for bindir in "/usr/lib/postgresql/$version/bin" "/usr/pgsql-$version/bin" ""; do
@@ -96,7 +98,7 @@ find_data() {
 # Two that change something keep out of each other's way; a fence waits for nobody.
 alone() {
     exec 9>>"$data.lock" || failed "the directory above the data directory cannot be written"
-    if [ "$(id -u)" = 0 ]; then chown "$owner" "$data.lock"; fi
+    if [ "$root" = yes ]; then chown "$owner" "$data.lock"; fi
     flock -n 9 || retry "another hook is at work on this data directory"
 }
 
@@ -108,7 +110,7 @@ as_owner() {
     program=$1
     shift
     [ -z "$bindir" ] || [ ! -x "$bindir/$program" ] || program=$bindir/$program
-    if [ "$(id -u)" = 0 ]; then
+    if [ "$root" = yes ]; then
         set -- runuser -u "$owner" -- env "HOME=$(getent passwd "$owner" | cut -d: -f6)" "$program" "$@"
     else
         set -- "$program" "$@"
@@ -119,15 +121,27 @@ as_owner() {
 
 # ---- Processes
 
-# $found: the processes of the data directory; $unclear: servers' processes of which it cannot be told. By inode, so that it is
-# right behind links, mounts and in containers. A shell that somebody left standing there is none of them.
+# $found: the processes of the data directory; $unclear: servers' processes of which it cannot be told. One that is just ending has
+# no directory any more, so it is asked again.
 look() {
+    tries=0
+    scan
+    while [ -n "$unclear" ] && [ "$tries" -lt 10 ]; do
+        pause
+        tries=$((tries + 1))
+        scan
+    done
+}
+
+# By inode, so that it is right behind links, mounts and in containers. A shell that somebody left standing there is none of them.
+# Not as root, of others' processes nothing can be told; but a server runs as the owner of its data or not at all.
+scan() {
     found= unclear=
     for process in /proc/[0-9]*; do
         pid=${process#/proc/}
         if [ "$process/cwd" -ef "$home" ]; then
             ! counts || found="$found $pid"
-        elif [ ! -e "$process/cwd" ] && counts && [ "$called" = postgres ]; then
+        elif [ ! -e "$process/cwd" ] && { [ "$root" = yes ] || [ -O "$process" ]; } && counts && [ "$called" = postgres ]; then
             unclear="$unclear $pid"
         fi
     done
@@ -225,10 +239,10 @@ fence() {
         # As pg_ctl stop -m immediate does. A frozen one does not hear it.
         if counts && [ "$state" != T ]; then
             kill -QUIT "$postmaster" 2>/dev/null
-            tries=0
-            while [ "$tries" -lt 20 ] && ! none_left; do
+            patience=20
+            while [ "$patience" -gt 0 ] && kill -0 "$postmaster" 2>/dev/null; do
                 pause
-                tries=$((tries + 1))
+                patience=$((patience - 1))
             done
         fi
     fi
@@ -242,11 +256,15 @@ fence() {
     done_ "fenced: no process is left, and it cannot start"
 }
 
-is_fenced() {
-    look
+# For probes: goes on only if none is left.
+must_be_gone() {
+    if none_left; then return; fi
     [ -z "$found" ] || no "still there:$found"
-    [ -z "$unclear" ] || unknown "of these it cannot be told which data directory is theirs:$unclear"
-    none_left || no "still there:$found$unclear"
+    unknown "of these it cannot be told which data directory is theirs:$unclear"
+}
+
+is_fenced() {
+    must_be_gone
     [ "$home" = "$data" ] || done_ "no process is left, and it cannot start: its data are aside"
     guarded fenced || no "no process is left, but nothing keeps it from starting"
     done_ "no process is left, and it cannot start"
@@ -275,6 +293,9 @@ stop_primary() {
     if none_left && guarded stopped; then already "stopped before" "$(where_it_ends)"; fi
     if guarded fenced; then no "it is fenced"; fi
     [ ! -e "$home/standby.signal" ] || no "it is a standby"
+    look
+    find_postmaster
+    if [ -n "$found" ] && [ -z "$postmaster" ]; then no "its postmaster is gone and these are left, so there is no stop in order:$found"; fi
     stop_fast || unknown "it has not stopped within $within s, and will; a hung archive_command or walsender holds it up. still there:$found"
     [ "$(control 'Database cluster state')" = "shut down" ] || no "it was no orderly stop: $(control 'Database cluster state')"
     guard stopped || unknown "it is stopped, but nothing keeps it from starting: global/pg_control could not be renamed"
@@ -282,7 +303,7 @@ stop_primary() {
 }
 
 is_stopped() {
-    none_left || no "still there:$found$unclear"
+    must_be_gone
     guarded stopped || no "no process is left, but it was not stopped by stop-primary"
     [ "$(control 'Database cluster state')" = "shut down" ] || no "it was no orderly stop"
     done_ "stopped in order, and it cannot start" "$(where_it_ends)"
@@ -337,7 +358,11 @@ at_primary() {
 
 ask_primary() { ask "$(at_primary) user=$superuser dbname=postgres connect_timeout=5" "$1"; }
 
-ask() { as_owner timeout 60 "${bindir:+$bindir/}psql" -XAtqw -v ON_ERROR_STOP=1 -d "$1" -c "$2"; }
+ask() {
+    psql=$bindir/psql
+    [ -x "$psql" ] || psql=psql
+    as_owner timeout 60 "$psql" -XAtqw -v ON_ERROR_STOP=1 -d "$1" -c "$2"
+}
 
 # $stream: whom this server streams from, host:port; "" as a standby that does not, "primary" if it is one, "unknown".
 find_stream() {

@@ -38,7 +38,6 @@ rejoin() {
         keep_settings
         unguard || failed "global/pg_control could not be named back"
         if [ "$method" != copy ] && rewind; then finish rewind; fi
-        echo "it could not be rewound" >&2
     fi
     [ "$method" != rewind ] || failed "it could not be rewound, and is fenced: --method copy makes it anew"
     copy
@@ -166,7 +165,7 @@ follow() {
         conninfo
         echo "primary_slot_name = '$slot'"
     } >"$auto.new" && : >"$1/standby.signal" || return 1
-    if [ "$(id -u)" = 0 ]; then chown "$owner:" "$auto.new" "$1/standby.signal" || return 1; fi
+    if [ "$root" = yes ]; then chown "$owner:" "$auto.new" "$1/standby.signal" || return 1; fi
     mv -f -- "$auto.new" "$auto"
 }
 

@@ -227,6 +227,10 @@ async fn has_rejoined(hooks: &Hooks, a: &Server, b: &Server) -> Outcome {
     hooks.gives(10, "restart-standby", b, Some(a)).await?;
     hooks.gives(10, "rejoin-old-primary", b, Some(a)).await?;
     assert_eq!(b.value("SELECT pg_is_in_recovery()").await?.as_deref(), Some("f"));
+    // One that is a standby already only starts.
+    hooks.gives(0, "fence-old-primary", a, Some(b)).await?;
+    let ran = hooks.gives(0, "rejoin-old-primary", a, Some(b)).await?;
+    assert_eq!(ran.last["data"]["method"], "start", "{ran:?}");
     let conf = fs::read_to_string(a.data_dir().join("postgresql.auto.conf")).unwrap();
     assert!(!conf.contains(Role::Replicator.password()), "{conf}");
     Ok(())
@@ -266,6 +270,27 @@ async fn a_primary_that_cannot_be_rewound_stays_fenced_until_it_is_copied() -> O
     assert_eq!(ran.last["data"]["method"], "copy", "{ran:?}");
     assert!(a.data_dir().with_extension("old").is_dir(), "the old data are kept");
     has_rejoined(&hooks, &a, &b).await?;
+    lab.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_newer_primary_is_never_taken_back_to_an_older_one() -> Outcome {
+    let lab = Lab::new()?;
+    let a = lab.primary("a", ServerOptions::default().set("wal_log_hints", "on")).await?;
+    let b = lab.standby_of(&a, "b", StandbyOptions::default()).await?;
+    a.wait_streaming("b", SOON).await?;
+    let hooks = Hooks::install(&lab, "local", &[&a, &b]).await?;
+    b.promote().await?;
+    b.sql("CREATE TABLE written (id bigint); CHECKPOINT").await?;
+    hooks.gives(0, "fence-old-primary", &b, Some(&a)).await?;
+    let refused = hooks.gives(10, "rejoin-old-primary", &b, Some(&a)).await?;
+    assert!(refused.printed.contains("on timeline 1 and this old primary on 2"), "{refused:?}");
+    hooks.gives(0, "is-fenced", &b, Some(&a)).await?;
+    // Nor to one of another system.
+    let other = lab.primary("other", ServerOptions::default().fresh_identity()).await?;
+    let refused = hooks.gives(10, "rejoin-old-primary", &b, Some(&other)).await?;
+    assert!(refused.printed.contains("is of another system"), "{refused:?}");
     lab.stop().await;
     Ok(())
 }

@@ -97,7 +97,8 @@ find_data() {
 
 # Two that change something keep out of each other's way; a fence waits for nobody.
 alone() {
-    exec 9>>"$data.lock" || failed "the directory above the data directory cannot be written"
+    touch "$data.lock" || failed "the directory above the data directory cannot be written"
+    exec 9>>"$data.lock"
     if [ "$root" = yes ]; then chown "$owner" "$data.lock"; fi
     flock -n 9 || retry "another hook is at work on this data directory"
 }
@@ -240,7 +241,7 @@ fence() {
         if counts && [ "$state" != T ]; then
             kill -QUIT "$postmaster" 2>/dev/null
             patience=20
-            while [ "$patience" -gt 0 ] && kill -0 "$postmaster" 2>/dev/null; do
+            while [ "$patience" -gt 0 ] && counts; do
                 pause
                 patience=$((patience - 1))
             done
@@ -252,7 +253,7 @@ fence() {
         if past; then retry "still there:$found$unclear"; fi
         pause
     done
-    [ -n "$held" ] || unknown "no process is left, but nothing keeps it from starting: global/pg_control could not be renamed"
+    [ -n "$held" ] || unknown "no process is left, but nothing keeps it from starting: global/pg_control could not be renamed and synced"
     done_ "fenced: no process is left, and it cannot start"
 }
 
@@ -293,19 +294,22 @@ stop_primary() {
     if none_left && guarded stopped; then already "stopped before" "$(where_it_ends)"; fi
     if guarded fenced; then no "it is fenced"; fi
     [ ! -e "$home/standby.signal" ] || no "it is a standby"
+    [ -n "$(control 'Database cluster state')" ] || unknown "pg_controldata does not work here: set bindir in the file of nodes"
     look
     find_postmaster
     if [ -n "$found" ] && [ -z "$postmaster" ]; then no "its postmaster is gone and these are left, so there is no stop in order:$found"; fi
     stop_fast || unknown "it has not stopped within $within s, and will; a hung archive_command or walsender holds it up. still there:$found"
     [ "$(control 'Database cluster state')" = "shut down" ] || no "it was no orderly stop: $(control 'Database cluster state')"
-    guard stopped || unknown "it is stopped, but nothing keeps it from starting: global/pg_control could not be renamed"
+    guard stopped || unknown "it is stopped, but nothing keeps it from starting: global/pg_control could not be renamed and synced"
     done_ "stopped in order, and it cannot start" "$(where_it_ends)"
 }
 
 is_stopped() {
     must_be_gone
     guarded stopped || no "no process is left, but it was not stopped by stop-primary"
-    [ "$(control 'Database cluster state')" = "shut down" ] || no "it was no orderly stop"
+    state=$(control 'Database cluster state')
+    [ -n "$state" ] || unknown "pg_controldata does not work here: set bindir in the file of nodes"
+    [ "$state" = "shut down" ] || no "it was no orderly stop: $state"
     done_ "stopped in order, and it cannot start" "$(where_it_ends)"
 }
 

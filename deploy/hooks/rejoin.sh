@@ -62,7 +62,9 @@ ask_new_primary() {
     facts=$(ask_primary "SELECT pg_is_in_recovery()::text || ' ' || system_identifier FROM pg_control_system()") ||
         retry "$host:$port does not answer as $superuser"
     [ "${facts%% *}" = false ] || no "$host:$port is a standby"
-    [ "${facts##* }" = "$(control 'Database system identifier')" ] || no "$host:$port is of another system"
+    identity=$(control 'Database system identifier')
+    [ -n "$identity" ] || unknown "pg_controldata does not work here: set bindir in the file of nodes"
+    [ "${facts##* }" = "$identity" ] || no "$host:$port is of another system"
     # Before 16 a rewind goes by the control file, which has the new timeline only after a checkpoint.
     ask_primary CHECKPOINT && theirs=$(ask_primary 'SELECT timeline_id FROM pg_control_checkpoint()') ||
         retry "$host:$port makes no checkpoint for $superuser"

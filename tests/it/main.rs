@@ -10,6 +10,7 @@ mod config;
 mod contract;
 mod coverage;
 mod decode;
+mod deploy_hooks;
 mod detection;
 mod failover;
 mod fault_replay;

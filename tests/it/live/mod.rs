@@ -11,6 +11,7 @@ pub mod client;
 mod conflicts;
 pub mod copier;
 mod demo;
+mod deploy_hooks;
 mod disk;
 mod door;
 pub mod failures;

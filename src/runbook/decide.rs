@@ -296,7 +296,7 @@ fn acting(place: Place, happened: Happened) -> Move {
         _ if place.next != Next::Unasked => Move::Probe,
         Happened::LockUnknown => Move::Lock,
         Happened::Overdue => not_known(place),
-        Happened::NotDone => once_more(place, happened).unwrap_or_else(|| not_done(place)),
+        Happened::NotDone => once_more(place, happened).unwrap_or_else(|| not_done(place, happened)),
         Happened::Nothing
         | Happened::Clear
         | Happened::Doubtful
@@ -318,12 +318,12 @@ fn probing(place: Place, happened: Happened) -> Move {
         Happened::Elsewhere => superseded(place.reached),
         Happened::LockUnknown => Move::Lock,
         Happened::Overdue => not_known(place),
-        Happened::NotDone => once_more(place, happened).unwrap_or_else(|| not_done(place)),
+        Happened::NotDone => once_more(place, happened).unwrap_or_else(|| not_done(place, happened)),
+        Happened::Clear | Happened::Doubtful | Happened::Blocked | Happened::Stale | Happened::Recovered => {
+            once_more(place, happened).unwrap_or_else(|| not_done(place, happened))
+        }
         // A step without a probe that ended in failure, seen again after a restart.
         _ if place.next == Next::Unasked => once_more(place, happened).unwrap_or_else(|| not_known(place)),
-        Happened::Clear | Happened::Doubtful | Happened::Blocked | Happened::Stale | Happened::Recovered => {
-            once_more(place, happened).unwrap_or(Move::Probe)
-        }
         Happened::Nothing | Happened::Approved | Happened::Rejected | Happened::Held | Happened::Unknown => Move::Probe,
     }
 }
@@ -368,13 +368,17 @@ fn once_more(place: Place, happened: Happened) -> Option<Move> {
 }
 
 /// The step is not done, for sure, and is not begun again.
-fn not_done(place: Place) -> Move {
+fn not_done(place: Place, happened: Happened) -> Move {
     match (place.reached, place.next) {
         // It is still a standby, and the old primary is fenced: somebody is needed.
         (_, Next::Promote) => Move::End(Outcome::FailedFenced),
         // A fence that is for sure not there kept nobody out; another may be half done.
         (_, Next::Fence) => Move::End(Outcome::Indeterminate),
-        (Reached::Fenced, _) => Move::Undo,
+        (Reached::Fenced, _) => match happened {
+            Happened::Clear | Happened::Doubtful | Happened::Blocked | Happened::Recovered => Move::Undo,
+            Happened::Stale => Move::End(Outcome::Indeterminate),
+            _ => Move::Look,
+        },
         _ => not_known(place),
     }
 }

@@ -11,6 +11,8 @@ mod contract;
 mod coverage;
 mod decode;
 mod detection;
+mod engine;
+mod engine_table;
 mod fault_replay;
 mod faults;
 mod fixture;

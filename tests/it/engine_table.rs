@@ -313,17 +313,31 @@ fn page() -> String {
     page.push_str("\n## The way of a run\n\n");
     page.push_str(&diagram(&explored().edges));
     let possible: Vec<_> = places().into_iter().filter(is_possible).collect();
-    let of = |wanted: fn(&Place) -> bool| possible.iter().copied().filter(wanted).collect::<Vec<_>>();
+    let before = |place: &Place| place.reached < Reached::PastReturn && place.next != Next::Nothing;
+    let ready = |place: &Place| place.phase == Phase::Ready && before(place);
+    let early =
+        |place: &Place| matches!(place.phase, Phase::Planned | Phase::Blocked | Phase::Awaiting | Phase::Locking);
+    let of =
+        |wanted: &dyn Fn(&Place) -> bool| possible.iter().copied().filter(|place| wanted(place)).collect::<Vec<_>>();
     let sections = [
-        ("Planned and blocked", of(|place| matches!(place.phase, Phase::Planned | Phase::Blocked))),
-        ("Awaiting a person", of(|place| place.phase == Phase::Awaiting)),
-        ("Locking", of(|place| place.phase == Phase::Locking)),
-        ("Ready, before the promotion", of(|place| place.phase == Phase::Ready && place.reached < Reached::PastReturn)),
-        ("Ready, after the promotion", of(|place| place.phase == Phase::Ready && place.reached > Reached::PastReturn)),
-        ("Acting", of(|place| place.phase == Phase::Acting)),
-        ("Probing", of(|place| place.phase == Phase::Probing)),
-        ("Undoing", of(|place| place.phase == Phase::Undoing)),
+        ("Planned and blocked", of(&|place| matches!(place.phase, Phase::Planned | Phase::Blocked) && !place.abort)),
+        ("Awaiting a person", of(&|place| place.phase == Phase::Awaiting && !place.abort)),
+        ("Locking", of(&|place| place.phase == Phase::Locking && !place.abort)),
+        ("Aborted in one of these", of(&|place| early(place) && place.abort)),
+        ("Ready, before the promotion", of(&|place| ready(place) && !place.abort)),
+        ("Ready, before the promotion, aborted", of(&|place| ready(place) && place.abort)),
+        (
+            "Ready, after the promotion",
+            of(&|place| place.phase == Phase::Ready && !before(place) && place.next != Next::Nothing),
+        ),
+        ("Ready, no step left", of(&|place| place.phase == Phase::Ready && place.next == Next::Nothing)),
+        ("Acting", of(&|place| place.phase == Phase::Acting)),
+        ("Probing, before the promotion", of(&|place| place.phase == Phase::Probing && before(place))),
+        ("Probing, from the promotion on", of(&|place| place.phase == Phase::Probing && !before(place))),
+        ("Undoing", of(&|place| place.phase == Phase::Undoing)),
     ];
+    let shown: usize = sections.iter().map(|(_, places)| places.len()).sum();
+    assert_eq!(shown, possible.len(), "a place is left out or shown twice");
     for (title, places) in sections {
         let _ = write!(page, "\n## {title}\n\n| happened | if | done |\n|---|---|---|\n");
         let mut rows: Vec<(Vec<Happened>, Tree)> = Vec::new();
@@ -389,7 +403,11 @@ type Factor = (&'static str, fn(&Place) -> String);
 const FACTORS: [Factor; 6] = [
     ("", |place| if place.abort { "abort".to_owned() } else { "no abort".to_owned() }),
     ("mode ", |place| place.mode.as_str().to_owned()),
-    ("next ", |place| words(&format!("{:?}", place.next))),
+    ("next ", |place| match place.next {
+        Next::Promote => "promotion".to_owned(),
+        Next::Nothing => "none".to_owned(),
+        other => words(&format!("{other:?}")),
+    }),
     ("reached ", |place| words(&format!("{:?}", place.reached))),
     ("", |place| if place.again { "again".to_owned() } else { "not again".to_owned() }),
     ("", |place| if place.left_out { "left out".to_owned() } else { "nothing left out".to_owned() }),
@@ -426,8 +444,14 @@ impl Tree {
                 }
             }
             (branches.len() > 1).then(|| {
-                let named = branches.into_iter().map(|(values, tree)| (format!("{name}{}", values.join(" or ")), tree));
-                Self::Split(named.collect())
+                let all: Vec<_> = branches.iter().flat_map(|(values, _)| values.clone()).collect();
+                let named = |(values, tree): (Vec<String>, Self)| {
+                    let others: Vec<_> = all.iter().filter(|value| !values.contains(value)).cloned().collect();
+                    let is_most = values.len() > 2 && others.len() == 1;
+                    let value = if is_most { format!("not {}", others[0]) } else { values.join(" or ") };
+                    (format!("{name}{value}"), tree)
+                };
+                Self::Split(branches.into_iter().map(named).collect())
             })
         });
         splits.min_by_key(|tree| tree.leaves().len()).unwrap()

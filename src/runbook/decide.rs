@@ -74,17 +74,17 @@ pub enum Happened {
     Approved,
     /// A person said no.
     Rejected,
-    /// It took too long.
+    /// It took too long: the waiting for a person or for the right to act, guards that block, the step's own time.
     Overdue,
     /// The right to act is ours.
     Held,
     /// It is another's.
     Elsewhere,
-    /// Nobody can say whose it is.
+    /// Nobody can say whose it is, or it was not asked for since the process began.
     LockUnknown,
     /// The step is done, by proof where it has one.
     Done,
-    /// It is not done, for sure.
+    /// It is not done, for sure: by its probe, or by its own word where it has none.
     NotDone,
     /// It cannot be said whether it is done.
     Unknown,
@@ -150,13 +150,16 @@ impl Place {
     }
 }
 
-/// What comes next. Whatever cannot happen where the run stands leads to a look, which does nothing.
+/// What comes next. Whatever cannot happen where the run stands leads to a look or a probe, which do nothing.
 pub fn decide(place: Place, happened: Happened) -> Move {
     match place.phase {
-        Phase::Planned | Phase::Blocked | Phase::Awaiting if place.abort => Move::End(Outcome::Aborted),
+        Phase::Planned | Phase::Blocked | Phase::Awaiting | Phase::Locking if place.abort => {
+            Move::End(Outcome::Aborted)
+        }
         Phase::Planned | Phase::Blocked => planned(place.mode, happened),
         Phase::Awaiting => awaiting(happened),
-        Phase::Locking => locking(place, happened),
+        Phase::Locking => locking(happened),
+        Phase::Ready if place.reached >= Reached::PastReturn => forward(place, happened),
         Phase::Ready => ready(place, happened),
         Phase::Acting => acting(place, happened),
         Phase::Probing => probing(place, happened),
@@ -172,14 +175,14 @@ fn planned(mode: Mode, happened: Happened) -> Move {
         (Happened::Clear, Mode::Automatic) => Move::Lock,
         (Happened::Stale, _) => Move::End(Outcome::Stale),
         (Happened::Recovered, _) => Move::End(Outcome::Recovered),
+        (Happened::Rejected, _) => Move::End(Outcome::Rejected),
+        (Happened::Elsewhere, _) => Move::End(Outcome::Superseded),
         (Happened::Overdue, _) => Move::End(Outcome::Blocked),
         (Happened::Doubtful | Happened::Blocked, Mode::Automatic) | (Happened::Blocked, Mode::Manual) => Move::Look,
         (
             Happened::Nothing
             | Happened::Approved
-            | Happened::Rejected
             | Happened::Held
-            | Happened::Elsewhere
             | Happened::LockUnknown
             | Happened::Done
             | Happened::NotDone
@@ -196,11 +199,11 @@ fn awaiting(happened: Happened) -> Move {
         Happened::Overdue => Move::End(Outcome::Expired),
         Happened::Stale => Move::End(Outcome::Stale),
         Happened::Recovered => Move::End(Outcome::Recovered),
+        Happened::Elsewhere => Move::End(Outcome::Superseded),
         Happened::Clear | Happened::Doubtful => Move::Wait,
         Happened::Blocked
         | Happened::Nothing
         | Happened::Held
-        | Happened::Elsewhere
         | Happened::LockUnknown
         | Happened::Done
         | Happened::NotDone
@@ -208,20 +211,20 @@ fn awaiting(happened: Happened) -> Move {
     }
 }
 
-fn locking(place: Place, happened: Happened) -> Move {
+/// Nothing was done yet, and every guard is judged once more when the right to act has come.
+fn locking(happened: Happened) -> Move {
     match happened {
-        _ if place.abort && place.reached == Reached::Nothing => Move::End(Outcome::Aborted),
         Happened::Held => Move::GoOn,
         Happened::Elsewhere => Move::End(Outcome::Superseded),
-        Happened::Overdue => stuck(place.reached, Outcome::Blocked),
+        Happened::Overdue => Move::End(Outcome::Blocked),
+        Happened::Rejected => Move::End(Outcome::Rejected),
+        Happened::Stale => Move::End(Outcome::Stale),
+        Happened::Recovered => Move::End(Outcome::Recovered),
         Happened::Nothing
         | Happened::Clear
         | Happened::Doubtful
         | Happened::Blocked
-        | Happened::Stale
-        | Happened::Recovered
         | Happened::Approved
-        | Happened::Rejected
         | Happened::LockUnknown
         | Happened::Done
         | Happened::NotDone
@@ -229,40 +232,32 @@ fn locking(place: Place, happened: Happened) -> Move {
     }
 }
 
-/// Between two steps. The promotion, and what comes before it, need every guard once more; after it nothing is asked.
+/// Between two steps before the promotion: it, and whatever comes before it, needs every guard once more.
 fn ready(place: Place, happened: Happened) -> Move {
-    let forward = place.reached >= Reached::PastReturn;
     match happened {
-        Happened::Elsewhere => match place.reached {
-            Reached::Nothing => Move::End(Outcome::Superseded),
-            _ => Move::End(Outcome::Indeterminate),
-        },
-        _ if place.abort && !forward => back(place.reached),
-        _ if place.next == Next::Nothing => Move::End(match place.left_out {
-            true => Outcome::Degraded,
-            false => Outcome::Succeeded,
-        }),
-        Happened::Held | Happened::Approved | Happened::Nothing if forward => Move::Act,
-        Happened::Clear => Move::Act,
+        _ if place.next == Next::Nothing => finished(place),
+        Happened::Elsewhere => superseded(place.reached),
+        _ if place.abort && place.reached < Reached::Fenced => back(place.reached),
         Happened::LockUnknown => Move::Lock,
-        Happened::Stale | Happened::Recovered if !forward => match place.reached {
-            Reached::Nothing => {
-                Move::End(if happened == Happened::Stale { Outcome::Stale } else { Outcome::Recovered })
-            }
-            // Who was fenced and is well all the same was not fenced, or is another.
-            _ => back(place.reached),
-        },
-        Happened::Overdue if !forward => back(place.reached),
+        // There is another primary: to undo the fence would make two.
+        Happened::Stale => over(place.reached, Outcome::Stale),
+        // Who was fenced and is well all the same was not fenced, or is another.
+        Happened::Recovered if place.reached == Reached::Nothing => Move::End(Outcome::Recovered),
+        Happened::Recovered => back(place.reached),
+        Happened::Rejected if place.reached == Reached::Nothing => Move::End(Outcome::Rejected),
+        Happened::Overdue if place.reached == Reached::Nothing => Move::End(Outcome::Blocked),
+        Happened::Overdue => back(place.reached),
+        // Undone only after a fresh look: whoever asked for an end may have promoted a standby himself.
+        Happened::Clear | Happened::Doubtful | Happened::Blocked if place.abort => back(place.reached),
+        Happened::Clear | Happened::Doubtful if place.is_unproven() => back(place.reached),
+        Happened::Clear => Move::Act,
         // A person agreed to what is doubtful.
         Happened::Doubtful if place.mode == Mode::Manual => Move::Act,
         Happened::Doubtful
         | Happened::Blocked
         | Happened::Nothing
-        | Happened::Stale
-        | Happened::Recovered
         | Happened::Approved
         | Happened::Rejected
-        | Happened::Overdue
         | Happened::Held
         | Happened::Done
         | Happened::NotDone
@@ -270,98 +265,152 @@ fn ready(place: Place, happened: Happened) -> Move {
     }
 }
 
-/// A step was begun. Where its end is not known it is asked, never done again.
+/// Between two steps after the promotion: only forward, and no guard is asked.
+fn forward(place: Place, happened: Happened) -> Move {
+    match happened {
+        _ if place.next == Next::Nothing => finished(place),
+        Happened::Elsewhere => superseded(place.reached),
+        Happened::LockUnknown => Move::Lock,
+        Happened::Overdue => not_known(place),
+        Happened::Nothing
+        | Happened::Clear
+        | Happened::Doubtful
+        | Happened::Blocked
+        | Happened::Stale
+        | Happened::Recovered
+        | Happened::Approved
+        | Happened::Rejected
+        | Happened::Held
+        | Happened::Done
+        | Happened::NotDone
+        | Happened::Unknown => Move::Act,
+    }
+}
+
+/// A step was begun. Where its end is not known it is asked, never done again; what cannot be asked is done again only if it may be.
 fn acting(place: Place, happened: Happened) -> Move {
     match happened {
         // The word of the one who fenced is no proof.
         Happened::Done if place.next != Next::Fence => Move::GoOn,
-        Happened::NotDone if place.next == Next::Unasked => not_done(place),
-        _ if place.next == Next::Unasked => match place.again {
-            true => Move::Act,
-            false => left_or(place, Outcome::Indeterminate),
-        },
-        _ => Move::Probe,
+        Happened::Elsewhere => superseded(place.reached),
+        _ if place.next != Next::Unasked => Move::Probe,
+        Happened::LockUnknown => Move::Lock,
+        Happened::Overdue => not_known(place),
+        Happened::NotDone => once_more(place, happened).unwrap_or_else(|| not_done(place, happened)),
+        Happened::Nothing
+        | Happened::Clear
+        | Happened::Doubtful
+        | Happened::Blocked
+        | Happened::Stale
+        | Happened::Recovered
+        | Happened::Approved
+        | Happened::Rejected
+        | Happened::Held
+        | Happened::Done
+        | Happened::Unknown => once_more(place, happened).unwrap_or_else(|| not_known(place)),
     }
 }
 
+/// It is asked whether the step is done. A look is taken only after a sure no, so that what it sees counts for beginning again.
 fn probing(place: Place, happened: Happened) -> Move {
     match happened {
         Happened::Done => Move::GoOn,
-        Happened::NotDone => not_done(place),
-        Happened::Overdue => left_or(place, Outcome::Indeterminate),
+        Happened::Elsewhere => superseded(place.reached),
+        Happened::LockUnknown => Move::Lock,
+        Happened::Overdue => not_known(place),
+        Happened::NotDone => once_more(place, happened).unwrap_or_else(|| not_done(place, happened)),
+        Happened::Clear | Happened::Doubtful | Happened::Blocked | Happened::Stale | Happened::Recovered => {
+            once_more(place, happened).unwrap_or_else(|| not_done(place, happened))
+        }
         // A step without a probe that ended in failure, seen again after a restart.
-        _ if place.next == Next::Unasked => not_done(place),
-        Happened::Nothing
-        | Happened::Clear
-        | Happened::Doubtful
-        | Happened::Blocked
-        | Happened::Stale
-        | Happened::Recovered
-        | Happened::Approved
-        | Happened::Rejected
-        | Happened::Held
-        | Happened::Elsewhere
-        | Happened::LockUnknown
-        | Happened::Unknown => Move::Probe,
+        _ if place.next == Next::Unasked => once_more(place, happened).unwrap_or_else(|| not_known(place)),
+        Happened::Nothing | Happened::Approved | Happened::Rejected | Happened::Held | Happened::Unknown => Move::Probe,
     }
 }
 
+/// Undone only after a fresh look, for the process may be new, and a person may have promoted a standby meanwhile.
 fn undoing(happened: Happened) -> Move {
     match happened {
-        Happened::Done => Move::End(Outcome::Aborted),
+        Happened::Done | Happened::Recovered => Move::End(Outcome::Aborted),
         Happened::NotDone | Happened::Unknown | Happened::Overdue => Move::End(Outcome::FailedFenced),
-        Happened::Nothing
-        | Happened::Clear
-        | Happened::Doubtful
-        | Happened::Blocked
-        | Happened::Stale
-        | Happened::Recovered
-        | Happened::Approved
-        | Happened::Rejected
-        | Happened::Held
-        | Happened::Elsewhere
-        | Happened::LockUnknown => Move::Undo,
+        Happened::Stale => Move::End(Outcome::Indeterminate),
+        Happened::Elsewhere => superseded(Reached::Fenced),
+        Happened::LockUnknown => Move::Lock,
+        Happened::Clear | Happened::Doubtful | Happened::Blocked => Move::Undo,
+        Happened::Nothing | Happened::Approved | Happened::Rejected | Happened::Held => Move::Look,
     }
 }
 
-/// The step is not done, for sure.
-fn not_done(place: Place) -> Move {
-    if place.again && !(place.abort && place.reached < Reached::PastReturn) {
-        return Move::Act;
-    }
-    match place.next {
-        // It is still a standby, and the old primary is fenced: somebody is needed.
-        Next::Promote => Move::End(Outcome::FailedFenced),
-        // A fence that is for sure not there kept nobody out; another may be half done.
-        Next::Fence => Move::End(Outcome::Indeterminate),
-        Next::Asked | Next::Unasked | Next::Nothing => left_or(place, Outcome::Indeterminate),
+impl Place {
+    /// Whether pgvigil alone would promote while nobody proved that the old primary is fenced. No runbook that loads leads here.
+    fn is_unproven(self) -> bool {
+        self.next == Next::Promote && self.mode == Mode::Automatic && self.reached < Reached::Fenced
     }
 }
 
-/// After the promotion only forward: what cannot be done is left out.
-fn left_or(place: Place, outcome: Outcome) -> Move {
+/// The step is begun again, if it may be. Until the promotion is over that needs every guard once more: the engine may have been
+/// away for long.
+fn once_more(place: Place, happened: Happened) -> Option<Move> {
+    let forward = place.reached >= Reached::PastReturn;
+    if !place.again || (place.abort && !forward) {
+        return None;
+    }
+    Some(match happened {
+        _ if forward && place.next != Next::Promote => Move::Act,
+        Happened::Clear => Move::Act,
+        Happened::Doubtful if place.mode == Mode::Manual => Move::Act,
+        // The other primary may be the candidate, promoted late after all.
+        Happened::Stale if place.next == Next::Promote => Move::Probe,
+        Happened::Stale => Move::End(Outcome::Indeterminate),
+        Happened::Recovered => back(place.reached),
+        _ => Move::Look,
+    })
+}
+
+/// The step is not done, for sure, and is not begun again.
+fn not_done(place: Place, happened: Happened) -> Move {
     match (place.reached, place.next) {
-        (Reached::Promoted, _) => Move::LeaveOut,
-        (_, Next::Promote | Next::Fence) => Move::End(outcome),
-        (Reached::Fenced, _) => Move::Undo,
-        _ => Move::End(outcome),
+        // It is still a standby, and the old primary is fenced: somebody is needed.
+        (_, Next::Promote) => Move::End(Outcome::FailedFenced),
+        // A fence that is for sure not there kept nobody out; another may be half done.
+        (_, Next::Fence) => Move::End(Outcome::Indeterminate),
+        (Reached::Fenced, _) => match happened {
+            Happened::Clear | Happened::Doubtful | Happened::Blocked | Happened::Recovered => Move::Undo,
+            Happened::Stale => Move::End(Outcome::Indeterminate),
+            _ => Move::Look,
+        },
+        _ => not_known(place),
     }
+}
+
+/// Nobody knows whether the step is done. After the promotion it is left out; before it whatever is fenced stays fenced.
+fn not_known(place: Place) -> Move {
+    match place.reached {
+        Reached::Promoted => Move::LeaveOut,
+        _ => Move::End(Outcome::Indeterminate),
+    }
+}
+
+/// All steps are done or left out.
+fn finished(place: Place) -> Move {
+    Move::End(if place.left_out { Outcome::Degraded } else { Outcome::Succeeded })
+}
+
+/// Another acts: nothing more is touched. It takes what it finds after a promotion for none of its business.
+fn superseded(reached: Reached) -> Move {
+    Move::End(if reached == Reached::Promoted { Outcome::Degraded } else { Outcome::Superseded })
+}
+
+/// What the run is about is over.
+fn over(reached: Reached, outcome: Outcome) -> Move {
+    Move::End(if reached == Reached::Nothing { outcome } else { Outcome::Indeterminate })
 }
 
 /// The way out before the promotion.
 fn back(reached: Reached) -> Move {
     match reached {
         Reached::Nothing => Move::End(Outcome::Aborted),
-        Reached::Something => Move::End(Outcome::Indeterminate),
         Reached::Fenced => Move::Undo,
-        Reached::PastReturn | Reached::Promoted => Move::GoOn,
-    }
-}
-
-/// The right to act does not come.
-fn stuck(reached: Reached, outcome: Outcome) -> Move {
-    match reached {
-        Reached::Nothing => Move::End(outcome),
-        _ => Move::End(Outcome::Indeterminate),
+        Reached::Something | Reached::PastReturn | Reached::Promoted => Move::End(Outcome::Indeterminate),
     }
 }

@@ -1,5 +1,7 @@
 //! A run: what is known of it from the journal alone. Pure: the same records give the same run.
 
+#[cfg(test)]
+pub(super) mod tests;
 mod words;
 
 use serde::{Deserialize, Serialize};
@@ -220,7 +222,7 @@ pub enum Outcome {
     Stale,
     /// The primary is well again. Nothing was done.
     Recovered,
-    /// Another pgvigil acts. Nothing was done by this one since.
+    /// Another pgvigil acts. Nothing was done by this one since. Somebody has to take note of it if anything was done before.
     Superseded,
     /// It was ended before the promotion, and what was done is undone or was nothing.
     Aborted,
@@ -414,30 +416,33 @@ impl Run {
             Event::Blocked { stage, guards } => {
                 self.judged = (*stage, guards.clone());
                 if !self.acted {
-                    self.phase = Phase::Blocked;
+                    (self.phase, self.until, self.approved_by) = (Phase::Blocked, None, None);
                 }
             }
-            Event::Awaiting { until } if !self.acted => (self.phase, self.until) = (Phase::Awaiting, Some(*until)),
+            Event::Awaiting { until } if !self.acted => {
+                (self.phase, self.until, self.approved_by) = (Phase::Awaiting, Some(*until), None);
+            }
             Event::Approved { plan, by, .. } if self.phase == Phase::Awaiting && *plan == self.plan.plan => {
                 (self.phase, self.approved_by) = (Phase::Locking, Some(by.clone()));
             }
             Event::Locked { token } => {
                 self.token = Some(*token);
-                if matches!(self.phase, Phase::Planned | Phase::Locking) {
+                let agreed = self.plan.mode == Mode::Automatic || self.approved_by.is_some();
+                if agreed && matches!(self.phase, Phase::Planned | Phase::Blocked | Phase::Locking) {
                     self.phase = Phase::Ready;
                 }
             }
             Event::Intended { step, attempt } if *step == self.step => self.begin_step(*attempt, at),
-            Event::Did { step, result, detail, .. } if *step == self.step => self.end_step(*result, detail),
-            Event::Probed { step, answer, .. } if *step == self.step => match answer {
+            Event::Did { step, result, detail, .. } if self.is_begun(*step) => self.end_step(*result, detail),
+            Event::Probed { step, answer, .. } if self.is_begun(*step) => match answer {
                 Probe::Yes => self.step_is_done(),
                 Probe::No | Probe::Unknown => self.phase = Phase::Probing,
             },
-            Event::LeftOut { step, why } if *step == self.step => {
+            Event::LeftOut { step, why } if *step == self.step && self.promoted => {
                 self.left_out.push(why.clone());
                 self.go_on();
             }
-            Event::Undoing => self.phase = Phase::Undoing,
+            Event::Undoing if self.acted && !self.past_return => self.phase = Phase::Undoing,
             Event::AbortAsked { by, .. } => self.abort = Some(by.clone()),
             Event::Ended { outcome, report } => {
                 self.phase = Phase::Ended(*outcome);
@@ -445,6 +450,10 @@ impl Run {
             }
             _ => {}
         }
+    }
+
+    fn is_begun(&self, step: usize) -> bool {
+        step == self.step && matches!(self.phase, Phase::Acting | Phase::Probing)
     }
 
     fn begin_step(&mut self, attempt: u32, at: Moment) {

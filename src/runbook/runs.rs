@@ -1,6 +1,9 @@
 //! All runs that the journal tells of, and which alerts fire. Whoever writes the journal keeps it, so that it never knows more than the
 //! disk does.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use super::guard::{Cause, Past};
@@ -59,7 +62,7 @@ impl Runs {
         let alarm = Alarm { firing, truncated, starts_at: heard.starts_at, received: at };
         self.alerts.insert((cluster.to_owned(), name.to_owned()), alarm);
         if self.alerts.len() > MOST_ALERTS {
-            let oldest = self.alerts.iter().min_by_key(|(_, alarm)| alarm.received.mono).map(|(key, _)| key.clone());
+            let oldest = self.alerts.iter().min_by_key(|(_, alarm)| alarm.received.wall).map(|(key, _)| key.clone());
             oldest.and_then(|key| self.alerts.remove(&key));
         }
     }

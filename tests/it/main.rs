@@ -12,6 +12,8 @@ mod coverage;
 mod decode;
 mod deploy_hooks;
 mod detection;
+mod engine;
+mod engine_table;
 mod failover;
 mod fault_replay;
 mod faults;

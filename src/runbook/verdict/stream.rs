@@ -98,15 +98,48 @@ impl fmt::Display for Word {
     }
 }
 
-/// The words of all standbys, by name. `seconded`: somebody else agrees that the primary is silent.
-pub(super) fn words<'a>(
-    evidence: &'a Evidence,
-    primary: &Primary,
-    limits: &Limits,
-    seconded: bool,
-) -> Vec<(&'a str, Word)> {
-    let asked = Asked { evidence, primary, limits, seconded };
-    evidence.standbys().map(|(number, look)| (look.node.as_str(), asked.word(number, look))).collect()
+/// Whether the standbys agree that the primary feeds nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Agreement {
+    /// All that are witnesses do, and there is one.
+    Agree,
+    /// One is fed.
+    Disagree,
+    /// It cannot be said.
+    Unknown,
+}
+
+/// The words of all standbys, by name.
+pub(super) struct Words<'a>(Vec<(&'a str, Word)>);
+
+impl<'a> Words<'a> {
+    /// Asks all. `seconded`: somebody else agrees that the primary is silent.
+    pub(super) fn of(evidence: &'a Evidence, primary: &Primary, limits: &Limits, seconded: bool) -> Self {
+        let asked = Asked { evidence, primary, limits, seconded };
+        Self(evidence.standbys().map(|(number, look)| (look.node.as_str(), asked.word(number, look))).collect())
+    }
+
+    /// Whether any is such.
+    pub(super) fn any(&self, wanted: fn(&Word) -> bool) -> bool {
+        self.0.iter().any(|(_, word)| wanted(word))
+    }
+
+    /// Whether they agree, with what each says.
+    pub(super) fn agree(&self) -> (Agreement, String) {
+        let said: Vec<String> = self.0.iter().map(|(name, word)| format!("{name} {word}")).collect();
+        let said = said.join(", ");
+        // A walreceiver that was not there before either says nothing.
+        let tells = |word: &Word| matches!(word, Word::Silent { .. } | Word::Gone { was_fed: Some(true) | None });
+        if self.any(|word| matches!(word, Word::Fed(_))) {
+            (Agreement::Disagree, said)
+        } else if self.any(Word::is_open) {
+            (Agreement::Unknown, said)
+        } else if self.any(tells) {
+            (Agreement::Agree, said)
+        } else {
+            (Agreement::Unknown, format!("no standby that it fed answers: {said}"))
+        }
+    }
 }
 
 /// The silence after which this primary would be said to hang: the longest that holds for any standby which streams; `None` if none

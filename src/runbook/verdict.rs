@@ -217,18 +217,7 @@ impl Case<'_> {
             Proof::NothingListens if silent => (PrimaryVerdict::Hung, why),
             Proof::NothingListens => (PrimaryVerdict::Gone, why),
             Proof::Silence if nowhere => (PrimaryVerdict::Gone, why),
-            // That a standby has no walreceiver says something of a silent primary only if it had one.
-            Proof::Silence
-                if silent
-                    || seconded.is_some()
-                    || words.any(|word| matches!(word, Word::Gone { was_fed: Some(true) })) =>
-            {
-                (PrimaryVerdict::Hung, why)
-            }
-            Proof::Silence => (
-                PrimaryVerdict::Unknown,
-                format!("whether it fed any standby when it was last seen is not known: {why}"),
-            ),
+            Proof::Silence => (PrimaryVerdict::Hung, why),
             Proof::Answered | Proof::Ours | Proof::Nothing => {
                 (PrimaryVerdict::Unknown, format!("the connection was cut, which says nothing of the server: {why}"))
             }

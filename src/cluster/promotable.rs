@@ -78,6 +78,11 @@ impl Promised {
         Some(Self { primary: primary.to_owned(), standby_names, standbys })
     }
 
+    /// The primary, and the members that it fed when it was last read.
+    pub fn fed(&self) -> (&str, impl Iterator<Item = &str>) {
+        (&self.primary, self.standbys.iter().filter_map(|standby| standby.member.as_deref()))
+    }
+
     fn of(&self, member: &str) -> Option<&PromisedTo> {
         self.standbys.iter().find(|standby| standby.member.as_deref() == Some(member))
     }

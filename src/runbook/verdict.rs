@@ -15,8 +15,8 @@ use crate::clock::Moment;
 use crate::cluster::observers::Others;
 use crate::config::duration;
 use crate::pg::failure::{Cause, Failure, NodeState};
-use stream::Word;
-pub use stream::hang_limit;
+pub use stream::{Agreement, hang_limit};
+use stream::{Word, Words};
 
 /// What is to be said of the primary in question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,52 +196,59 @@ impl Case<'_> {
         })
     }
 
-    /// Who agrees that it is silent, other than the standbys.
-    fn seconded(&self, others: &Others) -> Option<&'static str> {
-        match self.primary.processes {
-            Some(0) => Some("no process of its data directory is left"),
-            _ if others.down > 0 => Some("another observer gets no answer either"),
-            _ => None,
-        }
-    }
-
     /// By what the standbys hear of it.
     fn by_streams(&self, others: &Others) -> (PrimaryVerdict, String) {
-        let seconded = self.seconded(others);
-        let words = stream::words(self.evidence, self.primary, self.limits, seconded.is_some());
-        let told: Vec<String> = words.iter().map(|(name, word)| format!("{name} {word}")).collect();
-        let mut why = told.join(", ");
+        let seconded = seconded(self.primary, others);
+        let words = Words::of(self.evidence, self.primary, self.limits, seconded.is_some());
+        let (agreement, mut why) = words.agree();
         if let Some(seconded) = seconded {
             why = format!("{why}, and {seconded}");
         }
-        let any = |wanted: fn(&Word) -> bool| words.iter().any(|(_, word)| wanted(word));
-        if any(|word| matches!(word, Word::Fed(_))) {
-            return (PrimaryVerdict::Cut, format!("its standbys hear from it, and only we do not: {why}"));
+        match agreement {
+            Agreement::Agree => {}
+            Agreement::Disagree => {
+                return (PrimaryVerdict::Cut, format!("its standbys hear from it, and only we do not: {why}"));
+            }
+            Agreement::Unknown => return (PrimaryVerdict::Unknown, why),
         }
-        if any(Word::is_open) {
-            return (PrimaryVerdict::Unknown, why);
-        }
-        let silent = any(|word| matches!(word, Word::Silent { .. }));
-        // A walreceiver that was not there before either says nothing; one of which that is not known, nothing of a silent primary.
-        let fell = any(|word| matches!(word, Word::Gone { was_fed: Some(true) }));
-        let gone = any(|word| matches!(word, Word::Gone { was_fed: Some(true) | None }));
+        let silent = words.any(|word| matches!(word, Word::Silent { .. }));
         let nowhere = self.primary.processes == Some(0);
         match Proof::of(self.failure) {
             Proof::NothingListens if silent => (PrimaryVerdict::Hung, why),
-            Proof::NothingListens if gone => (PrimaryVerdict::Gone, why),
-            Proof::Silence if (silent || gone) && nowhere => (PrimaryVerdict::Gone, why),
-            Proof::Silence if silent || fell || (gone && seconded.is_some()) => (PrimaryVerdict::Hung, why),
-            Proof::Silence if gone => (
-                PrimaryVerdict::Unknown,
-                format!("whether it fed any standby when it was last seen is not known: {why}"),
-            ),
-            Proof::NothingListens | Proof::Silence => {
-                (PrimaryVerdict::Unknown, format!("no standby that it fed answers: {why}"))
-            }
+            Proof::NothingListens => (PrimaryVerdict::Gone, why),
+            Proof::Silence if nowhere => (PrimaryVerdict::Gone, why),
+            Proof::Silence => (PrimaryVerdict::Hung, why),
             Proof::Answered | Proof::Ours | Proof::Nothing => {
                 (PrimaryVerdict::Unknown, format!("the connection was cut, which says nothing of the server: {why}"))
             }
         }
+    }
+}
+
+/// Who agrees that it is silent, other than the standbys.
+fn seconded(primary: &Primary, others: &Others) -> Option<&'static str> {
+    match primary.processes {
+        Some(0) => Some("no process of its data directory is left"),
+        _ if others.down > 0 => Some("another observer gets no answer either"),
+        _ => None,
+    }
+}
+
+/// Whether the standbys agree that the primary feeds nobody, with what each says.
+pub fn standbys(evidence: &Evidence, limits: &Limits) -> (Agreement, String) {
+    let Some(primary) = &evidence.primary else {
+        return (Agreement::Unknown, "no primary of this cluster was ever seen".to_owned());
+    };
+    let observed = evidence.assessment.nodes.get(primary.node);
+    let seconded = observed.and_then(|node| seconded(primary, &node.others)).is_some();
+    Words::of(evidence, primary, limits, seconded).agree()
+}
+
+/// The same after a verified fence, which agrees that the primary is silent.
+pub fn fenced(evidence: &Evidence, limits: &Limits) -> (Agreement, String) {
+    match &evidence.primary {
+        Some(primary) => Words::of(evidence, primary, limits, true).agree(),
+        None => (Agreement::Unknown, "no primary of this cluster was ever seen".to_owned()),
     }
 }
 

@@ -29,6 +29,7 @@ mod rules;
 mod runbook_pages;
 mod runbooks;
 mod scaled;
+mod scenarios;
 mod series;
 mod soak;
 mod web_config;

@@ -1,7 +1,27 @@
 //! Guards: what must be so before something is done. One file each; every one is judged at every look and shown with the value that it
 //! saw. A class carries a fixed set that no file can remove. Unknown blocks. `docs/guards.md` lists them.
 
+mod alert_real;
+mod alone;
+mod block_after_run;
+mod candidate_valid;
+mod clock;
+mod episode_current;
+mod evidence_fresh;
+mod fence_ready;
+mod lock;
+mod loss_within_limit;
+mod no_maintenance;
+mod no_manager;
+mod no_standby_streaming;
+mod not_paused;
+mod observers_agree;
+mod one_at_a_time;
+mod position_settled;
 mod primary_gone;
+mod replay_backlog;
+mod standbys_agree;
+mod sync_kept;
 
 use std::time::Duration;
 
@@ -14,12 +34,44 @@ use super::verdict::{self, PrimaryVerdict};
 use crate::clock::Moment;
 
 /// Every guard, in the order in which they are shown.
-pub static GUARDS: &[&dyn Guard] = &[&primary_gone::PrimaryGone];
+pub static GUARDS: &[&dyn Guard] = &[
+    &not_paused::NotPaused,
+    &clock::Clock,
+    &evidence_fresh::EvidenceFresh,
+    &episode_current::EpisodeCurrent,
+    &alert_real::AlertReal,
+    &no_manager::NoManager,
+    &no_maintenance::NoMaintenance,
+    &primary_gone::PrimaryGone,
+    &standbys_agree::StandbysAgree,
+    &observers_agree::ObserversAgree,
+    &candidate_valid::CandidateValid,
+    &position_settled::PositionSettled,
+    &no_standby_streaming::NoStandbyStreaming,
+    &loss_within_limit::LossWithinLimit,
+    &sync_kept::SyncKept,
+    &replay_backlog::ReplayBacklog,
+    &fence_ready::FenceReady,
+    &lock::Lock,
+    &block_after_run::BlockAfterRun,
+    &one_at_a_time::OneAtATime,
+    &alone::Alone,
+];
 
 /// What the guards of failovers alone say of themselves.
 const FAILOVER: &[Class] = &[Class::Failover];
-/// What those say that are judged at every stage.
+/// Likewise, of all that changes something.
+const ACTING: &[Class] = &[Class::Reversible, Class::Failover];
+/// Likewise, of all that has steps.
+const EVERY: &[Class] = &[Class::Diagnose, Class::Reversible, Class::Failover];
+/// Judged at every stage.
 const ALWAYS: &[Stage] = &[Stage::Plan, Stage::Fence, Stage::Promote];
+/// Judged until something is done: after the fence going on is safer than standing still.
+const BEFORE_ACTING: &[Stage] = &[Stage::Plan, Stage::Fence];
+/// Judged once.
+const PLANNING: &[Stage] = &[Stage::Plan];
+/// Judged where only a fence makes the question a fair one.
+const AFTER_FENCE: &[Stage] = &[Stage::Promote];
 
 /// The guards that a runbook of this class carries at this stage.
 pub fn of_class(class: Class, stage: Stage) -> impl Iterator<Item = &'static dyn Guard> {
@@ -106,8 +158,10 @@ pub struct Scene<'a> {
     pub terms: &'a Terms,
     /// Runs that ended, of every cluster, newest last.
     pub past: &'a [Past],
-    /// Runs of other clusters that are open, and clusters other than this whose primary is not seen.
+    /// Runs of other clusters that are open.
     pub elsewhere: usize,
+    /// Clusters other than this whose primary is not seen.
+    pub failing: usize,
     /// Whether `runbook pause` is in force.
     pub paused: bool,
     /// The lock.
@@ -141,6 +195,16 @@ impl<'a> Scene<'a> {
     pub fn candidate_server(&self) -> Option<&'a Server> {
         self.candidate_look()?.probe.as_ref().ok()
     }
+}
+
+/// How long ago something was by the calendar, which outlives a boot; what lies ahead is now.
+fn lapse(now: Moment, then: Moment) -> Duration {
+    Duration::try_from_secs_f64(now.wall.seconds_since(then.wall)).unwrap_or_default()
+}
+
+/// How long ago something was, at the most that one of the clocks says: neither a boot nor a clock that was set back makes news of it.
+fn age(now: Moment, then: Moment) -> Duration {
+    now.mono.since(then.mono).max(lapse(now, then))
 }
 
 /// What woke a run.

@@ -42,7 +42,7 @@ pub(super) enum Word {
         /// Whether the primary fed it when it was last read.
         was_fed: Option<bool>,
     },
-    /// Its walreceiver is there and does not stream, which may be either.
+    /// Its walreceiver is there, and does not stream, or from whom is not known: which may be either.
     Unclear,
     /// It cannot be asked, and might be fed.
     Unheard(String),
@@ -91,22 +91,58 @@ impl fmt::Display for Word {
             Self::Gone { was_fed: Some(false) } => f.write_str("has no walreceiver, and had none before"),
             Self::Gone { was_fed: Some(true) } => f.write_str("has no walreceiver any more"),
             Self::Gone { was_fed: None } => f.write_str("has no walreceiver"),
-            Self::Unclear => f.write_str("has a walreceiver that does not stream"),
+            Self::Unclear => f.write_str("has a walreceiver that does not stream, or not for certain from it"),
             Self::Unheard(why) => write!(f, "cannot be asked ({why})"),
             Self::Apart(why) => write!(f, "is no witness: {why}"),
         }
     }
 }
 
-/// The words of all standbys, by name. `seconded`: somebody else agrees that the primary is silent.
-pub(super) fn words<'a>(
-    evidence: &'a Evidence,
-    primary: &Primary,
-    limits: &Limits,
-    seconded: bool,
-) -> Vec<(&'a str, Word)> {
-    let asked = Asked { evidence, primary, limits, seconded };
-    evidence.standbys().map(|(number, look)| (look.node.as_str(), asked.word(number, look))).collect()
+/// Whether the standbys agree that the primary feeds nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Agreement {
+    /// All that are witnesses do, and there is one.
+    Agree,
+    /// One is fed.
+    Disagree,
+    /// It cannot be said.
+    Unknown,
+}
+
+/// The words of all standbys, by name.
+pub(super) struct Words<'a>(Vec<(&'a str, Word)>);
+
+impl<'a> Words<'a> {
+    /// Asks all. `seconded`: somebody else agrees that the primary is silent.
+    pub(super) fn of(evidence: &'a Evidence, primary: &Primary, limits: &Limits, seconded: bool) -> Self {
+        let asked = Asked { evidence, primary, limits, seconded };
+        Self(evidence.standbys().map(|(number, look)| (look.node.as_str(), asked.word(number, look))).collect())
+    }
+
+    /// Whether any is such.
+    pub(super) fn any(&self, wanted: fn(&Word) -> bool) -> bool {
+        self.0.iter().any(|(_, word)| wanted(word))
+    }
+
+    /// Whether they agree, with what each says.
+    pub(super) fn agree(&self) -> (Agreement, String) {
+        let said: Vec<String> = self.0.iter().map(|(name, word)| format!("{name} {word}")).collect();
+        let said = said.join(", ");
+        // A walreceiver that was not there before either says nothing.
+        let tells = |word: &Word| matches!(word, Word::Silent { .. } | Word::Gone { was_fed: Some(true) });
+        let might_tell = |word: &Word| matches!(word, Word::Gone { was_fed: None });
+        if self.any(|word| matches!(word, Word::Fed(_))) {
+            (Agreement::Disagree, said)
+        } else if self.any(Word::is_open) {
+            (Agreement::Unknown, said)
+        } else if self.any(tells) {
+            (Agreement::Agree, said)
+        } else if self.any(might_tell) {
+            (Agreement::Unknown, format!("whether the primary fed them when it was last read is not known: {said}"))
+        } else {
+            (Agreement::Unknown, format!("no standby that it fed answers: {said}"))
+        }
+    }
 }
 
 /// The silence after which this primary would be said to hang: the longest that holds for any standby which streams; `None` if none
@@ -135,7 +171,7 @@ impl Asked<'_> {
             Ok(server) => self.of_server(number, look.at, server, was_fed),
             Err(failure) => match failure.cause {
                 Cause::Refused | Cause::NoSocket => Word::Apart("nothing listens there, so nothing receives there"),
-                _ if was_fed == Some(false) => {
+                _ if was_fed == Some(false) && !self.is_fed_by_primary(number, was_fed) => {
                     Word::Apart("it does not answer, and the primary did not feed it before")
                 }
                 _ => Word::Unheard(failure.message.clone()),
@@ -159,7 +195,11 @@ impl Asked<'_> {
             (false, None) => Word::Gone { was_fed },
             (false, Some(_)) => Word::Unclear,
             (true, None) => Word::Quiet { silent: None, limit: None },
-            (true, Some(silent)) => self.of_stream(receiver, at, silent),
+            (true, Some(silent)) => match self.of_stream(receiver, at, silent) {
+                // The silence of somebody else is none of the primary's.
+                Word::Silent { .. } | Word::Quiet { .. } if !self.is_fed_by_primary(number, was_fed) => Word::Unclear,
+                word => word,
+            },
         }
     }
 
@@ -184,6 +224,16 @@ impl Asked<'_> {
         let own = receiver.timeout.filter(|timeout| !timeout.is_zero());
         let own = own.map(|timeout| Limit { length: timeout * 3 / 4, from: "0.75 of wal_receiver_timeout" });
         [short, own].into_iter().flatten().min_by_key(|limit| limit.length)
+    }
+
+    /// Whether its stream is the primary's for certain: by observation, or because the primary fed it when it was last read.
+    fn is_fed_by_primary(&self, number: usize, was_fed: Option<bool>) -> bool {
+        let upstream = self.evidence.assessment.nodes.get(number).and_then(|node| node.upstream.as_ref());
+        let primary = self.evidence.primary_look().map(|look| look.node.as_str());
+        match upstream {
+            Some(Upstream::Node(name)) => primary == Some(name.as_str()),
+            _ => was_fed == Some(true),
+        }
     }
 
     /// Whether what it receives comes from another standby that we see: that stream says nothing of the primary.

@@ -47,6 +47,7 @@ pub fn plan(
         config: config.to_owned(),
         class: book.class,
         mode: mode(book, terms),
+        triggers: book.triggers.clone(),
         cause: cause.clone(),
         limits: book.limits,
         steps: book.steps.clone(),

@@ -6,7 +6,7 @@ mod words;
 
 use serde::{Deserialize, Serialize};
 
-use super::book::{Class, Limits, Mode, Step};
+use super::book::{Class, Limits, Mode, Step, Trigger};
 use super::guard::{Cause, Seen, Stage};
 use crate::clock::Moment;
 use crate::pg::lsn::Timeline;
@@ -160,6 +160,8 @@ pub struct Plan {
     pub class: Class,
     /// Who decides: the least of the runbook's mode and the config's ceiling.
     pub mode: Mode,
+    /// What may wake the runbook.
+    pub triggers: Vec<Trigger>,
     /// What woke it.
     pub cause: Cause,
     /// The runbook's limits.

@@ -19,7 +19,7 @@ use crate::runbook::guard::{self, Answer, Cause, LockState, Scene, Seen, Stage};
 use crate::runbook::intake::IntakeError;
 use crate::runbook::plan::{self, Judgement, NoPlan, judgement};
 use crate::runbook::record::Entry;
-use crate::runbook::run::{Event, Outcome, Phase, Plan, Probe, Run, RunRecord, blocking};
+use crate::runbook::run::{Event, Outcome, Phase, Plan, Probe, Run, RunRecord, StepResult, blocking};
 use crate::runbook::verdict::{self, PrimaryVerdict};
 
 /// A person is asked for so long.
@@ -48,7 +48,7 @@ pub(super) async fn run(parts: Parts, means: Arc<Means>) {
     };
     let mut changes = parts.intake.changes();
     let hands = Hands::new(means.clone(), hub.clone());
-    let mut driver = Driver { parts, means, hub, hands, fresh: None, looked: None, before: None };
+    let mut driver = Driver { parts, means, hub, hands, fresh: None, looked: None, before: None, probed: None };
     loop {
         changes.borrow_and_update();
         let rest = driver.step().await;
@@ -62,7 +62,7 @@ pub(super) async fn preview(parts: &Parts, means: Arc<Means>, book: &Book) -> Re
     let hub = parts.hubs.now().iter().find(|hub| hub.cluster().layout().name == means.cluster).cloned();
     let Some(hub) = hub else { return Err(Refused::Unknown(format!("there is no cluster {}", means.cluster))) };
     let hands = Hands::new(means.clone(), hub.clone());
-    let mut driver = Driver { parts: parts.clone(), means, hub, hands, fresh: None, looked: None, before: None };
+    let mut driver = Driver { parts: parts.clone(), means, hub, hands, fresh: None, looked: None, before: None, probed: None };
     let cause = Cause::Person { by: "preview".to_owned() };
     let evidence = driver.gather("").await;
     let plan = driver.plan(book, &cause, &evidence).await.map_err(|error| Refused::Conflict(error.to_string()))?;
@@ -86,6 +86,8 @@ struct Driver {
     /// The last look, and the one before it, in the run of this id.
     looked: Option<(String, Evidence)>,
     before: Option<Evidence>,
+    /// What was last written down of a probe: of which run, step and attempt.
+    probed: Option<(String, usize, u32, Probe)>,
 }
 
 impl Driver {
@@ -259,10 +261,9 @@ impl Driver {
                     fresh => fresh.unwrap_or(Happened::Nothing),
                 }
             }
-            Phase::Acting => Happened::Nothing,
-            Phase::Probing => fresh.unwrap_or(Happened::Nothing),
-            Phase::Undoing => Happened::Nothing,
-            Phase::Ended(_) => Happened::Nothing,
+            Phase::Probing | Phase::Undoing if self.is_late(run) => Happened::Overdue,
+            Phase::Probing | Phase::Undoing => fresh.unwrap_or(Happened::Nothing),
+            Phase::Acting | Phase::Ended(_) => Happened::Nothing,
         })
     }
 
@@ -270,8 +271,8 @@ impl Driver {
         let at_once = Ok(Duration::ZERO);
         match next {
             Move::Look => {
-                if happened != Happened::Nothing {
-                    // It was just looked at.
+                if is_look(happened) {
+                    // It was just now.
                     let quick = Moment::now().wall.seconds_since(run.began.wall) < QUICK_FOR.as_secs_f64();
                     return Ok(if quick || run.acted { self.pace() } else { SLOW_LOOK });
                 }
@@ -288,10 +289,7 @@ impl Driver {
                     self.write(&run, Event::Locked { token }).await?;
                     at_once
                 }
-                LockState::Elsewhere(holder) => {
-                    let why = format!("{holder} holds the lock");
-                    self.end(&run, Outcome::Superseded, &why).await
-                }
+                LockState::Elsewhere(holder) => self.superseded(&run, place, &holder).await,
                 _ => Ok(AGAIN),
             },
             Move::GoOn if run.phase == Phase::Locking => match self.hands.token() {
@@ -309,6 +307,12 @@ impl Driver {
             Move::Undo => {
                 if run.phase != Phase::Undoing {
                     self.write(&run, Event::Undoing).await?;
+                    return at_once;
+                }
+                match self.hands.lock(&run).await {
+                    LockState::Held(_) => {}
+                    LockState::Elsewhere(holder) => return self.superseded(&run, place, &holder).await,
+                    _ => return Ok(AGAIN),
                 }
                 let (undone, detail) = self.hands.undo(&run).await;
                 let why = format!("{}; {detail}", blocking(&run.judged.1));
@@ -389,7 +393,7 @@ impl Driver {
         let (past, paused) = (runs.past(), runs.paused().is_some());
         let others =
             runs.open().filter(|run| run.plan.episode.cluster != self.means.cluster && run.plan.mode != Mode::DryRun);
-        let elsewhere = others.count() + self.other_clusters_in_trouble();
+        let elsewhere = others.count();
         let scene = Scene {
             stage,
             now: Moment::now(),
@@ -400,6 +404,7 @@ impl Driver {
             terms: &self.means.terms,
             past: &past,
             elsewhere,
+            failing: self.other_clusters_in_trouble(),
             paused,
             lock: &lock,
             hooks: &hooks,
@@ -434,7 +439,11 @@ impl Driver {
             }
         };
         let happened = amounts_to(&plan, &evidence, &plan.guards);
-        let known = run.is_some_and(|run| run.plan.plan == plan.plan && !differ(&run.judged.1, &plan.guards));
+        // While a person is asked only another plan is another question.
+        let asked = |run: &Run| run.phase == Phase::Awaiting && matches!(happened, Happened::Clear | Happened::Doubtful);
+        let known = run.is_some_and(|run| {
+            run.plan.plan == plan.plan && (asked(run) || !differ(&run.judged.1, &plan.guards))
+        });
         if !known {
             let event = Event::Planned(Box::new(plan));
             self.tell(id, &event, run);
@@ -454,15 +463,9 @@ impl Driver {
 
     /// Begins the next step. What it is going to do is on disk before it does it.
     async fn act(&mut self, run: Run, place: Place) -> Result<Duration, IntakeError> {
-        match self.hands.still_ours().await {
+        match self.hands.lock(&run).await {
             LockState::Held(_) => {}
-            LockState::Elsewhere(holder) => {
-                let outcome = match decide(place, Happened::Elsewhere) {
-                    Move::End(outcome) => outcome,
-                    _ => Outcome::Indeterminate,
-                };
-                return self.end(&run, outcome, &format!("{holder} holds the lock now")).await;
-            }
+            LockState::Elsewhere(holder) => return self.superseded(&run, place, &holder).await,
             _ => return Ok(AGAIN),
         }
         match self.hands.same_candidate(&run).await {
@@ -481,8 +484,25 @@ impl Driver {
         // As the journal has it now.
         let run = self.parts.intake.runs().get(&run.id).cloned().unwrap_or(run);
         let event = self.hands.act(intent, &run).await;
+        let refused = matches!(event, Event::Did { result: StepResult::No, .. }) && place.next == Next::Unasked;
         self.write(&run, event).await?;
+        self.fresh = refused.then(|| (run.id.clone(), Happened::NotDone));
         Ok(Duration::ZERO)
+    }
+
+    /// Another acts.
+    async fn superseded(&mut self, run: &Run, place: Place, holder: &str) -> Result<Duration, IntakeError> {
+        let outcome = match decide(place, Happened::Elsewhere) {
+            Move::End(outcome) => outcome,
+            _ => Outcome::Indeterminate,
+        };
+        self.end(run, outcome, &format!("{holder} holds the lock")).await
+    }
+
+    /// Whether what was begun, or its undoing, has had all the time there is.
+    fn is_late(&self, run: &Run) -> bool {
+        let began = run.step_began.unwrap_or(run.changed);
+        Moment::now().wall.seconds_since(began.wall) > (self.hands.deadline(run) + FENCED_FOR).as_secs_f64()
     }
 
     async fn probe(&mut self, run: &Run) -> Result<Duration, IntakeError> {
@@ -498,7 +518,12 @@ impl Driver {
             Probe::Unknown if is_late => Happened::Overdue,
             Probe::Unknown => Happened::Unknown,
         };
-        self.write(run, Event::Probed { step: run.step, answer, detail }).await?;
+        // Asked again and again, it is written down when the answer is another.
+        let said = (run.id.clone(), run.step, run.attempt, answer);
+        if self.probed.as_ref() != Some(&said) {
+            self.write(run, Event::Probed { step: run.step, answer, detail }).await?;
+            self.probed = Some(said);
+        }
         if happened != Happened::Done {
             self.fresh = Some((run.id.clone(), happened));
         }
@@ -536,6 +561,12 @@ impl Driver {
     fn tell(&self, id: &str, event: &Event, run: Option<&Run>) {
         tracing::info!(cluster = %self.means.cluster, run = %id, kind = event.kind(), "{}", event.sentence(run));
     }
+}
+
+/// Whether it is what a look amounted to.
+fn is_look(happened: Happened) -> bool {
+    use Happened::{Blocked, Clear, Doubtful, Recovered, Stale};
+    matches!(happened, Clear | Doubtful | Blocked | Stale | Recovered)
 }
 
 fn can_wake(book: &Book, trigger: Trigger) -> bool {

@@ -37,15 +37,15 @@ impl Guard for AlertReal {
     }
 
     fn judge(&self, scene: &Scene<'_>) -> (Answer, String) {
-        let (name, firing, truncated, received) = match scene.cause {
+        let (name, firing, truncated, received) = match &scene.plan.cause {
             Cause::Person { by } => return (Answer::Pass, format!("{by} asks for it")),
-            Cause::Observation if scene.book.triggers.contains(&Trigger::Observation) => {
+            Cause::Observation if scene.plan.triggers.contains(&Trigger::Observation) => {
                 return (Answer::Pass, "our own observation asks for it".to_owned());
             }
             Cause::Observation => {
                 return (Answer::Block, "the runbook's trigger does not name observation".to_owned());
             }
-            Cause::Alert { name, firing, truncated, received } => (name, *firing, *truncated, *received),
+            Cause::Alert { name, firing, truncated, received, .. } => (name, *firing, *truncated, *received),
         };
         let age = age(scene.now, received);
         let value = match (firing, truncated) {

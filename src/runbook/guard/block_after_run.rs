@@ -40,7 +40,7 @@ impl Guard for BlockAfterRun {
 
     fn judge(&self, scene: &Scene<'_>) -> (Answer, String) {
         let (now, limit) = (scene.now, scene.limits().block_after_run);
-        let ours: Vec<&Past> = scene.past.iter().filter(|past| past.cluster == scene.episode.cluster).collect();
+        let ours: Vec<&Past> = scene.past.iter().filter(|past| past.cluster == scene.plan.episode.cluster).collect();
         if let Some(open) = ours.iter().find(|past| !past.acknowledged) {
             return (Answer::Block, format!("run {} was not acknowledged: pgvigil runbook ack {0}", open.run));
         }
@@ -52,11 +52,11 @@ impl Guard for BlockAfterRun {
                 format!("run {} ended {ended} ago (block_after_run {})", last.run, duration::show(limit)),
             );
         }
-        let promoted = |past: &&&&Past| past.promoted.as_deref() == Some(scene.episode.primary.as_str());
+        let promoted = |past: &&&&Past| past.promoted.as_deref() == Some(scene.plan.episode.primary.as_str());
         if let Some(past) = recent.iter().find(promoted) {
             return (
                 Answer::Block,
-                format!("run {} promoted {} within the last 24 h", past.run, scene.episode.primary),
+                format!("run {} promoted {} within the last 24 h", past.run, scene.plan.episode.primary),
             );
         }
         let value = format!("{} runs acted within 24 h (limit {MOST})", recent.len());

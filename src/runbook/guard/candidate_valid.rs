@@ -60,7 +60,7 @@ impl Guard for CandidateValid {
 
 /// What the fresh probe finds against it.
 fn fault(scene: &Scene<'_>, number: usize, server: &Server) -> Option<String> {
-    let (evidence, episode) = (scene.evidence, scene.episode);
+    let (evidence, episode) = (scene.evidence, &scene.plan.episode);
     if evidence.primary.as_ref().is_some_and(|primary| primary.node == number) {
         return Some("it is the primary that failed".to_owned());
     }

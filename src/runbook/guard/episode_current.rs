@@ -32,7 +32,7 @@ impl Guard for EpisodeCurrent {
     }
 
     fn judge(&self, scene: &Scene<'_>) -> (Answer, String) {
-        let (evidence, episode) = (scene.evidence, scene.episode);
+        let (evidence, episode) = (scene.evidence, &scene.plan.episode);
         let unknown = |why: &str| (Answer::Unknown, why.to_owned());
         let Some((primary, look)) = evidence.primary.as_ref().zip(evidence.primary_look()) else {
             return unknown("no primary of this cluster was ever seen");
@@ -64,7 +64,7 @@ impl Guard for EpisodeCurrent {
 
 /// What is not as it was when the run began.
 fn changed(scene: &Scene<'_>) -> Option<String> {
-    let (evidence, episode) = (scene.evidence, scene.episode);
+    let (evidence, episode) = (scene.evidence, &scene.plan.episode);
     let (primary, look) = evidence.primary.as_ref().zip(evidence.primary_look())?;
     let name = |number: usize| evidence.nodes.get(number).map_or("?", |look| look.node.as_str());
     if let Some((number, server)) = evidence.writers().next() {

@@ -38,7 +38,7 @@ impl Guard for ReplayBacklog {
         let Some((server, replayed)) = server.and_then(|server| Some((server, server.replayed?))) else {
             return (Answer::Unknown, "how much the candidate has replayed is not known".to_owned());
         };
-        let timeout = scene.book.steps.iter().find_map(|step| match step {
+        let timeout = scene.plan.steps.iter().find_map(|step| match step {
             Step::Promote { timeout } => Some(*timeout),
             _ => None,
         });

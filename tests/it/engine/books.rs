@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pgvigil::clock::Moment;
 use pgvigil::pg::lsn::Timeline;
-use pgvigil::runbook::book::{Class, Hook, Limits, Mode, Step, Target};
+use pgvigil::runbook::book::{Class, Hook, Limits, Mode, Step, Target, Trigger};
 use pgvigil::runbook::guard::Cause;
 use pgvigil::runbook::run::{Episode, Plan};
 
@@ -12,7 +12,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 fn hook(probe: bool, idempotent: bool) -> Hook {
     let program = |name: &str| vec![format!("/hooks/{name}")];
-    Hook { argv: program("act"), probe: probe.then(|| program("ask")), timeout: TIMEOUT, idempotent }
+    Hook { argv: program("act"), probe: probe.then(|| program("ask")), timeout: TIMEOUT, undo: None, idempotent }
 }
 
 fn run(name: &str, probe: bool, idempotent: bool) -> Step {
@@ -67,10 +67,12 @@ pub fn plan(book: &str, mode: Mode, version: u32) -> Plan {
         config: "config".to_owned(),
         class: Class::Failover,
         mode,
+        triggers: vec![Trigger::Alert],
         cause: Cause::Alert {
             name: "PostgresPrimaryUnreachable".to_owned(),
             firing: true,
             truncated: 0,
+            starts_at: jiff::Timestamp::UNIX_EPOCH,
             received: Moment::default(),
         },
         limits: Limits::default(),

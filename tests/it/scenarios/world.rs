@@ -20,7 +20,7 @@ use pgvigil::runbook::book::{Book, Mode};
 use pgvigil::runbook::candidate;
 use pgvigil::runbook::evidence::{Evidence, Look, Primary, Receiver, Server};
 use pgvigil::runbook::guard::{Cause, LockState, Past, Scene, Stage, Terms};
-use pgvigil::runbook::run::Episode;
+use pgvigil::runbook::run::{Episode, Plan};
 
 use super::file::{NodeWords, PastWords, RunWords, Scenario};
 
@@ -36,10 +36,8 @@ fn now() -> Moment {
 pub struct World {
     pub evidence: Evidence,
     pub before: Option<Evidence>,
-    pub book: Book,
-    pub episode: Episode,
+    pub plan: Plan,
     pub candidate: Option<usize>,
-    pub cause: Cause,
     pub terms: Terms,
     pub past: Vec<Past>,
     pub lock: LockState,
@@ -57,10 +55,8 @@ impl World {
             now: now(),
             evidence: &self.evidence,
             before: self.before.as_ref(),
-            book: &self.book,
-            episode: &self.episode,
+            plan: &self.plan,
             candidate: self.candidate,
-            cause: &self.cause,
             terms: &self.terms,
             past: &self.past,
             elsewhere: self.elsewhere,
@@ -90,14 +86,7 @@ impl Scenario {
             candidate: candidate::choose(&evidence),
             evidence,
             before,
-            book: self.book(),
-            episode: Episode {
-                cluster: "orders".into(),
-                system_identifier: SYSTEM,
-                timeline: Timeline(self.run.episode),
-                primary: "a".into(),
-            },
-            cause: self.cause(),
+            plan: self.plan(),
             terms: Terms {
                 ceiling: Mode::Automatic,
                 single_receiver: self.run.single_receiver,
@@ -121,6 +110,31 @@ impl Scenario {
         }
     }
 
+    fn plan(&self) -> Plan {
+        let Book { name, class, mode, triggers, limits, steps, .. } = self.book();
+        Plan {
+            plan: "p".into(),
+            episode: Episode {
+                cluster: "orders".into(),
+                system_identifier: SYSTEM,
+                timeline: Timeline(self.run.episode),
+                primary: "a".into(),
+            },
+            runbook: name,
+            book: "b".into(),
+            config: "c".into(),
+            class,
+            mode,
+            triggers,
+            cause: self.cause(),
+            limits,
+            steps,
+            candidate: None,
+            loss_bytes: None,
+            guards: Vec::new(),
+        }
+    }
+
     fn book(&self) -> Book {
         let RunWords { class, mode, limits, .. } = &self.run;
         let trigger = if class == "failover" { "[alert, observation]" } else { "[alert]" };
@@ -139,6 +153,7 @@ impl Scenario {
             name: "PostgresPrimaryUnreachable".into(),
             firing,
             truncated,
+            starts_at: jiff::Timestamp::UNIX_EPOCH,
             received: ago(length(age)),
         };
         match self.run.cause.split_once(' ').unwrap_or((&self.run.cause, "")) {

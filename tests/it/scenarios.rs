@@ -9,8 +9,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use file::Scenario;
+use pgvigil::config::duration;
 use pgvigil::runbook::guard::{Answer, GUARDS, Guard, Stage, judge_all};
-use pgvigil::runbook::verdict::PrimaryVerdict;
+use pgvigil::runbook::verdict::{PrimaryVerdict, hang_limit};
 
 use crate::fixture::{self, ROOT};
 
@@ -53,6 +54,10 @@ fn each_scenario_is_judged_as_it_says() {
         let candidate = world.candidate.map(|number| world.evidence.nodes[number].node.as_str());
         if candidate != scenario.candidate.as_deref() {
             fault(format!("the candidate is {candidate:?}"));
+        }
+        let limit = hang_limit(&world.evidence, &world.book.limits).map_or_else(|| "none".to_owned(), duration::show);
+        if scenario.hang_limit.as_ref().is_some_and(|said| *said != limit) {
+            fault(format!("the limit of silence is {limit}"));
         }
         let all = [vec![why.clone()], judged.iter().map(|seen| seen.value.clone()).collect()].concat().join("\n");
         for part in scenario.says.iter().filter(|part| !all.contains(part.as_str())) {

@@ -24,6 +24,9 @@ pub struct Scenario {
     /// Who would be promoted.
     #[serde(default)]
     pub candidate: Option<String>,
+    /// The silence after which this primary would be said to hang; none: no silence would do.
+    #[serde(default)]
+    pub hang_limit: Option<String>,
     /// Parts of what the verdict or a guard says.
     #[serde(default)]
     pub says: Vec<String>,

@@ -158,6 +158,9 @@ proptest! {
 
     #[test]
     fn a_fact_that_goes_missing_never_lets_a_failover_pass(scenario in failed(), which in 0usize..7) {
+        // The word of a standby that the primary did not feed when it was last read is not missed.
+        let apart = scenario.primary.fed.as_ref().is_some_and(|fed| fed.iter().all(|name| name != "b" && name != "unknown"));
+        prop_assume!(which != 5 || !apart);
         let before = passes(&scenario, &["primary_gone", "episode_current"]);
         let mut poorer = scenario;
         match which {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use pgvigil::clock::{Moment, Mono, Wall};
@@ -26,6 +27,9 @@ use super::file::{NodeWords, PastWords, RunWords, Scenario};
 
 /// The system of every scenario.
 pub const SYSTEM: u64 = 7_300_000_000_000_000_001;
+
+/// Runbooks that were read, by their text: thousands of worlds have the same one.
+static BOOKS: Mutex<BTreeMap<String, Book>> = Mutex::new(BTreeMap::new());
 
 /// The present of every scenario: 12 days after boot.
 fn now() -> Moment {
@@ -145,7 +149,9 @@ impl Scenario {
         let text = format!(
             "---\nclass: {class}\nmode: {mode}\ntrigger: {trigger}\nlimits: {limits}\nsteps:\n{steps}---\n# X\n"
         );
-        Book::parse(Path::new("X.md"), &text).unwrap_or_else(|error| panic!("{error}"))
+        let mut known = BOOKS.lock().unwrap();
+        let read = || Book::parse(Path::new("X.md"), &text).unwrap_or_else(|error| panic!("{error}"));
+        known.entry(text.clone()).or_insert_with(read).clone()
     }
 
     fn cause(&self) -> Cause {

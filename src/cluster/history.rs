@@ -121,6 +121,11 @@ impl History {
         self.last_seen
     }
 
+    /// When the primary was last seen to have moved.
+    pub fn last_moved(&self) -> Option<Mono> {
+        self.points.last().filter(|newest| newest.prior.is_some()).map(|newest| newest.seen)
+    }
+
     /// Where the line of descent left `timeline`; `None` for the present one and where it is not known.
     pub fn fork_of(&self, timeline: Timeline) -> Option<Lsn> {
         self.forks.get(&timeline).copied()

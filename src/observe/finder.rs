@@ -17,19 +17,20 @@ pub type Source = Arc<dyn Fn(&Trail) -> Found + Send + Sync>;
 pub type Found = Result<(Target, Connector), Failure>;
 
 /// Asks the source of one node.
-pub(super) struct Finder {
+pub struct Finder {
     source: Source,
     reading: OneAtATime<Found>,
     trail: Trail,
 }
 
 impl Finder {
-    pub(super) fn new(source: Source) -> Self {
+    /// One that asks `source`.
+    pub fn new(source: Source) -> Self {
         Self { source, reading: OneAtATime::default(), trail: Trail::default() }
     }
 
     /// What the files say, if they say it within `deadline`.
-    pub(super) async fn find(&self, deadline: Duration) -> Found {
+    pub async fn find(&self, deadline: Duration) -> Found {
         let (source, trail) = (self.source.clone(), self.trail.clone());
         let why = match self.reading.within(deadline, move || source(&trail)).await {
             Some(Ok(found)) => return found,

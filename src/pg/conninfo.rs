@@ -140,10 +140,7 @@ impl Conninfo {
     /// Reads either form.
     pub(super) fn parse(text: &str) -> Result<Self, DsnError> {
         let mut conninfo = Self::default();
-        match text.strip_prefix("postgresql://").or_else(|| text.strip_prefix("postgres://")) {
-            Some(uri) => conninfo.read_uri(uri)?,
-            None => conninfo.read_keywords(text)?,
-        }
+        read(text, &mut |name, value, at| conninfo.set(name, value, at))?;
         Ok(conninfo)
     }
 
@@ -200,71 +197,82 @@ impl Conninfo {
             }
         }
     }
+}
 
-    /// `name=value …`: values may be quoted, and a backslash takes the next character as it is.
-    fn read_keywords(&mut self, text: &str) -> Result<(), DsnError> {
-        let mut rest = text.chars().enumerate().peekable();
+/// Takes an option: its name, its value, and where it stands.
+pub(super) type Set<'a> = &'a mut dyn FnMut(&str, String, usize) -> Result<(), DsnError>;
+
+/// Hands each option of either form to `set`.
+pub(super) fn read(text: &str, set: Set<'_>) -> Result<(), DsnError> {
+    match text.strip_prefix("postgresql://").or_else(|| text.strip_prefix("postgres://")) {
+        Some(uri) => read_uri(uri, set),
+        None => read_keywords(text, set),
+    }
+}
+
+/// `name=value …`: values may be quoted, and a backslash takes the next character as it is.
+fn read_keywords(text: &str, set: Set<'_>) -> Result<(), DsnError> {
+    let mut rest = text.chars().enumerate().peekable();
+    loop {
+        while rest.next_if(|(_, c)| c.is_whitespace()).is_some() {}
+        let Some((start, _)) = rest.peek().copied() else { return Ok(()) };
+        let mut name = String::new();
+        while let Some((_, c)) = rest.next_if(|(_, c)| !c.is_whitespace() && *c != '=') {
+            name.push(c);
+        }
+        while rest.next_if(|(_, c)| c.is_whitespace()).is_some() {}
+        if rest.next_if(|(_, c)| *c == '=').is_none() {
+            return Err(DsnError::NoEquals(start + name.chars().count()));
+        }
+        while rest.next_if(|(_, c)| c.is_whitespace()).is_some() {}
+        let quote = rest.next_if(|(_, c)| *c == '\'');
+        let mut value = String::new();
         loop {
-            while rest.next_if(|(_, c)| c.is_whitespace()).is_some() {}
-            let Some((start, _)) = rest.peek().copied() else { return Ok(()) };
-            let mut name = String::new();
-            while let Some((_, c)) = rest.next_if(|(_, c)| !c.is_whitespace() && *c != '=') {
-                name.push(c);
+            let ends = |c: char| if quote.is_some() { c == '\'' } else { c.is_whitespace() };
+            match rest.next_if(|(_, c)| !ends(*c)) {
+                Some((_, '\\')) => value.extend(rest.next().map(|(_, c)| c)),
+                Some((_, c)) => value.push(c),
+                None => break,
             }
-            while rest.next_if(|(_, c)| c.is_whitespace()).is_some() {}
-            if rest.next_if(|(_, c)| *c == '=').is_none() {
-                return Err(DsnError::NoEquals(start + name.chars().count()));
-            }
-            while rest.next_if(|(_, c)| c.is_whitespace()).is_some() {}
-            let quote = rest.next_if(|(_, c)| *c == '\'');
-            let mut value = String::new();
-            loop {
-                let ends = |c: char| if quote.is_some() { c == '\'' } else { c.is_whitespace() };
-                match rest.next_if(|(_, c)| !ends(*c)) {
-                    Some((_, '\\')) => value.extend(rest.next().map(|(_, c)| c)),
-                    Some((_, c)) => value.push(c),
-                    None => break,
-                }
-            }
-            if let Some((at, _)) = quote
-                && rest.next().is_none()
-            {
-                return Err(DsnError::Unclosed(at + 1));
-            }
-            self.set(&name, value, start + 1)?;
         }
+        if let Some((at, _)) = quote
+            && rest.next().is_none()
+        {
+            return Err(DsnError::Unclosed(at + 1));
+        }
+        set(&name, value, start + 1)?;
     }
+}
 
-    /// `[user[:password]@][host[:port]][/dbname][?name=value&…]`, each part percent-encoded.
-    fn read_uri(&mut self, uri: &str) -> Result<(), DsnError> {
-        let (base, query) = uri.split_once('?').unwrap_or((uri, ""));
-        let (authority, dbname) = base.split_once('/').unwrap_or((base, ""));
-        let (login, place) = authority.split_once('@').unwrap_or(("", authority));
-        if place.contains('@') || dbname.contains('@') {
-            return Err(DsnError::Uri("an @, / or ? in the password is written %40, %2F or %3F"));
-        }
-        let (user, password) = login.split_once(':').unwrap_or((login, ""));
-        let (host, port) = match place.strip_prefix('[') {
-            Some(bracketed) => {
-                let (host, rest) = bracketed.split_once(']').ok_or(DsnError::Uri("[ is not closed"))?;
-                let port = if rest.is_empty() { Some("") } else { rest.strip_prefix(':') };
-                (host, port.ok_or(DsnError::Uri("only :port may follow ]"))?)
-            }
-            None => place.split_once(':').unwrap_or((place, "")),
-        };
-        let parts = [("user", user), ("password", password), ("host", host), ("port", port), ("dbname", dbname)];
-        for (name, part) in parts {
-            self.set(name, decode(part)?, 0)?;
-        }
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').ok_or(DsnError::Uri("an option after ? has no ="))?;
-            match (decode(name)?.as_str(), decode(value)?) {
-                ("ssl", value) if value == "true" => self.set("sslmode", "require".into(), 0)?,
-                (name, value) => self.set(name, value, 0)?,
-            }
-        }
-        Ok(())
+/// `[user[:password]@][host[:port]][/dbname][?name=value&…]`, each part percent-encoded.
+fn read_uri(uri: &str, set: Set<'_>) -> Result<(), DsnError> {
+    let (base, query) = uri.split_once('?').unwrap_or((uri, ""));
+    let (authority, dbname) = base.split_once('/').unwrap_or((base, ""));
+    let (login, place) = authority.split_once('@').unwrap_or(("", authority));
+    if place.contains('@') || dbname.contains('@') {
+        return Err(DsnError::Uri("an @, / or ? in the password is written %40, %2F or %3F"));
     }
+    let (user, password) = login.split_once(':').unwrap_or((login, ""));
+    let (host, port) = match place.strip_prefix('[') {
+        Some(bracketed) => {
+            let (host, rest) = bracketed.split_once(']').ok_or(DsnError::Uri("[ is not closed"))?;
+            let port = if rest.is_empty() { Some("") } else { rest.strip_prefix(':') };
+            (host, port.ok_or(DsnError::Uri("only :port may follow ]"))?)
+        }
+        None => place.split_once(':').unwrap_or((place, "")),
+    };
+    let parts = [("user", user), ("password", password), ("host", host), ("port", port), ("dbname", dbname)];
+    for (name, part) in parts {
+        set(name, decode(part)?, 0)?;
+    }
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').ok_or(DsnError::Uri("an option after ? has no ="))?;
+        match (decode(name)?.as_str(), decode(value)?) {
+            ("ssl", value) if value == "true" => set("sslmode", "require".into(), 0)?,
+            (name, value) => set(name, value, 0)?,
+        }
+    }
+    Ok(())
 }
 
 /// Undoes percent-encoding.

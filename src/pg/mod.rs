@@ -1,5 +1,6 @@
-//! PostgreSQL's vocabulary, and the one adapter that speaks to servers.
+//! PostgreSQL's vocabulary, and the adapters that speak to servers: sessions that read, and those that act.
 
+pub mod admin;
 pub mod connect_error;
 pub mod conninfo;
 pub mod dsn;
@@ -8,6 +9,7 @@ mod lookup;
 pub mod lsn;
 mod passfile;
 pub mod records;
+pub mod repointing;
 pub mod session;
 pub mod tls;
 pub mod trail;

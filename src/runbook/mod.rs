@@ -13,3 +13,4 @@ pub mod record;
 pub mod run;
 pub mod seen;
 pub mod shelf;
+pub mod step;

@@ -45,6 +45,9 @@ const LAYERS: &[(&str, &[&str])] = &[
             "runbook/chain",
             "runbook/record",
             "runbook/seen",
+            "runbook/evidence",
+            "runbook/run",
+            "runbook/guard",
         ],
     ),
     (
@@ -57,6 +60,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "pg/connect_error",
             "pg/lookup",
             "pg/session",
+            "pg/admin",
+            "pg/repointing",
             "metric/exposition",
             "config/mod",
             "config/reload",
@@ -70,12 +75,12 @@ const LAYERS: &[(&str, &[&str])] = &[
             "runbook/journal",
         ],
     ),
-    ("drivers", &["observe", "http", "lab", "runbook/intake"]),
+    ("drivers", &["observe", "http", "lab", "runbook/intake", "runbook/step"]),
     ("wiring", &["app", "demo", "history", "status", "maintenance", "cli", "main", "lib"]),
 ];
 
 /// Modules that only list others.
-const LISTS: &[&str] = &["pg/mod", "metric/mod", "runbook/mod"];
+const LISTS: &[&str] = &["pg/mod", "metric/mod", "runbook/mod", "runbook/step/mod"];
 
 /// What pure code and vocabulary do not name.
 const IMPURE: &[&str] = &[

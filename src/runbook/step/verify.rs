@@ -1,0 +1,102 @@
+//! Whether it came about: one node writes, and the standbys stream from it on its timeline.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep};
+
+use super::node::{Node, left};
+use super::server;
+use crate::cluster::assess::Verdict;
+use crate::pg::failure::Failure;
+use crate::pg::lsn::Timeline;
+use crate::runbook::evidence::Server;
+
+/// Between two looks.
+const EACH: Duration = Duration::from_millis(200);
+/// No probe of a look takes longer.
+const PROBE: Duration = Duration::from_secs(2);
+
+/// What is to be so.
+#[derive(Clone, Debug)]
+pub struct Wanted<'a> {
+    /// The new primary.
+    pub primary: &'a str,
+    /// The timeline that it writes.
+    pub timeline: Timeline,
+    /// Nodes that are known not to run: those that were fenced. They need not answer, and no stream is missed from them.
+    pub without: BTreeSet<&'a str>,
+    /// Whether no other node may write.
+    pub one_writable: bool,
+    /// Within what time all other expected nodes stream; `None`: that is not asked.
+    pub streaming_within: Option<Duration>,
+}
+
+/// Looks again and again until all is as wanted, or the time for the streams is over, or a second node is seen writing. Tells in a
+/// sentence what is not so.
+pub async fn verify(nodes: &[Node], wanted: &Wanted<'_>) -> (Verdict, String) {
+    let end = Instant::now() + wanted.streaming_within.unwrap_or(Duration::ZERO);
+    loop {
+        let probe = left(end).clamp(PROBE / 2, PROBE);
+        let answers = join_all(nodes.iter().map(|node| server::ask(node, probe))).await;
+        let (verdict, sentence, is_final) = judge(nodes, &answers, wanted);
+        if verdict == Verdict::Yes || is_final || Instant::now() >= end {
+            return (verdict, sentence);
+        }
+        sleep(EACH.min(left(end))).await;
+    }
+}
+
+/// The verdict on one look, in a sentence; whether no later one can be better.
+fn judge(nodes: &[Node], answers: &[Result<Server, Failure>], wanted: &Wanted<'_>) -> (Verdict, String, bool) {
+    let all = || nodes.iter().zip(answers).map(|(node, answer)| (node, answer.as_ref()));
+    let mut wrong = Vec::new();
+    let mut unknown = Vec::new();
+    match all().find(|(node, _)| node.name() == wanted.primary) {
+        Some((_, Ok(server))) if !server.in_recovery && server.timeline == wanted.timeline => {}
+        Some((_, Ok(server))) if !server.in_recovery => {
+            wrong.push(format!("{} writes timeline {} and not {}", wanted.primary, server.timeline, wanted.timeline));
+        }
+        Some((_, Ok(_))) => wrong.push(format!("{} is a standby", wanted.primary)),
+        Some((_, Err(failure))) => unknown.push(format!("{} does not answer: {failure}", wanted.primary)),
+        None => wrong.push(format!("{} is no node of this cluster", wanted.primary)),
+    }
+    let others = || all().filter(|(node, _)| node.name() != wanted.primary);
+    let mut second = false;
+    for (node, answer) in others().filter(|_| wanted.one_writable) {
+        match answer {
+            Ok(server) if !server.in_recovery => {
+                second = true;
+                wrong.push(format!("{} writes too, timeline {}", node.name(), server.timeline));
+            }
+            Err(failure) if !wanted.without.contains(node.name()) => {
+                unknown.push(format!("whether {} writes is not known: {failure}", node.name()));
+            }
+            _ => {}
+        }
+    }
+    let expected = |node: &Node| node.member.expected && !wanted.without.contains(node.name());
+    for (node, answer) in others().filter(|(node, _)| wanted.streaming_within.is_some() && expected(node)) {
+        match answer {
+            Ok(server) if streams(server, wanted.timeline) => {}
+            Ok(_) => wrong.push(format!("{} does not stream timeline {}", node.name(), wanted.timeline)),
+            Err(failure) => unknown.push(format!("whether {} streams is not known: {failure}", node.name())),
+        }
+    }
+    if !wrong.is_empty() {
+        wrong.append(&mut unknown);
+        return (Verdict::No, wrong.join("; "), second);
+    }
+    match unknown.is_empty() {
+        false => (Verdict::Unknown, unknown.join("; "), false),
+        true => (Verdict::Yes, format!("{} writes timeline {}, as wanted", wanted.primary, wanted.timeline), true),
+    }
+}
+
+/// WAL of the new timeline comes from its primary, whoever hands it on.
+fn streams(server: &Server, timeline: Timeline) -> bool {
+    server.in_recovery
+        && server.timeline == timeline
+        && server.receiver.as_ref().is_some_and(|receiver| receiver.streams)
+}

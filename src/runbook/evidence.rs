@@ -51,6 +51,8 @@ pub struct Primary {
     pub stopping: Option<Moment>,
     /// Processes that live in its data directory, where pgvigil runs beside it.
     pub processes: Option<usize>,
+    /// The nodes that its walsenders fed when it was last read, by number; `None` if that was never read.
+    pub fed: Option<Vec<usize>>,
 }
 
 /// What one node said.

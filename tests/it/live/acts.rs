@@ -30,8 +30,9 @@ type Outcome = Result<(), LabError>;
 
 const ONE: Timeline = Timeline(1);
 const TWO: Timeline = Timeline(2);
-/// Long enough for a busy machine: a look at what answers takes milliseconds.
-const PROBE: Duration = Duration::from_millis(1500);
+/// What answers does so within milliseconds; a busy machine may take longer.
+const PROBE: Duration = Duration::from_secs(5);
+const ONE_SECOND: Duration = Duration::from_secs(1);
 
 fn member(server: &Server) -> Member {
     Member {
@@ -43,8 +44,10 @@ fn member(server: &Server) -> Member {
     }
 }
 
+/// Over the socket, where no password costs either side its time: a look is held to a deadline here.
 fn source(server: &Server, role: Role) -> Source {
-    let dsn = server.dsn(role);
+    let (dir, port) = (server.socket_dir(), server.port());
+    let dsn = format!("host='{}' port={port} user={} dbname=postgres", dir.display(), role.name());
     Arc::new(move |trail| {
         let target = Target::parse(&dsn, &|_| None, trail).map_err(|e| Failure::new(Cause::Config, &e.to_string()))?;
         let tls = target.connector(trail).map_err(|e| Failure::new(Cause::Tls, &e.to_string()))?;
@@ -79,11 +82,11 @@ async fn cluster(lab: &Lab, names: [&str; 2], more: &ServerOptions) -> Result<[S
 async fn observe(lab: &Lab, servers: &[&Server]) -> (Fleet, Arc<Hub>) {
     let second = Duration::from_secs(1);
     let timing = Timing {
-        sample_interval: Duration::from_millis(100),
+        sample_interval: Duration::from_millis(250),
         collect_interval: second,
-        login_interval: second,
-        connect_timeout: second,
-        query_timeout: second,
+        login_interval: 60 * second,
+        connect_timeout: 2 * second,
+        query_timeout: 2 * second,
         archive_hung_after: second,
     };
     let members = servers.iter().map(|server| member(server)).collect();
@@ -115,11 +118,13 @@ async fn a_look_sees_what_is_so_and_no_node_delays_it() -> Outcome {
     let seen = until("a moving primary", &nodes, &hub, |seen| {
         seen.primary.as_ref().is_some_and(|primary| primary.was_moving && primary.wal_sender_timeout.is_some())
             && !seen.blind
+            && seen.primary.as_ref().is_some_and(|primary| primary.fed.as_ref().is_some_and(|fed| fed.len() == 2))
             && seen.servers().count() == 3
     })
     .await;
     let primary = seen.primary.clone().unwrap();
     assert_eq!((primary.node, primary.timeline, primary.stopping), (0, ONE, None));
+    assert_eq!(primary.fed, Some(vec![1, 2]));
     assert!(primary.processes.unwrap() > 3, "{primary:?}");
     assert_eq!(seen.writers().map(|(number, _)| number).collect::<Vec<_>>(), [0]);
     let servers: Vec<_> = seen.servers().map(|(_, server)| server.clone()).collect();
@@ -141,8 +146,9 @@ async fn a_look_sees_what_is_so_and_no_node_delays_it() -> Outcome {
 
     a.freeze()?;
     let began = Instant::now();
-    let seen = look(&nodes, &hub, PROBE).await;
-    assert!(began.elapsed() < PROBE + Duration::from_secs(1), "{:?}", began.elapsed());
+    let short = Duration::from_millis(1500);
+    let seen = look(&nodes, &hub, short).await;
+    assert!(began.elapsed() < short + Duration::from_secs(1), "{:?}", began.elapsed());
     assert_eq!(seen.primary_look().unwrap().probe.as_ref().unwrap_err().cause, Cause::Timeout);
     assert!(seen.primary.as_ref().unwrap().processes.unwrap() > 3, "frozen is not gone");
     assert!(seen.standbys().all(|(_, look)| look.probe.as_ref().unwrap().receiver.as_ref().unwrap().streams));
@@ -203,7 +209,7 @@ async fn a_promotion_is_asked_for_again_and_proven_by_a_commit() -> Outcome {
     assert_eq!((table.total, table.rows.len(), &table.columns[..]), (30, 20, &["n".to_owned(), "x".to_owned()][..]));
     assert_eq!(table.rows[1], [Some("2".to_owned()), None]);
     assert!(rows[1].1.as_ref().unwrap_err().is_harmless(), "{rows:?}");
-    let late = &statement::run(&[&b_node], "CREATE TABLE t()", PROBE).await[0];
+    let late = &statement::run(&[&b_node], "CREATE TABLE t()", ONE_SECOND).await[0];
     assert!(!late.1.as_ref().unwrap_err().is_harmless(), "{late:?}");
     let stands = b.value("SELECT to_regclass('public.t')::text").await?;
     assert_eq!(stands.as_deref(), Some("t"), "its commit was not confirmed, and it stands");
@@ -268,11 +274,8 @@ async fn a_standby_is_repointed_and_its_password_is_in_no_log() -> Outcome {
     };
     let (verdict, why) = verify(&nodes, &wanted).await;
     assert_eq!(verdict, Verdict::Yes, "{why}");
-    wanted.without.clear();
     wanted.streaming_within = None;
-    assert_eq!(verify(&nodes, &wanted).await.0, Verdict::Unknown, "a does not answer, and was not fenced");
     a.start().await?;
-    wanted.without.insert("a");
     let (verdict, why) = verify(&nodes, &wanted).await;
     assert_eq!((verdict, why.as_str()), (Verdict::No, "a writes too, timeline 1"));
     lab.stop().await;

@@ -61,10 +61,30 @@ impl AdminSession {
         deadline: Duration,
         bound: Duration,
     ) -> Result<Self, Failure> {
+        Self::connect_with(target, tls, deadline, bound, "-c search_path=pg_catalog").await
+    }
+
+    /// The same for statements in a person's words, who means the `search_path` of the role.
+    pub async fn connect_for_person(
+        target: &Target,
+        tls: &Connector,
+        deadline: Duration,
+        bound: Duration,
+    ) -> Result<Self, Failure> {
+        Self::connect_with(target, tls, deadline, bound, "").await
+    }
+
+    async fn connect_with(
+        target: &Target,
+        tls: &Connector,
+        deadline: Duration,
+        bound: Duration,
+        more: &str,
+    ) -> Result<Self, Failure> {
         let millis = bound.as_millis().max(1);
         // Written out: a role or a database may have been given another default.
         let options = format!(
-            "-c default_transaction_read_only=off -c statement_timeout={millis} -c lock_timeout={millis} -c search_path=pg_catalog"
+            "-c default_transaction_read_only=off -c statement_timeout={millis} -c lock_timeout={millis} {more}"
         );
         Ok(Self { link: Link::dial(target, tls, deadline, &options).await? })
     }

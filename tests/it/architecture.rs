@@ -65,6 +65,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "pg/connect_error",
             "pg/lookup",
             "pg/session",
+            "pg/admin",
+            "pg/repointing",
             "metric/exposition",
             "config/mod",
             "config/reload",
@@ -76,16 +78,15 @@ const LAYERS: &[(&str, &[&str])] = &[
             "log",
             "systemd",
             "runbook/journal",
-            "runbook/step",
             "runbook/lock",
         ],
     ),
-    ("drivers", &["observe", "http", "lab", "runbook/intake", "runbook/engine"]),
+    ("drivers", &["observe", "http", "lab", "runbook/intake", "runbook/step", "runbook/engine"]),
     ("wiring", &["app", "demo", "history", "runs", "status", "maintenance", "cli", "main", "lib"]),
 ];
 
 /// Modules that only list others.
-const LISTS: &[&str] = &["pg/mod", "metric/mod", "runbook/mod"];
+const LISTS: &[&str] = &["pg/mod", "metric/mod", "runbook/mod", "runbook/step/mod"];
 
 /// What pure code and vocabulary do not name.
 const IMPURE: &[&str] = &[

@@ -66,8 +66,22 @@ impl Node {
 
     /// A new session to act by. Not later than `end`.
     pub(super) async fn open_admin(&self, end: Instant) -> Result<AdminSession, NoAdmin> {
-        let admin = self.admin.as_ref().ok_or_else(|| NoAdmin::NotConfigured(self.name().to_owned()))?;
-        open(admin, end).await.map_err(|failure| NoAdmin::Failed { node: self.name().to_owned(), failure })
+        open(self.admin()?, end).await.map_err(|failure| self.failed(failure))
+    }
+
+    /// A new session for statements in a person's words, which the server bounds by `bound`. Not later than `end`.
+    pub(super) async fn open_for_person(&self, end: Instant, bound: Duration) -> Result<AdminSession, NoAdmin> {
+        let (target, tls) = self.admin()?.find(left(end)).await.map_err(|failure| self.failed(failure))?;
+        let session = AdminSession::connect_for_person(&target, &tls, left(end), bound).await;
+        session.map_err(|failure| self.failed(failure))
+    }
+
+    fn admin(&self) -> Result<&Finder, NoAdmin> {
+        self.admin.as_ref().ok_or_else(|| NoAdmin::NotConfigured(self.name().to_owned()))
+    }
+
+    fn failed(&self, failure: Failure) -> NoAdmin {
+        NoAdmin::Failed { node: self.name().to_owned(), failure }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::node::Node;
 use crate::clock::{Moment, Mono, Wall};
 use crate::cluster::Cluster;
+use crate::cluster::facts::NodeFacts;
 use crate::pg::lsn::Timeline;
 use crate::runbook::evidence::{Look, Primary};
 
@@ -47,8 +48,23 @@ pub(super) fn known(
         wal_sender_timeout: sender_timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
         stopping: stopping(facts.failure.as_ref().map(|failing| (failing.value.intended_stop, failing.since)), look),
         processes,
-        fed: None,
+        fed: fed(cluster, facts, looks),
     })
+}
+
+/// The numbers of the nodes that its walsenders fed when it was last read.
+fn fed(cluster: &Cluster, facts: &NodeFacts, looks: &[Look]) -> Option<Vec<usize>> {
+    facts.snapshot.walsenders.as_ref()?;
+    let members = cluster.layout().standbys(&facts.snapshot).filter_map(|(_, member)| member);
+    let mut fed: Vec<_> = members
+        .filter_map(|member| {
+            let name = &cluster.layout().members.get(member)?.name;
+            looks.iter().position(|look| look.node == *name)
+        })
+        .collect();
+    fed.sort_unstable();
+    fed.dedup();
+    Some(fed)
 }
 
 /// Since when it is known to be stopped on purpose: by its own word just now, or by what it said before it went away. `observed`:

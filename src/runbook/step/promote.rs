@@ -14,7 +14,7 @@ use crate::pg::lsn::{Lsn, Timeline};
 use crate::runbook::evidence::Server;
 
 /// A request that comes while the walreceiver is dying may be slept over for `wal_retrieve_retry_interval`; the next one wakes.
-const AGAIN: Duration = Duration::from_millis(500);
+const AGAIN: Duration = Duration::from_millis(200);
 /// Between two questions whether it is out of recovery.
 const ASK_EACH: Duration = Duration::from_millis(10);
 /// For a login, and for the canary, where the step's own deadline is further away.

@@ -99,25 +99,26 @@ async fn repoint_one(
         following.conninfo = new;
     }
     let written = Instant::now();
+    let mut last = Stream::Not("it was not asked".to_owned());
     loop {
-        let stands = stream::stands(&mut session, &mut upstream, standby, &following, to, end).await;
-        let why = match stands {
+        match stream::stands(&mut session, &mut upstream, standby, &following, to, end).await {
             Ok(Stream::Streams) => return Ok(Outcome::Streams { changed, took: begun.elapsed() }),
-            Ok(Stream::Beyond(why)) if written.elapsed() >= DIVERGED_AFTER || left(end).is_zero() => {
-                return Ok(Outcome::Diverged(why));
-            }
-            Ok(Stream::Beyond(why) | Stream::Not(why)) => why,
+            Ok(stands) => last = stands,
+            Err(_) if left(end).is_zero() => {}
             Err(failure) => {
+                last = Stream::Not(failure.to_string());
                 if let Ok(new) = standby.open_admin(soon()).await {
                     session = new;
                 }
-                failure.to_string()
             }
-        };
-        if left(end).is_zero() {
-            return Err(format!("{why}, after {timeout:?}"));
         }
-        sleep(ASK_EACH.min(left(end))).await;
+        match last {
+            Stream::Beyond(why) if written.elapsed() >= DIVERGED_AFTER || left(end).is_zero() => {
+                return Ok(Outcome::Diverged(why));
+            }
+            Stream::Not(why) if left(end).is_zero() => return Err(format!("{why}, after {timeout:?}")),
+            _ => sleep(ASK_EACH.min(left(end))).await,
+        }
     }
 }
 

@@ -66,11 +66,7 @@ pub async fn run(nodes: &[&Node], statement: &str, timeout: Duration) -> Vec<(St
 
 async fn run_on(node: &Node, statement: &str, timeout: Duration) -> Result<Table, SqlError> {
     let end = Instant::now() + timeout;
-    let mut session = node.open_admin(end.min(Instant::now() + LOGIN)).await?;
-    // The login's bound is not the statement's.
-    let bound = format!("{}ms", left(end).as_millis().max(1));
-    let set = "SELECT set_config('statement_timeout', $1::text, false), set_config('lock_timeout', $1::text, false)";
-    session.statement(set, &[&bound], left(end)).await?;
+    let mut session = node.open_for_person(end.min(Instant::now() + LOGIN), timeout).await?;
     let answered = session.simple(statement, left(end)).await?;
     let cut = |cell: &String| cell.chars().take(LONGEST_CELL).collect();
     let rows = answered.records.rows().iter().take(MOST_ROWS);

@@ -17,6 +17,8 @@ use crate::runbook::evidence::Server;
 const EACH: Duration = Duration::from_millis(200);
 /// No probe of a look takes longer.
 const PROBE: Duration = Duration::from_secs(2);
+/// For so long at least it is looked again where something is not known.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What is to be so.
 #[derive(Clone, Debug)]
@@ -33,13 +35,12 @@ pub struct Wanted<'a> {
     pub streaming_within: Option<Duration>,
 }
 
-/// Looks again and again until all is as wanted, or the time for the streams is over, or a second node is seen writing. Tells in a
-/// sentence what is not so.
+/// Looks again and again until all is as wanted, or the time for it is over, or a second node is seen writing. Tells in a sentence
+/// what is not so.
 pub async fn verify(nodes: &[Node], wanted: &Wanted<'_>) -> (Verdict, String) {
-    let end = Instant::now() + wanted.streaming_within.unwrap_or(Duration::ZERO);
+    let end = Instant::now() + wanted.streaming_within.unwrap_or(PATIENCE).max(PATIENCE);
     loop {
-        let probe = left(end).clamp(PROBE / 2, PROBE);
-        let answers = join_all(nodes.iter().map(|node| server::ask(node, probe))).await;
+        let answers = join_all(nodes.iter().map(|node| server::ask(node, PROBE))).await;
         let (verdict, sentence, is_final) = judge(nodes, &answers, wanted);
         if verdict == Verdict::Yes || is_final || Instant::now() >= end {
             return (verdict, sentence);
@@ -99,4 +100,72 @@ fn streams(server: &Server, timeline: Timeline) -> bool {
     server.in_recovery
         && server.timeline == timeline
         && server.receiver.as_ref().is_some_and(|receiver| receiver.streams)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::layout::Member;
+    use crate::pg::failure::Cause;
+    use crate::pg::lsn::Lsn;
+    use crate::pg::version::ServerVersion;
+    use crate::runbook::evidence::Receiver;
+    use std::sync::Arc;
+
+    fn node(name: &str) -> Node {
+        let word = || name.to_owned();
+        let member = Member { name: word(), slot: word(), application_name: word(), address: None, expected: true };
+        Node::new(member, None, Arc::new(|_| Err(silent())), None)
+    }
+
+    fn silent() -> Failure {
+        Failure::new(Cause::Refused, "")
+    }
+
+    fn server(in_recovery: bool, timeline: u32, streams: bool) -> Server {
+        let receiver = Receiver { streams: true, silent: None, timeout: None, sender: None };
+        Server {
+            version: ServerVersion(150_000),
+            system_identifier: 1,
+            timeline: Timeline(timeline),
+            in_recovery,
+            position: Lsn(1),
+            replayed: None,
+            receiver: streams.then_some(receiver),
+            replay_paused: false,
+            apply_delay: Duration::ZERO,
+            synchronous_standby_names: String::new(),
+            manager: None,
+        }
+    }
+
+    /// The verdict where a was fenced, b promoted, and c is to follow.
+    fn of(a: Option<Server>, b: Option<Server>, c: Option<Server>, without: &[&'static str]) -> Verdict {
+        let nodes = [node("a"), node("b"), node("c")];
+        let answers = [a, b, c].map(|server| server.ok_or_else(silent));
+        let wanted = Wanted {
+            primary: "b",
+            timeline: Timeline(2),
+            without: without.iter().copied().collect(),
+            one_writable: true,
+            streaming_within: Some(Duration::ZERO),
+        };
+        judge(&nodes, &answers, &wanted).0
+    }
+
+    #[test]
+    fn one_writes_and_the_other_streams_or_it_is_not_so() {
+        let new = || Some(server(false, 2, false));
+        let follower = || Some(server(true, 2, true));
+        assert_eq!(of(None, new(), follower(), &["a"]), Verdict::Yes);
+        assert_eq!(of(None, new(), follower(), &[]), Verdict::Unknown, "a was not fenced: it may write");
+        assert_eq!(of(Some(server(false, 1, false)), new(), follower(), &["a"]), Verdict::No, "a writes too");
+        assert_eq!(of(None, None, follower(), &["a"]), Verdict::Unknown);
+        assert_eq!(of(None, Some(server(true, 1, true)), follower(), &["a"]), Verdict::No, "b is a standby");
+        assert_eq!(of(None, Some(server(false, 3, false)), follower(), &["a"]), Verdict::No, "b writes another");
+        assert_eq!(of(None, new(), Some(server(true, 2, false)), &["a"]), Verdict::No, "c does not stream");
+        assert_eq!(of(None, new(), Some(server(true, 1, true)), &["a"]), Verdict::No, "c streams the old timeline");
+        assert_eq!(of(None, new(), None, &["a"]), Verdict::Unknown);
+        assert_eq!(of(None, new(), None, &["a", "c"]), Verdict::Yes);
+    }
 }

@@ -1,5 +1,6 @@
 //! Tests against real servers on this machine.
 
+mod acts;
 mod alertmanager;
 mod api;
 mod archive_cost;

@@ -7,6 +7,7 @@ use super::LabError;
 const INSTALL_POSTGRESQL: &str = "scripts/bootstrap postgresql";
 const INSTALL_PROMETHEUS: &str = "scripts/bootstrap prometheus";
 const INSTALL_ALERTMANAGER: &str = "scripts/bootstrap alertmanager";
+const INSTALL_ETCD: &str = "scripts/bootstrap etcd";
 
 /// The programs of one PostgreSQL version. Only `initdb` and `postgres` are needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +95,11 @@ pub fn prometheus() -> Result<PathBuf, LabError> {
 /// Finds Alertmanager: `LAB_ALERTMANAGER` (the program itself), then `PATH`, under Debian's name and its own.
 pub fn alertmanager() -> Result<PathBuf, LabError> {
     program("alertmanager", &["prometheus-alertmanager", "alertmanager"], INSTALL_ALERTMANAGER, "LAB_ALERTMANAGER")
+}
+
+/// Finds etcd: `LAB_ETCD` (the program itself), then `PATH`.
+pub fn etcd() -> Result<PathBuf, LabError> {
+    program("etcd", &["etcd"], INSTALL_ETCD, "LAB_ETCD")
 }
 
 fn program(

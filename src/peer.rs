@@ -178,7 +178,8 @@ impl Peer {
     }
 }
 
-fn client(tls: ClientConfig, deadline: Duration) -> Result<Client, reqwest::Error> {
+/// A client that speaks TLS so, and gives up after `deadline`.
+pub(crate) fn client(tls: ClientConfig, deadline: Duration) -> Result<Client, reqwest::Error> {
     Client::builder()
         .tls_backend_preconfigured(tls)
         .timeout(deadline)
@@ -206,7 +207,7 @@ async fn whole(mut answer: Response, url: &Url) -> Result<Vec<u8>, PeerError> {
 }
 
 /// What a refusal says: the `error` of a JSON body, or its first line.
-fn word(body: &[u8]) -> String {
+pub(crate) fn word(body: &[u8]) -> String {
     let said = serde_json::from_slice::<serde_json::Value>(body).ok();
     let said = said.as_ref().and_then(|body| body["error"].as_str());
     let text = said.map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned);
@@ -239,7 +240,8 @@ fn authorities(path: &Path) -> Result<RootCertStore, PeerError> {
     Ok(roots)
 }
 
-fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, PeerError> {
+/// TLS that trusts the certificates of this file, or of the system.
+pub(crate) fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, PeerError> {
     let mut roots = RootCertStore::empty();
     match ca_file {
         Some(path) => roots = authorities(path)?,
@@ -259,7 +261,7 @@ fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, PeerError> {
 }
 
 /// An error with its causes: reqwest's own word alone says little.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.last().map_or_else(|| error.to_string(), ToString::to_string)
 }

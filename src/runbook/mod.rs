@@ -6,6 +6,7 @@ pub mod book;
 pub mod chain;
 pub mod intake;
 pub mod journal;
+pub mod manager;
 pub mod markdown;
 pub mod record;
 pub mod seen;

@@ -18,6 +18,7 @@ mod golden;
 mod golden_cluster;
 mod live;
 mod logs;
+mod patroni;
 mod pki;
 mod prove;
 mod rules;

@@ -8,6 +8,7 @@ const INSTALL_POSTGRESQL: &str = "scripts/bootstrap postgresql";
 const INSTALL_PROMETHEUS: &str = "scripts/bootstrap prometheus";
 const INSTALL_ALERTMANAGER: &str = "scripts/bootstrap alertmanager";
 const INSTALL_ETCD: &str = "scripts/bootstrap etcd";
+const INSTALL_PATRONI: &str = "scripts/bootstrap patroni";
 
 /// The programs of one PostgreSQL version. Only `initdb` and `postgres` are needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +101,11 @@ pub fn alertmanager() -> Result<PathBuf, LabError> {
 /// Finds etcd: `LAB_ETCD` (the program itself), then `PATH`.
 pub fn etcd() -> Result<PathBuf, LabError> {
     program("etcd", &["etcd"], INSTALL_ETCD, "LAB_ETCD")
+}
+
+/// Finds Patroni: `LAB_PATRONI` (the program itself), then `PATH`.
+pub fn patroni() -> Result<PathBuf, LabError> {
+    program("patroni", &["patroni"], INSTALL_PATRONI, "LAB_PATRONI")
 }
 
 fn program(

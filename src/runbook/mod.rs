@@ -14,6 +14,7 @@ pub mod guard;
 pub mod intake;
 pub mod journal;
 pub mod lock;
+pub mod manager;
 pub mod markdown;
 pub mod plan;
 pub mod record;

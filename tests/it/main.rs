@@ -23,6 +23,7 @@ mod golden_cluster;
 mod hook_runner;
 mod live;
 mod logs;
+mod patroni;
 mod pki;
 mod prove;
 mod rules;

@@ -28,6 +28,7 @@ mod maintenance;
 mod observers;
 mod old;
 mod pages;
+mod patroni;
 mod procedures;
 mod promotable;
 mod record;

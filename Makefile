@@ -62,6 +62,11 @@ prove-webhook: ## 1,000 webhooks, 50 at a time; by hand, a minute; UPDATE=1 writ
 	@scripts/bootstrap rust build
 	cargo test --test it prove::webhook:: -- --nocapture
 
+.PHONY: prove-rules
+prove-rules: ## Every alert test in every layout, and each recorded fault without each of its alerts; by hand, 5 minutes
+	@scripts/bootstrap rust build prometheus
+	@scripts/tier prove_rules
+
 .PHONY: prove-faults
 prove-faults: ## Every fault of the matrix; by hand, 20 minutes; UPDATE=1 writes docs/fault-matrix.md and the recordings
 	@scripts/bootstrap rust build postgresql prometheus alertmanager

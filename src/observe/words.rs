@@ -252,6 +252,10 @@ const fn is_an_answer(failure: &Failure) -> bool {
 
 /// What makes two failures the same event: the way to a server fails in few ways, what a server or a file says may differ in words.
 fn gist(failure: &Failure) -> String {
+    // Whether a process that dies closes a connection or resets it depends on what it had yet to read.
+    if matches!(failure.cause, Cause::Closed | Cause::Reset) {
+        return Cause::Closed.as_str().to_owned();
+    }
     match failure.state {
         NodeState::Unreachable | NodeState::Timeout => failure.cause.as_str().to_owned(),
         _ => without_digits(&failure.message),

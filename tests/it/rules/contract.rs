@@ -339,3 +339,47 @@ fn the_tests_know_every_group() {
         assert_eq!(file.group_eval_order[0], "postgres-primary", "{}", path.display());
     }
 }
+
+/// Alerts that no row of the fault matrix raises, and why. Their own tests hold them, and live tests the series that they read.
+const UNPLAYED: &[(&str, &str)] = &[
+    ("PostgresArchiveUnreadable", "no row names an archive_dir; live::archive_dir takes one away"),
+    ("PostgresClockSkew", "all servers of a row have the clock of one machine"),
+    ("PostgresLagUnknown", "rows that heal may raise it in passing; none leaves a lag unknown for as long as it waits"),
+    ("PostgresNodeUnknown", "nothing that happens to a server leaves its state unknown: pgvigil must be unable to ask"),
+    ("PostgresObserverAbsent", "all rows share one Prometheus, which always has a target"),
+    ("PostgresObserverJournalNotWritable", "no row sends alerts to its pgvigil; live::webhook fills the volume"),
+    ("PostgresObserversDisagree", "the observers of a row do not ask each other; those of live::observers do"),
+    ("PostgresStandbyNameConflict", "live::senders has two standbys of one name"),
+    ("PostgresWalVolumeFilling", "all rows share the volume of the machine"),
+    ("PostgresWatchdog", "it always fires, and rows leave it out"),
+];
+
+/// Names and severities of the alerts that rows of the fault matrix expect, from their source: no row runs here.
+fn played() -> BTreeSet<(String, String)> {
+    let mut played = BTreeSet::new();
+    for file in fs::read_dir(format!("{ROOT}/tests/it/faults")).unwrap() {
+        let text = fs::read_to_string(file.unwrap().path()).unwrap();
+        for expected in text.split("alerts: &[").skip(1).filter_map(|rest| rest.split_once(']')) {
+            for alert in expected.0.split('"').skip(1).step_by(2) {
+                let mut words = alert.split(' ').map(str::to_owned);
+                let pair = words.next().zip(words.next());
+                played.insert(pair.unwrap_or_else(|| panic!("{alert}: a name and a severity")));
+            }
+        }
+    }
+    played
+}
+
+#[test]
+fn every_alert_is_raised_by_a_row_of_the_fault_matrix_or_says_why_not() {
+    let (groups, played) = (bundle::groups(), played());
+    let known: BTreeSet<_> = alerts(&groups).map(|rule| (rule.name().to_owned(), rule.severity().to_owned())).collect();
+    assert!(!played.is_empty());
+    let strange: Vec<_> = played.difference(&known).collect();
+    assert!(strange.is_empty(), "rows expect what no rule raises: {strange:?}");
+    let played: BTreeSet<_> = played.iter().map(|(name, _)| name.as_str()).collect();
+    let unplayed: BTreeSet<_> =
+        known.iter().map(|(name, _)| name.as_str()).filter(|name| !played.contains(name)).collect();
+    let said: BTreeSet<_> = UNPLAYED.iter().map(|(name, _)| *name).collect();
+    assert_eq!(unplayed, said, "alerts that no row raises, and those of which it is said why");
+}

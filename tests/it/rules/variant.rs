@@ -38,7 +38,8 @@ struct Scene {
     restart: u64,
 }
 
-/// All tests in one: each has a cluster and observers of its own, so Prometheus holds them as those of many clusters.
+/// All tests in one: each has a cluster and observers of its own, so Prometheus holds them as those of many clusters. What is
+/// [`shown`] of the healthy one stands beside what each says.
 pub fn pack(
     cases: &[Case],
     healthy: &Case,
@@ -48,9 +49,7 @@ pub fn pack(
     order: &[String],
 ) -> TestFile {
     let stay = stay_when_down();
-    // That a fault raises nothing else in a whole cluster is seen once, where it costs least.
-    let healthy = shown(healthy, layout == Layout::Central && interval > WRITTEN);
-    let scenes = cases.iter().map(|case| Scene::of(case, interval, layout).over(&healthy, &stay).at(interval));
+    let scenes = cases.iter().map(|case| Scene::of(case, interval, layout).over(healthy, &stay).at(interval));
     let mut input_series = Vec::new();
     let mut promql_expr_test = Vec::new();
     for scene in scenes {
@@ -80,7 +79,7 @@ const PRESENCE: [&str; 6] = [
 ];
 
 /// What rules read of the healthy cluster, since the rest says nothing and costs promtool time: all of it, or who is there.
-fn shown(healthy: &Case, whole: bool) -> Case {
+pub fn shown(healthy: &Case, whole: bool) -> Case {
     let groups = bundle::groups();
     let selectors: Vec<_> =
         groups.iter().flat_map(|group| &group.rules).flat_map(|rule| bundle::selectors(&rule.expr)).collect();

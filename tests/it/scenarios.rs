@@ -55,7 +55,7 @@ fn each_scenario_is_judged_as_it_says() {
         if candidate != scenario.candidate.as_deref() {
             fault(format!("the candidate is {candidate:?}"));
         }
-        let limit = hang_limit(&world.evidence, &world.book.limits).map_or_else(|| "none".to_owned(), duration::show);
+        let limit = hang_limit(&world.evidence, &world.plan.limits).map_or_else(|| "none".to_owned(), duration::show);
         if scenario.hang_limit.as_ref().is_some_and(|said| *said != limit) {
             fault(format!("the limit of silence is {limit}"));
         }

@@ -62,7 +62,8 @@ pub(super) async fn preview(parts: &Parts, means: Arc<Means>, book: &Book) -> Re
     let hub = parts.hubs.now().iter().find(|hub| hub.cluster().layout().name == means.cluster).cloned();
     let Some(hub) = hub else { return Err(Refused::Unknown(format!("there is no cluster {}", means.cluster))) };
     let hands = Hands::new(means.clone(), hub.clone());
-    let mut driver = Driver { parts: parts.clone(), means, hub, hands, fresh: None, looked: None, before: None, probed: None };
+    let mut driver =
+        Driver { parts: parts.clone(), means, hub, hands, fresh: None, looked: None, before: None, probed: None };
     let cause = Cause::Person { by: "preview".to_owned() };
     let evidence = driver.gather("").await;
     let plan = driver.plan(book, &cause, &evidence).await.map_err(|error| Refused::Conflict(error.to_string()))?;
@@ -440,10 +441,10 @@ impl Driver {
         };
         let happened = amounts_to(&plan, &evidence, &plan.guards);
         // While a person is asked only another plan is another question.
-        let asked = |run: &Run| run.phase == Phase::Awaiting && matches!(happened, Happened::Clear | Happened::Doubtful);
-        let known = run.is_some_and(|run| {
-            run.plan.plan == plan.plan && (asked(run) || !differ(&run.judged.1, &plan.guards))
-        });
+        let asked =
+            |run: &Run| run.phase == Phase::Awaiting && matches!(happened, Happened::Clear | Happened::Doubtful);
+        let known =
+            run.is_some_and(|run| run.plan.plan == plan.plan && (asked(run) || !differ(&run.judged.1, &plan.guards)));
         if !known {
             let event = Event::Planned(Box::new(plan));
             self.tell(id, &event, run);

@@ -7,7 +7,13 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A run of a fence, a promotion and a verification, and no word of what happened to it yet.
 pub(in crate::runbook) fn plan(cluster: &str, mode: Mode) -> Plan {
-    let hook = Hook { argv: vec!["/act".into()], probe: Some(vec!["/ask".into()]), timeout: TIMEOUT, undo: None, idempotent: true };
+    let hook = Hook {
+        argv: vec!["/act".into()],
+        probe: Some(vec!["/ask".into()]),
+        timeout: TIMEOUT,
+        undo: None,
+        idempotent: true,
+    };
     Plan {
         plan: "plan".into(),
         episode: Episode { cluster: cluster.into(), system_identifier: 7, timeline: Timeline(1), primary: "a".into() },

@@ -48,6 +48,10 @@ pub(super) async fn run(parts: Parts, means: Arc<Means>) {
         return;
     };
     let mut changes = parts.intake.changes();
+    // What the journal knows comes first: a run may be under way.
+    if changes.wait_for(|number| *number > 0).await.is_err() {
+        return;
+    }
     let hands = Hands::new(means.clone(), hub.clone());
     let mut driver = Driver {
         parts,
@@ -148,13 +152,13 @@ impl Driver {
         let (shelf, now) = ((self.parts.books)(), Moment::now());
         let runs = self.parts.intake.runs();
         if let Some((asked, at)) = runs.asked(&self.means.cluster)
-            && now.wall.seconds_since(at.wall) < WAKES_FOR.as_secs_f64()
+            && guard::age(now, *at) < WAKES_FOR
             && let Some(entry) = shelf.find(&asked.runbook)
         {
             return Some((entry.book.clone(), Cause::Person { by: asked.by.clone() }));
         }
         for (name, alarm) in runs.alarms(&self.means.cluster) {
-            if !alarm.firing || now.mono.since(alarm.received.mono) > WAKES_FOR {
+            if !alarm.firing || guard::age(now, alarm.received) > WAKES_FOR {
                 continue;
             }
             let Some(entry) = shelf.find(name) else { continue };
@@ -266,7 +270,7 @@ impl Driver {
                     LockState::Held(_) if run.phase == Phase::Locking => Happened::Held,
                     LockState::Held(token) => {
                         self.write(run, Event::Locked { token }).await?;
-                        Happened::LockUnknown
+                        Happened::Nothing
                     }
                     LockState::Elsewhere(_) => Happened::Elsewhere,
                     _ if lasted > STUCK_FOR.as_secs_f64() => Happened::Overdue,

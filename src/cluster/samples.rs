@@ -19,6 +19,8 @@ use super::source::RecoverySource;
 use super::sync::SyncState;
 use crate::archive_watch::{archive_dir, hostside};
 use crate::clock::Moment;
+use crate::collector::archive_verdict::ArchiveState;
+use crate::collector::archiver::archive_evidence;
 use crate::collector::snapshot::NodeView;
 use crate::collector::{COLLECTORS, Pace};
 use crate::metric::sample::Samples;
@@ -104,6 +106,14 @@ fn node_samples(
     for opinion in &node.others.opinions {
         let labels = [cluster, node.name.as_str(), opinion.observer.as_str()];
         samples.states(&family::OBSERVER_AGREEMENT, &labels, &Agreement::ALL, opinion.agreement.as_str());
+    }
+}
+
+impl Cluster {
+    /// Whether archiving works on a node, as it was last read; `None`: there is no such node.
+    pub fn archiving(&self, node: &str, now: Moment) -> Option<ArchiveState> {
+        let index = self.layout().index_of(node)?;
+        Some(archive_evidence(&node_view(index, &self.evidence(now))).verdict())
     }
 }
 

@@ -33,9 +33,11 @@ pub struct Book {
     pub alerts: Vec<String>,
     /// What may happen at most.
     pub class: Class,
+    /// Whether it is a switchover, which people alone start: the primary lives, and the fence stops it in order.
+    pub planned: bool,
     /// Who decides.
     pub mode: Mode,
-    /// What starts it; never empty, each once.
+    /// What starts it, each once; empty only where it is planned.
     pub triggers: Vec<Trigger>,
     /// Beyond which nothing is done.
     pub limits: Limits,
@@ -108,12 +110,14 @@ impl Book {
         let class = word(given, "class", &Class::ALL)?;
         let mode = raw.mode.as_ref().map(|given| word(given, "mode", &Mode::ALL)).transpose()?;
         let steps = step::steps(&raw.steps, class)?;
+        let planned = planned(&raw, class, &steps)?;
         let book = Self {
             name,
             alerts: alerts(&raw.alerts)?,
             class,
+            planned,
             mode: mode.unwrap_or(Mode::DryRun),
-            triggers: triggers(raw.trigger.as_ref(), class)?,
+            triggers: if planned { Vec::new() } else { triggers(raw.trigger.as_ref(), class)? },
             limits: limits(&raw.limits)?,
             steps,
             article: article(page)?,
@@ -214,6 +218,30 @@ fn alerts(given: &[Spanned<String>]) -> Result<Vec<String>, Problem> {
         alerts.push(alert.value.clone());
     }
     Ok(alerts)
+}
+
+/// Whether it is a switchover, and can be one.
+fn planned(raw: &RawBook, class: Class, steps: &[Step]) -> Result<bool, Problem> {
+    let Some(given) = raw.planned.as_ref().filter(|planned| planned.value) else { return Ok(false) };
+    if class != Class::Failover {
+        let what = "planned can be true only where class is failover: use that class, or remove it";
+        return Err(Problem::new(given, what));
+    }
+    if let Some(trigger) = &raw.trigger {
+        let what = "people alone start what is planned: remove trigger, or planned";
+        return Err(Problem::new(trigger, what));
+    }
+    let promotion = steps.iter().position(|step| matches!(step, Step::Promote { .. })).unwrap_or(steps.len());
+    let mut fences = steps.iter().take(promotion).filter_map(|step| match step {
+        Step::Fence(hook) => Some(hook.probe.is_some() && hook.undo.is_some()),
+        _ => None,
+    });
+    if promotion == steps.len() || fences.next() != Some(true) || fences.next().is_some() {
+        let what = "what is planned has one fence, which stops the primary, with a probe and an undo, and a promote after it: \
+                    add what is missing, or remove planned";
+        return Err(Problem::new(given, what));
+    }
+    Ok(true)
 }
 
 fn triggers(given: Option<&Spanned<Vec<Spanned<String>>>>, class: Class) -> Result<Vec<Trigger>, Problem> {

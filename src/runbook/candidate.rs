@@ -2,7 +2,7 @@
 
 use super::evidence::{Evidence, Server};
 use crate::cluster::assess::{NodeAssessment, Verdict};
-use crate::cluster::promotable::Promotable;
+use crate::cluster::promotable::{Promotable, Reason};
 
 /// The standby to promote: its number.
 ///
@@ -11,11 +11,35 @@ use crate::cluster::promotable::Promotable;
 /// not compare. Then the furthest received position, whether nothing stands in the way and there is an admin DSN, and the order of the
 /// config.
 pub fn choose(evidence: &Evidence) -> Option<usize> {
+    best(evidence, |promotable| promotable.verdict, |server| server.position)
+}
+
+/// The standby to promote while the primary lives and writes. Positions move on and count for nothing: what matters is that it has
+/// everything when the primary is stopped.
+pub fn choose_planned(evidence: &Evidence) -> Option<usize> {
+    best(evidence, verdict_while_moving, |_| ())
+}
+
+/// Whether a standby could take over, where the others receive on, too.
+pub(super) fn verdict_while_moving(promotable: &Promotable) -> Verdict {
+    let others = || promotable.reasons.iter().filter(|reason| **reason != Reason::BehindOtherStandby);
+    match promotable.verdict {
+        Verdict::No if others().all(|reason| reason.verdict() == Verdict::Yes) => Verdict::Yes,
+        Verdict::No if others().all(|reason| reason.verdict() != Verdict::No) => Verdict::Unknown,
+        verdict => verdict,
+    }
+}
+
+fn best<P: Ord + Copy>(
+    evidence: &Evidence,
+    verdict: fn(&Promotable) -> Verdict,
+    place: fn(&Server) -> P,
+) -> Option<usize> {
     let fit = evidence.standbys().filter_map(|(number, look)| {
         let server = look.probe.as_ref().ok().filter(|server| is_fit(evidence, server))?;
-        let promotable = promotable(evidence, number).map(|promotable| promotable.verdict);
+        let promotable = promotable(evidence, number).map(verdict);
         let ready = (look.has_admin, promotable == Some(Verdict::Yes));
-        (promotable != Some(Verdict::No)).then_some((number, (server.timeline, server.position, ready)))
+        (promotable != Some(Verdict::No)).then_some((number, (server.timeline, place(server), ready)))
     });
     let fit: Vec<_> = fit.collect();
     // Of equal ones the last is found: so they come last first.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::cluster::assess::Assessment;
+use crate::collector::archive_verdict::ArchiveState;
 use crate::pg::failure::Failure;
 use crate::pg::lsn::{Lsn, Timeline};
 use crate::pg::version::ServerVersion;
@@ -53,6 +54,8 @@ pub struct Primary {
     pub processes: Option<usize>,
     /// The nodes that its walsenders fed when it was last read, by number; `None` if that was never read.
     pub fed: Option<Vec<usize>>,
+    /// Whether its archiver worked when it was last read.
+    pub archiving: Option<ArchiveState>,
 }
 
 /// What one node said.

@@ -38,7 +38,7 @@ pub fn plan(
     };
     let candidate = candidate.filter(|_| book.class == Class::Failover);
     let candidate = candidate.and_then(|number| evidence.nodes.get(number)).map(|look| look.node.clone());
-    let loss = evidence.assessment.failover_loss.as_ref().filter(|_| candidate.is_some());
+    let loss = evidence.assessment.failover_loss.as_ref().filter(|_| candidate.is_some() && !book.planned);
     let mut plan = Plan {
         plan: String::new(),
         episode,
@@ -46,6 +46,7 @@ pub fn plan(
         book: hash(&[book.text.as_bytes()]),
         config: config.to_owned(),
         class: book.class,
+        planned: book.planned,
         mode: mode(book, terms),
         triggers: book.triggers.clone(),
         cause: cause.clone(),

@@ -5,6 +5,7 @@ pub(super) mod tests;
 mod words;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::book::{Class, Limits, Mode, Step, Trigger};
 use super::guard::{Cause, Seen, Stage};
@@ -100,6 +101,9 @@ pub enum Event {
         detail: String,
         /// How long it took, in milliseconds.
         millis: u64,
+        /// What it hands to later steps.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        data: Option<Value>,
     },
     /// It was asked whether the step is done.
     Probed {
@@ -109,6 +113,9 @@ pub enum Event {
         answer: Probe,
         /// In one sentence.
         detail: String,
+        /// What it hands to later steps.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        data: Option<Value>,
     },
     /// A step that could not be done was left out, after the promotion.
     LeftOut {
@@ -158,6 +165,9 @@ pub struct Plan {
     pub config: String,
     /// What may happen at most.
     pub class: Class,
+    /// Whether it is a switchover: the primary lives, and the fence stops it in order.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub planned: bool,
     /// Who decides: the least of the runbook's mode and the config's ceiling.
     pub mode: Mode,
     /// What may wake the runbook.
@@ -356,6 +366,8 @@ pub struct Run {
     pub promoted: bool,
     /// What was left out, and why.
     pub left_out: Vec<String>,
+    /// What its hooks handed on, of each key the newest.
+    pub data: Map<String, Value>,
     /// Who asked for an end.
     pub abort: Option<String>,
     /// What the guards last saw, and before what.
@@ -390,6 +402,7 @@ impl Run {
             past_return: false,
             promoted: false,
             left_out: Vec::new(),
+            data: Map::new(),
             abort: None,
             judged,
             report: String::new(),
@@ -435,9 +448,15 @@ impl Run {
                 }
             }
             Event::Intended { step, attempt } if *step == self.step => self.begin_step(*attempt, at),
-            Event::Did { step, result, detail, .. } if self.is_begun(*step) => self.end_step(*result, detail),
-            Event::Probed { step, answer, .. } if self.is_begun(*step) => match answer {
-                Probe::Yes => self.step_is_done(),
+            Event::Did { step, result, detail, data, .. } if self.is_begun(*step) => {
+                self.take_data(data.as_ref());
+                self.end_step(*result, detail);
+            }
+            Event::Probed { step, answer, data, .. } if self.is_begun(*step) => match answer {
+                Probe::Yes => {
+                    self.take_data(data.as_ref());
+                    self.step_is_done();
+                }
                 Probe::No | Probe::Unknown => self.phase = Phase::Probing,
             },
             Event::LeftOut { step, why } if *step == self.step && self.promoted => {
@@ -451,6 +470,12 @@ impl Run {
                 (self.report, self.ended) = (report.clone(), Some(at));
             }
             _ => {}
+        }
+    }
+
+    fn take_data(&mut self, data: Option<&Value>) {
+        if let Some(Value::Object(data)) = data {
+            self.data.extend(data.clone());
         }
     }
 

@@ -29,6 +29,9 @@ fn mistakes() -> Vec<(String, &'static str)> {
     let front = |text: &str| format!("---\nclass: diagnose\n{text}---\n# X\n");
     let steps = |text: &str| failover(&format!("steps:\n{text}"));
     let fence = "  - fence: {argv: [/f], probe: [/p]}\n";
+    let stop = "  - fence: {argv: [/f], probe: [/p], undo: [/u]}\n";
+    let unstopped = "X.md:3:10: what is planned has one fence, which stops the primary, with a probe and an undo, and a promote after it: \
+                     add what is missing, or remove planned";
     vec![
         // The file as a whole.
         (
@@ -66,7 +69,7 @@ fn mistakes() -> Vec<(String, &'static str)> {
         (front("alert: [X]\n"), "X.md:3:1: alert is not a key here: did you mean alerts?"),
         (
             front("severity: critical\n"),
-            "X.md:3:1: severity is not a key here: the keys are alerts, class, mode, trigger, limits, guards, steps",
+            "X.md:3:1: severity is not a key here: the keys are alerts, class, planned, mode, trigger, limits, guards, steps",
         ),
         (front("class: diagnose\n"), "X.md:3:1: class is set twice: keep one"),
         (
@@ -95,6 +98,19 @@ fn mistakes() -> Vec<(String, &'static str)> {
             front("guards: [quorum]\n"),
             "X.md:3:10: this version of pgvigil has no guards that can be added to those of the class: remove it",
         ),
+        // Switchovers.
+        (
+            front("planned: true\n"),
+            "X.md:3:10: planned can be true only where class is failover: use that class, or remove it",
+        ),
+        (
+            failover(&format!("planned: true\ntrigger: [observation]\nsteps:\n{stop}  - promote: {{}}\n")),
+            "X.md:4:10: people alone start what is planned: remove trigger, or planned",
+        ),
+        (failover("planned: true\n"), unstopped),
+        (failover(&format!("planned: true\nsteps:\n{stop}")), unstopped),
+        (failover(&format!("planned: true\nsteps:\n{fence}  - promote: {{}}\n")), unstopped),
+        (failover(&format!("planned: true\nsteps:\n{fence}{stop}  - promote: {{}}\n")), unstopped),
         // Limits.
         (
             front("limits: {max_loss_bytes: 1MB}\n"),
@@ -265,6 +281,14 @@ fn a_whole_file_is_typed() {
     assert_eq!(verify, &Step::Verify { one_writable: true, standbys_streaming_within: Some(seconds(120)) });
     let headings: Vec<_> = found.article.headings.iter().map(|heading| heading.text.as_str()).collect();
     assert_eq!(headings, ["PostgresPrimaryUnreachable", "Meaning", "Mitigation"]);
+
+    let planned = parse(&failover(
+        "planned: true\nmode: automatic\nsteps: [fence: {argv: [/f], probe: [/p], undo: [/u]}, promote: {}]\n",
+    ));
+    let planned = planned.unwrap();
+    assert!(planned.planned && planned.triggers.is_empty() && !found.planned, "{planned:?}");
+    let Step::Fence(hook) = &planned.steps[0] else { panic!("{planned:?}") };
+    assert_eq!(hook.undo.as_deref(), Some(&["/u".to_owned()][..]));
 
     let least = book("Switchover.md");
     assert_eq!((least.class, least.mode, least.triggers), (Class::HumanOnly, Mode::DryRun, vec![Trigger::Alert]));
@@ -465,7 +489,7 @@ fn the_document_says_what_there_is() {
     let first_cells: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
     let words = Class::ALL.iter().map(|(word, _)| *word).chain(Mode::ALL.iter().map(|(word, _)| *word));
     let steps = ["fence", "promote", "repoint", "run", "sql", "wait", "verify"];
-    let keys = ["alerts", "class", "mode", "trigger", "limits.max_loss_bytes"].into_iter();
+    let keys = ["alerts", "class", "planned", "mode", "trigger", "limits.max_loss_bytes"].into_iter();
     let bounded = BOUNDS.iter().map(|(key, least, most)| {
         let row = page.lines().find(|line| line.starts_with(&format!("| `limits.{key}` |"))).unwrap();
         let show = |duration: &Duration| match duration.as_secs() {

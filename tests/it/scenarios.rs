@@ -90,11 +90,14 @@ const END: &str = "\n<!-- End of the table. -->";
 
 fn row(guard: &dyn Guard) -> String {
     let classes: Vec<_> = guard.classes().iter().map(|class| class.as_str()).collect();
-    let stages = [(Stage::Plan, "plan"), (Stage::Fence, "fence"), (Stage::Promote, "promote")];
-    let stages: Vec<_> =
-        stages.iter().filter(|(stage, _)| guard.stages().contains(stage)).map(|(_, word)| *word).collect();
+    let listed = |of: &[Stage]| {
+        let all = [(Stage::Plan, "plan"), (Stage::Fence, "fence"), (Stage::Promote, "promote")];
+        let words: Vec<_> = all.iter().filter(|(stage, _)| of.contains(stage)).map(|(_, word)| *word).collect();
+        if words.is_empty() { "–".to_owned() } else { words.join(", ") }
+    };
+    let (stages, planned) = (listed(guard.stages()), listed(guard.planned_stages()));
     let yields = if guard.yields_to_approval() { "yes" } else { "no" };
-    format!("| `{}` | {} | {} | {} | {yields} |\n", guard.name(), guard.asks(), classes.join(", "), stages.join(", "))
+    format!("| `{}` | {} | {} | {stages} | {planned} | {yields} |\n", guard.name(), guard.asks(), classes.join(", "))
 }
 
 #[test]
@@ -103,8 +106,7 @@ fn the_page_lists_the_guards() {
     let page = fs::read_to_string(&path).unwrap();
     let (before, rest) = page.split_once(BEGIN).unwrap();
     let (listed, after) = rest.split_once(END).unwrap();
-    let head =
-        "| guard | asks that | classes | judged before | a person's approval accepts it |\n|---|---|---|---|---|\n";
+    let head = "| guard | asks that | classes | judged before | in a switchover before | a person's approval accepts it |\n|---|---|---|---|---|---|\n";
     let table = GUARDS.iter().fold(head.to_owned(), |table, guard| table + &row(*guard));
     if fixture::update() {
         fs::write(&path, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
@@ -120,6 +122,8 @@ fn guards_are_named_once_and_what_keeps_two_primaries_apart_never_yields() {
     let firm = [
         "episode_current",
         "primary_gone",
+        "primary_well",
+        "nothing_lost",
         "standbys_agree",
         "no_standby_streaming",
         "fence_ready",
@@ -128,6 +132,7 @@ fn guards_are_named_once_and_what_keeps_two_primaries_apart_never_yields() {
     ];
     for guard in GUARDS {
         assert!(!firm.contains(&guard.name()) || !guard.yields_to_approval(), "{}", guard.name());
-        assert!(!guard.classes().is_empty() && !guard.stages().is_empty(), "{}", guard.name());
+        let judged = guard.stages().len() + guard.planned_stages().len();
+        assert!(!guard.classes().is_empty() && judged > 0, "{}", guard.name());
     }
 }

@@ -12,6 +12,8 @@ pub struct RawBook {
     pub alerts: Vec<Spanned<String>>,
     /// What may happen at most.
     pub class: Option<Spanned<String>>,
+    /// Whether it is a switchover.
+    pub planned: Option<Spanned<bool>>,
     /// Who decides.
     pub mode: Option<Spanned<String>>,
     /// What starts it.

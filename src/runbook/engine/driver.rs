@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Map, Value};
 use tokio::time::timeout;
 
 use super::hands::{Hands, Means};
@@ -31,6 +32,8 @@ const BLOCKED_FOR: Duration = Duration::from_secs(10 * 60);
 const STUCK_FOR: Duration = Duration::from_secs(60);
 /// Once the old primary is fenced the guards of the promotion are waited for longer: its streams may take their time to end.
 const FENCED_FOR: Duration = Duration::from_secs(180);
+/// A switchover whose candidate does not have all of the old primary's WAL is undone after this: nothing brings it any more.
+const UNDONE_AFTER: Duration = Duration::from_secs(20);
 /// Looks follow each other at this pace while a person is asked, and when nothing came about for a while.
 const SLOW_LOOK: Duration = Duration::from_secs(5);
 /// For so long they follow each other as observation does.
@@ -91,7 +94,7 @@ pub(super) async fn preview(parts: &Parts, means: Arc<Means>, book: &Book) -> Re
     let cause = Cause::Person { by: "preview".to_owned() };
     let evidence = driver.gather("").await;
     let plan = driver.plan(book, &cause, &evidence).await.map_err(|error| Refused::Conflict(error.to_string()))?;
-    let amounts_to = match amounts_to(&plan, &evidence, &plan.guards) {
+    let amounts_to = match amounts_to(&plan, false, &evidence, &plan.guards) {
         Happened::Clear => "clear",
         Happened::Doubtful => "doubtful",
         Happened::Stale => "stale",
@@ -280,7 +283,11 @@ impl Driver {
             Phase::Locking => Happened::Held,
             Phase::Ready if place.reached >= Reached::PastReturn || place.next == Next::Nothing => Happened::Held,
             Phase::Ready => {
-                let patience = if run.fenced { FENCED_FOR } else { STUCK_FOR };
+                let patience = match run.fenced {
+                    true if run.plan.planned => UNDONE_AFTER,
+                    true => FENCED_FOR,
+                    false => STUCK_FOR,
+                };
                 match fresh {
                     Some(Happened::Clear) => Happened::Clear,
                     _ if lasted > patience.as_secs_f64() => Happened::Overdue,
@@ -372,8 +379,8 @@ impl Driver {
         let evidence = self.gather(&run.id).await;
         let mut plan = run.plan.clone();
         plan.cause = self.cause_now(&run.plan.cause);
-        let guards = self.judge(stage, &plan, &evidence).await;
-        let happened = amounts_to(&plan, &evidence, &guards);
+        let guards = self.judge(stage, &plan, &evidence, &run.data).await;
+        let happened = amounts_to(&plan, run.fenced, &evidence, &guards);
         let is_news = run.judged.0 != stage || differ(&run.judged.1, &guards);
         let event = match happened {
             Happened::Clear => Some(Event::Passed { stage, guards }),
@@ -412,7 +419,7 @@ impl Driver {
         evidence
     }
 
-    async fn judge(&self, stage: Stage, plan: &Plan, evidence: &Evidence) -> Vec<Seen> {
+    async fn judge(&self, stage: Stage, plan: &Plan, evidence: &Evidence, data: &Map<String, Value>) -> Vec<Seen> {
         let lock = self.hands.state().await;
         let hooks = self.hands.wrong_hooks(plan);
         let runs = self.parts.intake.runs();
@@ -434,6 +441,7 @@ impl Driver {
             paused,
             lock: &lock,
             hooks: &hooks,
+            data,
         };
         guard::judge_all(&scene)
     }
@@ -466,7 +474,7 @@ impl Driver {
                 return Ok(SLOW_LOOK);
             }
         };
-        let happened = amounts_to(&plan, &evidence, &plan.guards);
+        let happened = amounts_to(&plan, false, &evidence, &plan.guards);
         // While a person is asked only another plan is another question.
         let asked =
             |run: &Run| run.phase == Phase::Awaiting && matches!(happened, Happened::Clear | Happened::Doubtful);
@@ -483,9 +491,10 @@ impl Driver {
 
     /// What would be done, with what every guard sees.
     async fn plan(&self, book: &Book, cause: &Cause, evidence: &Evidence) -> Result<Plan, NoPlan> {
-        let (means, candidate) = (&self.means, candidate::choose(evidence));
+        let choose = if book.planned { candidate::choose_planned } else { candidate::choose };
+        let (means, candidate) = (&self.means, choose(evidence));
         let mut plan = plan::plan(book, &means.config, &means.terms, cause, evidence, candidate)?;
-        plan.guards = self.judge(Stage::Plan, &plan, evidence).await;
+        plan.guards = self.judge(Stage::Plan, &plan, evidence, &Map::new()).await;
         Ok(plan)
     }
 
@@ -536,7 +545,7 @@ impl Driver {
     }
 
     async fn probe(&mut self, run: &Run) -> Result<Duration, IntakeError> {
-        let (answer, detail) = self.hands.probe(run).await;
+        let (answer, detail, data) = self.hands.probe(run).await;
         let now = Moment::now();
         let began = run.step_began.unwrap_or(run.changed);
         let is_late = now.wall.seconds_since(began.wall) > self.hands.deadline(run).as_secs_f64();
@@ -551,7 +560,7 @@ impl Driver {
         // Asked again and again, it is written down when the answer is another.
         let said = (run.id.clone(), run.step, run.attempt, answer);
         if self.probed.as_ref() != Some(&said) {
-            self.write(run, Event::Probed { step: run.step, answer, detail }).await?;
+            self.write(run, Event::Probed { step: run.step, answer, detail, data }).await?;
             self.probed = Some(said);
         }
         if happened != Happened::Done {
@@ -600,18 +609,18 @@ fn is_look(happened: Happened) -> bool {
 }
 
 fn can_wake(book: &Book, trigger: Trigger) -> bool {
-    book.triggers.contains(&trigger) && !book.steps.is_empty() && book.class != Class::HumanOnly
+    book.triggers.contains(&trigger) && !book.planned && !book.steps.is_empty() && book.class != Class::HumanOnly
 }
 
-/// What a look amounts to.
-fn amounts_to(plan: &Plan, evidence: &Evidence, guards: &[Seen]) -> Happened {
+/// What a look amounts to. What is planned begins with a primary that lives.
+fn amounts_to(plan: &Plan, fenced: bool, evidence: &Evidence, guards: &[Seen]) -> Happened {
     if plan.class == Class::Failover {
         let (verdict, _) = verdict::of(evidence, &plan.limits, evidence.ended);
         let is_past = evidence.primary.as_ref().is_some_and(|primary| primary.timeline != plan.episode.timeline);
         match verdict {
             PrimaryVerdict::Elsewhere { .. } => return Happened::Stale,
             _ if is_past => return Happened::Stale,
-            PrimaryVerdict::Alive => return Happened::Recovered,
+            PrimaryVerdict::Alive if fenced || !plan.planned => return Happened::Recovered,
             _ => {}
         }
     }

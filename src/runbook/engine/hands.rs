@@ -26,6 +26,8 @@ const LOOK_WITHIN: Duration = Duration::from_secs(2);
 const PROBE_WITHIN: Duration = Duration::from_secs(10);
 /// What a hook says is kept in the journal up to so many characters.
 const MOST_WORDS: usize = 300;
+/// What a hook hands on is kept in the journal up to so many bytes; more is dropped.
+const MOST_DATA: usize = 16 << 10;
 /// What was begun may end so long after its own deadline.
 const GRACE: Duration = Duration::from_secs(10);
 /// A commit that waits for standbys is tried for so long after they were repointed.
@@ -155,7 +157,8 @@ impl Hands {
     /// What is wrong with the files of the plan's hooks.
     pub(super) fn wrong_hooks(&self, plan: &Plan) -> Vec<String> {
         let hooks = plan.steps.iter().filter_map(hook_of);
-        let programs = hooks.flat_map(|hook| [Some(&hook.argv), hook.probe.as_ref()].into_iter().flatten());
+        let programs =
+            hooks.flat_map(|hook| [Some(&hook.argv), hook.probe.as_ref(), hook.undo.as_ref()].into_iter().flatten());
         programs.filter_map(|argv| hook::check(argv).err()).map(|error| error.to_string()).collect()
     }
 
@@ -179,19 +182,23 @@ impl Hands {
     /// Does the step that was written down.
     pub(super) async fn act(&self, intent: Intent, run: &Run) -> Event {
         let began = Instant::now();
-        let (result, detail) = match run.current() {
-            None => (StepResult::Failed, "there is no such step".to_owned()),
-            Some(step) => self.do_step(step, run).await,
+        let (result, detail, data) = match run.current() {
+            None => (StepResult::Failed, "there is no such step".to_owned(), None),
+            Some(Step::Fence(hook) | Step::Run { hook, .. }) => {
+                self.run_hook(&hook.argv, hook.timeout, run, Kind::Action).await
+            }
+            Some(step) => {
+                let (result, detail) = self.do_step(step, run).await;
+                (result, detail, None)
+            }
         };
         let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Event::Did { step: intent.step(), attempt: intent.attempt(), result, detail, millis }
+        Event::Did { step: intent.step(), attempt: intent.attempt(), result, detail, millis, data }
     }
 
     async fn do_step(&self, step: &Step, run: &Run) -> (StepResult, String) {
         match step {
-            Step::Fence(hook) | Step::Run { hook, .. } => {
-                self.run_hook(&hook.argv, hook.timeout, run, Kind::Action).await
-            }
+            Step::Fence(_) | Step::Run { .. } => (StepResult::Failed, "it is a hook".to_owned()),
             Step::Promote { timeout } => self.promote(run, *timeout).await,
             Step::Repoint { timeout } => self.repoint(run, *timeout).await,
             Step::Sql { on, statement, timeout, .. } => self.sql(run, *on, statement, *timeout).await,
@@ -268,16 +275,27 @@ impl Hands {
     }
 
     /// Asks whether the step is done.
-    pub(super) async fn probe(&self, run: &Run) -> (Probe, String) {
+    pub(super) async fn probe(&self, run: &Run) -> (Probe, String, Option<Value>) {
+        if let Some(
+            Step::Fence(Hook { probe: Some(argv), .. }) | Step::Run { hook: Hook { probe: Some(argv), .. }, .. },
+        ) = run.current()
+        {
+            let (result, detail, data) = self.run_hook(argv, PROBE_WITHIN, run, Kind::Probe).await;
+            let answer = match result {
+                StepResult::Done | StepResult::AlreadyDone => Probe::Yes,
+                StepResult::No => Probe::No,
+                _ => Probe::Unknown,
+            };
+            return (answer, detail, data);
+        }
+        let (answer, detail) = self.ask(run).await;
+        (answer, detail, None)
+    }
+
+    /// Asks servers whether the step is done.
+    async fn ask(&self, run: &Run) -> (Probe, String) {
         match run.current() {
-            Some(Step::Fence(hook) | Step::Run { hook, .. }) => match &hook.probe {
-                Some(argv) => match self.run_hook(argv, PROBE_WITHIN, run, Kind::Probe).await {
-                    (StepResult::Done | StepResult::AlreadyDone, detail) => (Probe::Yes, detail),
-                    (StepResult::No, detail) => (Probe::No, detail),
-                    (_, detail) => (Probe::Unknown, detail),
-                },
-                None => (Probe::Unknown, "it has no probe".to_owned()),
-            },
+            Some(Step::Fence(_) | Step::Run { .. }) => (Probe::Unknown, "it has no probe".to_owned()),
             Some(Step::Promote { .. }) => match self.candidate(run) {
                 Some(candidate) => {
                     three(promote::probe_promoted(candidate, run.plan.episode.timeline, LOOK_WITHIN).await)
@@ -321,12 +339,18 @@ impl Hands {
             return (Happened::NotDone, format!("{} stays fenced, and there is no primary", run.plan.episode.primary));
         };
         match self.run_hook(argv, timeout, run, Kind::Compensate).await {
-            (StepResult::Done | StepResult::AlreadyDone, detail) => (Happened::Done, detail),
-            (_, detail) => (Happened::Unknown, detail),
+            (StepResult::Done | StepResult::AlreadyDone, detail, _) => (Happened::Done, detail),
+            (_, detail, _) => (Happened::Unknown, detail),
         }
     }
 
-    async fn run_hook(&self, argv: &[String], timeout: Duration, run: &Run, kind: Kind) -> (StepResult, String) {
+    async fn run_hook(
+        &self,
+        argv: &[String],
+        timeout: Duration,
+        run: &Run,
+        kind: Kind,
+    ) -> (StepResult, String, Option<Value>) {
         match hook::run(argv, &self.brief(run, kind), timeout, &self.dir(run, kind)).await {
             Ok(ran) => {
                 let result = match ran.answer {
@@ -337,11 +361,12 @@ impl Hands {
                     hook::Answer::Failed(_) => StepResult::Failed,
                     hook::Answer::Unknown(_) => StepResult::Unknown,
                 };
-                (result, in_words(&ran))
+                let is_short = |data: &Value| data.to_string().len() <= MOST_DATA;
+                (result, in_words(&ran), ran.data.clone().filter(is_short))
             }
             // It did not begin, and nothing was done.
-            Err(hook::HookError::Begun(dir)) => (StepResult::Unknown, format!("{} is there", dir.display())),
-            Err(error) => (StepResult::Failed, error.to_string()),
+            Err(hook::HookError::Begun(dir)) => (StepResult::Unknown, format!("{} is there", dir.display()), None),
+            Err(error) => (StepResult::Failed, error.to_string(), None),
         }
     }
 
@@ -373,7 +398,7 @@ impl Hands {
             old_primary: self.means.place(&episode.primary),
             candidate: run.plan.candidate.as_deref().and_then(|name| self.means.place(name)),
             standbys: self.followers(run).into_iter().filter_map(|node| self.means.place(node.name())).collect(),
-            data: Value::Null,
+            data: if run.data.is_empty() { Value::Null } else { Value::Object(run.data.clone()) },
         }
     }
 
@@ -409,6 +434,12 @@ impl Hands {
     pub(super) fn report(&self, run: &Run) -> String {
         let candidate = run.plan.candidate.as_deref().unwrap_or("nobody");
         let mut said = match run.promoted {
+            true if run.plan.planned => {
+                format!(
+                    "{candidate} is the primary; {} was stopped in order, and no WAL is lost",
+                    run.plan.episode.primary
+                )
+            }
             true => {
                 format!("{candidate} is the primary; {} is fenced and has to be rejoined", run.plan.episode.primary)
             }

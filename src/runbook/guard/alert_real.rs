@@ -1,6 +1,6 @@
 //! Guard `alert_real`.
 
-use super::{ACTING, Answer, BEFORE_ACTING, Guard, Scene, Stage};
+use super::{ACTING, Answer, BEFORE_ACTING, Guard, NEVER, Scene, Stage};
 use crate::runbook::book::Class;
 use std::time::Duration;
 
@@ -30,6 +30,10 @@ impl Guard for AlertReal {
 
     fn stages(&self) -> &'static [Stage] {
         BEFORE_ACTING
+    }
+
+    fn planned_stages(&self) -> &'static [Stage] {
+        NEVER
     }
 
     fn yields_to_approval(&self) -> bool {

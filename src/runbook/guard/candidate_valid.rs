@@ -50,12 +50,18 @@ impl Guard for CandidateValid {
         };
         let reasons: Vec<_> = promotable.reasons.iter().map(|reason| reason.as_str()).collect();
         let reasons = reasons.join(", ");
-        match promotable.verdict {
+        let verdict = if is_moving(scene) { candidate::verdict_while_moving(promotable) } else { promotable.verdict };
+        match verdict {
             Verdict::Yes => (Answer::Pass, format!("{node} at {} on timeline {}", server.position, server.timeline)),
             Verdict::No => (Answer::Block, format!("{node} cannot take over: {reasons}")),
             Verdict::Unknown => (Answer::Unknown, format!("whether {node} can take over is not known: {reasons}")),
         }
     }
+}
+
+/// Whether the primary lives and feeds all standbys on, so that who has received more says nothing.
+fn is_moving(scene: &Scene<'_>) -> bool {
+    scene.plan.planned && scene.stage != Stage::Promote
 }
 
 /// What the fresh probe finds against it.
@@ -81,6 +87,9 @@ fn fault(scene: &Scene<'_>, number: usize, server: &Server) -> Option<String> {
     }
     if !evidence.nodes.get(number).is_some_and(|look| look.has_admin) {
         return Some("there is no admin_dsn for it".to_owned());
+    }
+    if is_moving(scene) {
+        return None;
     }
     let ahead = evidence.servers().find(|(_, other)| {
         other.in_recovery

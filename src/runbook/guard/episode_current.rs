@@ -16,7 +16,7 @@ impl Guard for EpisodeCurrent {
 
     fn asks(&self) -> &'static str {
         "the cluster is still that of the run: its system identifier, the timeline that failed and no newer one, the same primary, and no node \
-         takes writes"
+         takes writes (of a switchover, before it is stopped, none but the primary)"
     }
 
     fn classes(&self) -> &'static [Class] {
@@ -67,7 +67,9 @@ fn changed(scene: &Scene<'_>) -> Option<String> {
     let (evidence, episode) = (scene.evidence, &scene.plan.episode);
     let (primary, look) = evidence.primary.as_ref().zip(evidence.primary_look())?;
     let name = |number: usize| evidence.nodes.get(number).map_or("?", |look| look.node.as_str());
-    if let Some((number, server)) = evidence.writers().next() {
+    // What is planned begins with a primary that lives.
+    let may_write = |number: usize| scene.plan.planned && scene.stage != Stage::Promote && number == primary.node;
+    if let Some((number, server)) = evidence.writers().find(|(number, _)| !may_write(*number)) {
         return Some(format!("{} takes writes on timeline {}", name(number), server.timeline));
     }
     if evidence.cluster != episode.cluster || look.node != episode.primary {

@@ -1,6 +1,6 @@
 //! Guard `loss_within_limit`.
 
-use super::{ALWAYS, Answer, FAILOVER, Guard, Scene, Stage};
+use super::{ALWAYS, Answer, BEFORE_ACTING, FAILOVER, Guard, Scene, Stage};
 use crate::runbook::book::Class;
 
 /// The promotion loses no more WAL than allowed.
@@ -13,7 +13,7 @@ impl Guard for LossWithinLimit {
     }
 
     fn asks(&self) -> &'static str {
-        "the WAL that the promotion may lose, with what the primary may have written unseen, is at most max_loss_bytes"
+        "the WAL that the promotion may lose, with what the primary may have written unseen, is at most max_loss_bytes; of a switchover, how far the candidate is behind"
     }
 
     fn classes(&self) -> &'static [Class] {
@@ -24,12 +24,23 @@ impl Guard for LossWithinLimit {
         ALWAYS
     }
 
+    fn planned_stages(&self) -> &'static [Stage] {
+        BEFORE_ACTING
+    }
+
     fn yields_to_approval(&self) -> bool {
         true
     }
 
     fn judge(&self, scene: &Scene<'_>) -> (Answer, String) {
         let limit = scene.limits().max_loss_bytes;
+        if scene.plan.planned {
+            let Some(behind) = behind(scene) else {
+                return (Answer::Unknown, "how far the candidate is behind the primary is not known".to_owned());
+            };
+            let value = format!("the candidate is {behind} bytes behind the primary (max_loss_bytes {limit})");
+            return (if behind <= limit { Answer::Pass } else { Answer::Block }, value);
+        }
         let assessment = &scene.evidence.assessment;
         let candidate = scene.candidate_look().map(|look| look.node.as_str());
         if candidate.is_none() || assessment.failover_candidate.as_deref() != candidate {
@@ -51,4 +62,10 @@ impl Guard for LossWithinLimit {
 fn missing(scene: &Scene<'_>) -> u64 {
     let primary = scene.evidence.primary.as_ref().zip(scene.candidate_server());
     primary.map_or(0, |(primary, server)| primary.flushed.bytes_since(server.position))
+}
+
+/// How far the candidate is behind a primary that lives.
+fn behind(scene: &Scene<'_>) -> Option<u64> {
+    let primary = scene.evidence.primary_look()?.probe.as_ref().ok().filter(|primary| !primary.in_recovery)?;
+    Some(primary.position.bytes_since(scene.candidate_server()?.position))
 }

@@ -15,10 +15,12 @@ mod no_maintenance;
 mod no_manager;
 mod no_standby_streaming;
 mod not_paused;
+mod nothing_lost;
 mod observers_agree;
 mod one_at_a_time;
 mod position_settled;
 mod primary_gone;
+mod primary_well;
 mod replay_backlog;
 mod standbys_agree;
 mod sync_kept;
@@ -26,6 +28,7 @@ mod sync_kept;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::book::{Class, Limits, Mode};
 use super::evidence::{Evidence, Look, Server};
@@ -43,12 +46,14 @@ pub static GUARDS: &[&dyn Guard] = &[
     &no_manager::NoManager,
     &no_maintenance::NoMaintenance,
     &primary_gone::PrimaryGone,
+    &primary_well::PrimaryWell,
     &standbys_agree::StandbysAgree,
     &observers_agree::ObserversAgree,
     &candidate_valid::CandidateValid,
     &position_settled::PositionSettled,
     &no_standby_streaming::NoStandbyStreaming,
     &loss_within_limit::LossWithinLimit,
+    &nothing_lost::NothingLost,
     &sync_kept::SyncKept,
     &replay_backlog::ReplayBacklog,
     &fence_ready::FenceReady,
@@ -73,14 +78,21 @@ const PLANNING: &[Stage] = &[Stage::Plan];
 /// Judged where only a fence makes the question a fair one.
 const AFTER_FENCE: &[Stage] = &[Stage::Promote];
 
-/// The guards that a runbook of this class carries at this stage.
-pub fn of_class(class: Class, stage: Stage) -> impl Iterator<Item = &'static dyn Guard> {
-    GUARDS.iter().copied().filter(move |guard| guard.classes().contains(&class) && guard.stages().contains(&stage))
+/// Never judged.
+const NEVER: &[Stage] = &[];
+
+/// The guards that a runbook of this class carries at this stage. `planned`: it is a switchover.
+pub fn of_class(class: Class, planned: bool, stage: Stage) -> impl Iterator<Item = &'static dyn Guard> {
+    let carries = move |guard: &&dyn Guard| {
+        let stages = if planned { guard.planned_stages() } else { guard.stages() };
+        guard.classes().contains(&class) && stages.contains(&stage)
+    };
+    GUARDS.iter().copied().filter(carries)
 }
 
 /// Judges all guards of the runbook's class at the scene's stage: none is left out because another one blocks.
 pub fn judge_all(scene: &Scene<'_>) -> Vec<Seen> {
-    let seen = of_class(scene.plan.class, scene.stage).map(|guard| {
+    let seen = of_class(scene.plan.class, scene.plan.planned, scene.stage).map(|guard| {
         let (answer, value) = guard.judge(scene);
         Seen { guard: guard.name().to_owned(), answer, value }
     });
@@ -133,6 +145,10 @@ pub trait Guard: Sync {
     fn classes(&self) -> &'static [Class];
     /// The stages at which it is judged.
     fn stages(&self) -> &'static [Stage];
+    /// The stages at which it is judged in a switchover.
+    fn planned_stages(&self) -> &'static [Stage] {
+        self.stages()
+    }
     /// Whether a person who approves a plan accepts its answer too. Never true of what keeps two primaries apart.
     fn yields_to_approval(&self) -> bool;
     /// Its answer, and the value that it saw.
@@ -168,6 +184,8 @@ pub struct Scene<'a> {
     pub lock: &'a LockState,
     /// What is wrong with the hooks' files; empty: nothing.
     pub hooks: &'a [String],
+    /// What the run's hooks handed on.
+    pub data: &'a Map<String, Value>,
 }
 
 impl<'a> Scene<'a> {

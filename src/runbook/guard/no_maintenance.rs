@@ -1,6 +1,6 @@
 //! Guard `no_maintenance`.
 
-use super::{ACTING, Answer, BEFORE_ACTING, Guard, Scene, Stage};
+use super::{ACTING, Answer, BEFORE_ACTING, Guard, NEVER, Scene, Stage};
 use crate::runbook::book::Class;
 
 /// Nobody works on the cluster.
@@ -22,6 +22,10 @@ impl Guard for NoMaintenance {
 
     fn stages(&self) -> &'static [Stage] {
         BEFORE_ACTING
+    }
+
+    fn planned_stages(&self) -> &'static [Stage] {
+        NEVER
     }
 
     fn yields_to_approval(&self) -> bool {

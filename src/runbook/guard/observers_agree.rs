@@ -1,6 +1,6 @@
 //! Guard `observers_agree`.
 
-use super::{ALWAYS, Answer, FAILOVER, Guard, Scene, Stage};
+use super::{AFTER_FENCE, ALWAYS, Answer, FAILOVER, Guard, Scene, Stage};
 use crate::runbook::book::Class;
 
 /// No other observer sees the primary alive, and one that is configured confirms it.
@@ -22,6 +22,10 @@ impl Guard for ObserversAgree {
 
     fn stages(&self) -> &'static [Stage] {
         ALWAYS
+    }
+
+    fn planned_stages(&self) -> &'static [Stage] {
+        AFTER_FENCE
     }
 
     fn yields_to_approval(&self) -> bool {

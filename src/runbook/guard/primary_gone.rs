@@ -1,6 +1,6 @@
 //! Guard `primary_gone`.
 
-use super::{ALWAYS, Answer, FAILOVER, Guard, Scene, Stage};
+use super::{AFTER_FENCE, ALWAYS, Answer, FAILOVER, Guard, Scene, Stage};
 use crate::runbook::book::Class;
 use crate::runbook::verdict::PrimaryVerdict;
 
@@ -26,6 +26,10 @@ impl Guard for PrimaryGone {
         ALWAYS
     }
 
+    fn planned_stages(&self) -> &'static [Stage] {
+        AFTER_FENCE
+    }
+
     fn yields_to_approval(&self) -> bool {
         false
     }
@@ -34,6 +38,8 @@ impl Guard for PrimaryGone {
         let (verdict, why) = scene.verdict();
         let answer = match verdict {
             PrimaryVerdict::Gone | PrimaryVerdict::Hung => Answer::Pass,
+            // We stopped it ourselves, and by proof.
+            PrimaryVerdict::Stopping if scene.plan.planned => Answer::Pass,
             PrimaryVerdict::Unknown => Answer::Unknown,
             PrimaryVerdict::Alive
             | PrimaryVerdict::Elsewhere { .. }

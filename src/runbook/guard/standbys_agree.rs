@@ -1,6 +1,6 @@
 //! Guard `standbys_agree`.
 
-use super::{Answer, BEFORE_ACTING, FAILOVER, Guard, Scene, Stage};
+use super::{Answer, BEFORE_ACTING, FAILOVER, Guard, NEVER, Scene, Stage};
 use crate::runbook::book::Class;
 use crate::runbook::verdict::{self, Agreement};
 
@@ -23,6 +23,10 @@ impl Guard for StandbysAgree {
 
     fn stages(&self) -> &'static [Stage] {
         BEFORE_ACTING
+    }
+
+    fn planned_stages(&self) -> &'static [Stage] {
+        NEVER
     }
 
     fn yields_to_approval(&self) -> bool {

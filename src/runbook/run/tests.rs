@@ -21,6 +21,7 @@ pub(in crate::runbook) fn plan(cluster: &str, mode: Mode) -> Plan {
         book: "hash".into(),
         config: "hash".into(),
         class: Class::Failover,
+        planned: false,
         mode,
         triggers: vec![Trigger::Alert],
         cause: Cause::Observation,
@@ -60,11 +61,11 @@ fn intended(step: usize, attempt: u32) -> Event {
 }
 
 fn did(step: usize, result: StepResult) -> Event {
-    Event::Did { step, attempt: 1, result, detail: "so it said".into(), millis: 1 }
+    Event::Did { step, attempt: 1, result, detail: "so it said".into(), millis: 1, data: None }
 }
 
 fn probed(step: usize, answer: Probe) -> Event {
-    Event::Probed { step, answer, detail: String::new() }
+    Event::Probed { step, answer, detail: String::new(), data: None }
 }
 
 const LOCKED: Event = Event::Locked { token: 5 };

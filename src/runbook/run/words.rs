@@ -39,7 +39,7 @@ impl Event {
             Self::Did { step: number, result, detail, millis, .. } => {
                 format!("{}: {} after {millis} ms: {detail}", step(number), result.as_str())
             }
-            Self::Probed { step: number, answer, detail } => {
+            Self::Probed { step: number, answer, detail, .. } => {
                 format!("{} is done: {}: {detail}", step(number), answer.as_str())
             }
             Self::LeftOut { step: number, why } => format!("{}: {why}", step(number)),

@@ -49,6 +49,7 @@ pub(super) fn known(
         stopping: stopping(facts.failure.as_ref().map(|failing| (failing.value.intended_stop, failing.since)), look),
         processes,
         fed: fed(cluster, facts, looks),
+        archiving: cluster.archiving(&look.node, now),
     })
 }
 

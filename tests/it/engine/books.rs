@@ -66,6 +66,7 @@ pub fn plan(book: &str, mode: Mode, version: u32) -> Plan {
         book: "book".to_owned(),
         config: "config".to_owned(),
         class: Class::Failover,
+        planned: false,
         mode,
         triggers: vec![Trigger::Alert],
         cause: Cause::Alert {

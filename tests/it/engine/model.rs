@@ -305,7 +305,7 @@ impl Model {
         let result = if is_lie && is_promote { StepResult::Unknown } else { result };
         let unasked = Place::of(&self.run).next == Next::Unasked;
         let detail = String::new();
-        self.write(Event::Did { step, attempt, result, detail, millis: 1 }, chance)?;
+        self.write(Event::Did { step, attempt, result, detail, millis: 1, data: None }, chance)?;
         self.happened = match result {
             StepResult::Done => Happened::Done,
             StepResult::No if unasked => Happened::NotDone,
@@ -337,7 +337,7 @@ impl Model {
             false => Probe::No,
         };
         self.world.deeds[step].proven |= answer == Probe::Yes;
-        self.write(Event::Probed { step, answer, detail: String::new() }, chance)?;
+        self.write(Event::Probed { step, answer, detail: String::new(), data: None }, chance)?;
         self.happened = match answer {
             Probe::Yes => Happened::Done,
             Probe::No => self.patience(Happened::NotDone),

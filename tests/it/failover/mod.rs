@@ -3,5 +3,6 @@
 mod client;
 mod kill;
 mod stage;
+mod switchover;
 
 type Outcome = Result<(), pgvigil::lab::LabError>;

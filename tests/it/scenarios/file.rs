@@ -57,6 +57,7 @@ pub struct PrimaryWords {
     /// Whether a standby got a message from it after we had lost it.
     pub witnessed: bool,
     pub system_known: bool,
+    pub archiver_hangs: bool,
     /// What other observers see: `up 1s`, `timeout 1s`, `unknown`.
     pub observers: BTreeMap<String, String>,
 }
@@ -75,6 +76,7 @@ impl Default for PrimaryWords {
             fed: None,
             witnessed: false,
             system_known: true,
+            archiver_hangs: false,
             observers: BTreeMap::new(),
         }
     }
@@ -139,6 +141,10 @@ pub struct Before {
 #[serde(deny_unknown_fields, default)]
 pub struct RunWords {
     pub class: String,
+    /// Whether it is a switchover.
+    pub planned: bool,
+    /// Where the primary that was stopped said that its WAL ends.
+    pub shutdown: Option<String>,
     pub mode: String,
     pub limits: String,
     /// `observation`, `person`, or an alert: `firing 5s`, `resolved 5s`, `truncated 5s`.
@@ -169,6 +175,8 @@ impl Default for RunWords {
     fn default() -> Self {
         Self {
             class: "failover".into(),
+            planned: false,
+            shutdown: None,
             mode: "automatic".into(),
             limits: "{}".into(),
             cause: "observation".into(),

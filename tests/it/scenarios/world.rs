@@ -13,6 +13,7 @@ use pgvigil::cluster::promotable::{Promotable, Reason};
 use pgvigil::cluster::source::RecoverySource;
 use pgvigil::cluster::timelines::Lineage;
 use pgvigil::cluster::upstream::Upstream;
+use pgvigil::collector::archive_verdict::ArchiveState;
 use pgvigil::config::duration;
 use pgvigil::pg::failure::{Cause as Fault, Failure, NodeState};
 use pgvigil::pg::lsn::{Lsn, Timeline};
@@ -46,6 +47,7 @@ pub struct World {
     pub past: Vec<Past>,
     pub lock: LockState,
     pub hooks: Vec<String>,
+    pub data: serde_json::Map<String, serde_json::Value>,
     pub stage: Stage,
     pub paused: bool,
     pub elsewhere: usize,
@@ -68,6 +70,7 @@ impl World {
             paused: self.paused,
             lock: &self.lock,
             hooks: &self.hooks,
+            data: &self.data,
         }
     }
 }
@@ -87,7 +90,11 @@ impl Scenario {
         let evidence = self.evidence(&self.nodes, age);
         let before = self.before.as_ref().map(|before| self.evidence(&before.nodes, length(&before.age)));
         World {
-            candidate: candidate::choose(&evidence),
+            candidate: if self.run.planned {
+                candidate::choose_planned(&evidence)
+            } else {
+                candidate::choose(&evidence)
+            },
             evidence,
             before,
             plan: self.plan(),
@@ -107,6 +114,7 @@ impl Scenario {
                 other => panic!("no lock is {other}"),
             },
             hooks: self.run.hooks.clone(),
+            data: self.run.shutdown.iter().map(|lsn| ("shutdown_checkpoint_lsn".into(), lsn.as_str().into())).collect(),
             stage: self.stage,
             paused: self.run.paused,
             elsewhere: self.run.open_runs_elsewhere,
@@ -115,7 +123,7 @@ impl Scenario {
     }
 
     fn plan(&self) -> Plan {
-        let Book { name, class, mode, triggers, limits, steps, .. } = self.book();
+        let Book { name, class, planned, mode, triggers, limits, steps, .. } = self.book();
         Plan {
             plan: "p".into(),
             episode: Episode {
@@ -128,6 +136,7 @@ impl Scenario {
             book: "b".into(),
             config: "c".into(),
             class,
+            planned,
             mode,
             triggers,
             cause: self.cause(),
@@ -140,15 +149,18 @@ impl Scenario {
     }
 
     fn book(&self) -> Book {
-        let RunWords { class, mode, limits, .. } = &self.run;
-        let trigger = if class == "failover" { "[alert, observation]" } else { "[alert]" };
+        let RunWords { class, mode, limits, planned, .. } = &self.run;
+        let trigger = match class.as_str() {
+            _ if *planned => "planned: true",
+            "failover" => "trigger: [alert, observation]",
+            _ => "trigger: [alert]",
+        };
         let steps = match class.as_str() {
+            _ if *planned => "  - fence: {argv: [/stop], probe: [/is-stopped], undo: [/start]}\n  - promote: {}\n",
             "failover" => "  - fence: {argv: [/fence], probe: [/is-fenced]}\n  - promote: {}\n",
             _ => "  - wait: {for: 1s}\n",
         };
-        let text = format!(
-            "---\nclass: {class}\nmode: {mode}\ntrigger: {trigger}\nlimits: {limits}\nsteps:\n{steps}---\n# X\n"
-        );
+        let text = format!("---\nclass: {class}\nmode: {mode}\n{trigger}\nlimits: {limits}\nsteps:\n{steps}---\n# X\n");
         let mut known = BOOKS.lock().unwrap();
         let read = || Book::parse(Path::new("X.md"), &text).unwrap_or_else(|error| panic!("{error}"));
         known.entry(text.clone()).or_insert_with(read).clone()
@@ -210,6 +222,7 @@ impl Scenario {
             stopping: words.stopped_on_purpose.as_deref().map(|age| ago(length(age))),
             processes: words.processes,
             fed,
+            archiving: words.archiver_hangs.then_some(ArchiveState::Hung),
         }
     }
 

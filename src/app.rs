@@ -27,6 +27,7 @@ use crate::observe::{Found, Source, own};
 use crate::peer::Address;
 use crate::pg::failure::{Cause, Failure};
 use crate::pg::trail::Trail;
+use crate::runbook::book::Mode;
 use crate::runbook::engine;
 use crate::runbook::intake::Intake;
 use crate::runbook::journal;
@@ -61,7 +62,7 @@ pub async fn serve(report: Report, door: Door, shelf: Shelf, environment: Enviro
     };
     let engine = Arc::new(engine::Engine::default());
     let desk = engine::Parts { hubs: hubs.clone(), intake: intake.clone(), books, means: engine.means() };
-    engine.apply(&desk, means::means(&settings, hubs.instance(), &environment)).await;
+    engine.apply(&desk, means::means(&settings, &environment)).await;
     let parts = Parts {
         door: door.clone(),
         runbooks: runbooks.clone(),
@@ -129,7 +130,8 @@ pub async fn serve(report: Report, door: Door, shelf: Shelf, environment: Enviro
 
 /// Whoever takes in alerts. Where nobody may hand any in, the journal is left alone until somebody does.
 fn intake(settings: &Settings) -> anyhow::Result<Arc<Intake>> {
-    let is_expected = settings.access.iter().any(|holder| holder.role.includes(Role::Ingest));
+    let is_expected = settings.access.iter().any(|holder| holder.role.includes(Role::Ingest))
+        || settings.clusters.iter().any(|cluster| cluster.ceiling() > Mode::DryRun);
     Intake::start(journal::directory(&settings.state_dir.path), is_expected)
         .context("cannot start the journal's thread")
 }

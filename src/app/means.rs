@@ -16,7 +16,11 @@ use crate::runbook::plan::hash;
 use crate::runbook::step::node::Node as StepNode;
 
 /// One for each cluster.
-pub(super) fn means(settings: &Settings, instance: &str, environment: &Arc<Environment>) -> Vec<Means> {
+pub(super) fn means(settings: &Settings, environment: &Arc<Environment>) -> Vec<Means> {
+    // The same after a restart, so that a run that goes on gets its lock back; of two on one machine each has a journal of its own.
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let state_dir = std::path::absolute(&settings.state_dir.path).unwrap_or_else(|_| settings.state_dir.path.clone());
+    let instance = format!("{host}:{}", state_dir.display());
     let hooks_dir = settings.state_dir.path.join("hooks");
     let one = |cluster: &Cluster| {
         let members = super::layout(settings, cluster, environment).members;
@@ -33,7 +37,7 @@ pub(super) fn means(settings: &Settings, instance: &str, environment: &Arc<Envir
             nodes: nodes.collect(),
             lock: lock(&cluster.runbooks.lock),
             hooks_dir: hooks_dir.clone(),
-            instance: instance.to_owned(),
+            instance: instance.clone(),
         }
     };
     settings.clusters.iter().map(one).collect()

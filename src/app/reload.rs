@@ -188,7 +188,7 @@ impl Reloader {
         self.parts.fleet.apply(plans).await;
         self.parts.observers.apply(addresses(new)).await;
         state.settings = report.settings;
-        let means = means(&state.settings, self.parts.desk.hubs.instance(), &self.environment);
+        let means = means(&state.settings, &self.environment);
         self.parts.engine.apply(&self.parts.desk, means).await;
         Ok(report.notes)
     }

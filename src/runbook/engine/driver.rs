@@ -7,9 +7,10 @@ use tokio::time::timeout;
 
 use super::hands::{Hands, Means};
 use super::{Parts, Preview, Refused};
-use crate::clock::Moment;
+use crate::clock::{Moment, Mono};
 use crate::cluster::assess::Verdict;
 use crate::observe::Hub;
+use crate::observe::voice::Voice;
 use crate::pg::failure::NodeState;
 use crate::runbook::book::{Book, Class, Mode, Trigger};
 use crate::runbook::candidate;
@@ -47,8 +48,22 @@ pub(super) async fn run(parts: Parts, means: Arc<Means>) {
         return;
     };
     let mut changes = parts.intake.changes();
+    // What the journal knows comes first: a run may be under way.
+    if changes.wait_for(|number| *number > 0).await.is_err() {
+        return;
+    }
     let hands = Hands::new(means.clone(), hub.clone());
-    let mut driver = Driver { parts, means, hub, hands, fresh: None, looked: None, before: None, probed: None };
+    let mut driver = Driver {
+        parts,
+        means,
+        hub,
+        hands,
+        fresh: None,
+        looked: None,
+        before: None,
+        probed: None,
+        voice: Voice::default(),
+    };
     loop {
         changes.borrow_and_update();
         let rest = driver.step().await;
@@ -62,8 +77,17 @@ pub(super) async fn preview(parts: &Parts, means: Arc<Means>, book: &Book) -> Re
     let hub = parts.hubs.now().iter().find(|hub| hub.cluster().layout().name == means.cluster).cloned();
     let Some(hub) = hub else { return Err(Refused::Unknown(format!("there is no cluster {}", means.cluster))) };
     let hands = Hands::new(means.clone(), hub.clone());
-    let mut driver =
-        Driver { parts: parts.clone(), means, hub, hands, fresh: None, looked: None, before: None, probed: None };
+    let mut driver = Driver {
+        parts: parts.clone(),
+        means,
+        hub,
+        hands,
+        fresh: None,
+        looked: None,
+        before: None,
+        probed: None,
+        voice: Voice::default(),
+    };
     let cause = Cause::Person { by: "preview".to_owned() };
     let evidence = driver.gather("").await;
     let plan = driver.plan(book, &cause, &evidence).await.map_err(|error| Refused::Conflict(error.to_string()))?;
@@ -89,6 +113,8 @@ struct Driver {
     before: Option<Evidence>,
     /// What was last written down of a probe: of which run, step and attempt.
     probed: Option<(String, usize, u32, Probe)>,
+    /// What was said.
+    voice: Voice,
 }
 
 impl Driver {
@@ -126,13 +152,13 @@ impl Driver {
         let (shelf, now) = ((self.parts.books)(), Moment::now());
         let runs = self.parts.intake.runs();
         if let Some((asked, at)) = runs.asked(&self.means.cluster)
-            && now.wall.seconds_since(at.wall) < WAKES_FOR.as_secs_f64()
+            && guard::age(now, *at) < WAKES_FOR
             && let Some(entry) = shelf.find(&asked.runbook)
         {
             return Some((entry.book.clone(), Cause::Person { by: asked.by.clone() }));
         }
         for (name, alarm) in runs.alarms(&self.means.cluster) {
-            if !alarm.firing || now.mono.since(alarm.received.mono) > WAKES_FOR {
+            if !alarm.firing || guard::age(now, alarm.received) > WAKES_FOR {
                 continue;
             }
             let Some(entry) = shelf.find(name) else { continue };
@@ -218,7 +244,6 @@ impl Driver {
         let place = Place::of(&run);
         let happened = self.happened(&run, place).await?;
         let next = decide(place, happened);
-        tracing::debug!(cluster = %self.means.cluster, run = %run.id, ?happened, ?next, "decided");
         self.do_it(run, place, happened, next).await
     }
 
@@ -245,7 +270,7 @@ impl Driver {
                     LockState::Held(_) if run.phase == Phase::Locking => Happened::Held,
                     LockState::Held(token) => {
                         self.write(run, Event::Locked { token }).await?;
-                        Happened::LockUnknown
+                        Happened::Nothing
                     }
                     LockState::Elsewhere(_) => Happened::Elsewhere,
                     _ if lasted > STUCK_FOR.as_secs_f64() => Happened::Overdue,
@@ -435,7 +460,9 @@ impl Driver {
         let plan = match self.plan(book, cause, &evidence).await {
             Ok(plan) => plan,
             Err(error) => {
-                tracing::warn!(cluster = %self.means.cluster, runbook = %book.name, "{error}");
+                if self.voice.changes("plan", &error.to_string(), Mono::now()).is_some() {
+                    tracing::warn!(cluster = %self.means.cluster, runbook = %book.name, "{error}");
+                }
                 return Ok(SLOW_LOOK);
             }
         };
@@ -482,7 +509,9 @@ impl Driver {
                 return self.end(&run, if run.acted { Outcome::Indeterminate } else { Outcome::Superseded }, why).await;
             }
             Err(why) => {
-                tracing::warn!(cluster = %self.means.cluster, run = %run.id, "the decision could not be written down: {why}");
+                if self.voice.changes("decision", &why, Mono::now()).is_some() {
+                    tracing::warn!(cluster = %self.means.cluster, run = %run.id, "what was decided could not be written down beside the lock: {why}");
+                }
                 return Ok(AGAIN);
             }
         }

@@ -45,7 +45,7 @@ pub struct Means {
     pub lock: Lock,
     /// Where hooks work.
     pub hooks_dir: PathBuf,
-    /// The name of this process, which no other has.
+    /// Who we are to the lock: no other pgvigil's name, and the same after a restart.
     pub instance: String,
 }
 

@@ -203,7 +203,7 @@ fn lapse(now: Moment, then: Moment) -> Duration {
 }
 
 /// How long ago something was, at the most that one of the clocks says: neither a boot nor a clock that was set back makes news of it.
-fn age(now: Moment, then: Moment) -> Duration {
+pub fn age(now: Moment, then: Moment) -> Duration {
     now.mono.since(then.mono).max(lapse(now, then))
 }
 

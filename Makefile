@@ -34,6 +34,11 @@ test-faults: ## A fixed list of faults, each with exactly its alerts, through Pr
 	@scripts/bootstrap rust build postgresql prometheus alertmanager
 	@LAB_TEST_THREADS=$${LAB_TEST_THREADS:-4} scripts/tier faults
 
+.PHONY: test-failover
+test-failover: ## Failovers, crashes in the middle of them, and what must not become one, on real servers
+	@scripts/bootstrap rust build postgresql etcd
+	@LAB_TEST_THREADS=$${LAB_TEST_THREADS:-2} scripts/tier failover
+
 .PHONY: test-versions
 test-versions: ## A fixed list of live tests on PostgreSQL 13 to 18
 	@scripts/bootstrap rust build versions
@@ -71,6 +76,11 @@ prove-rules: ## Every alert test in every layout, and each recorded fault withou
 prove-faults: ## Every fault of the matrix; by hand, 20 minutes; UPDATE=1 writes docs/fault-matrix.md and the recordings
 	@scripts/bootstrap rust build postgresql prometheus alertmanager
 	@LAB_ALL=1 LAB_TIER_SECONDS=5400 LAB_TEST_THREADS=$${LAB_TEST_THREADS:-3} scripts/tier faults
+
+.PHONY: prove-failover
+prove-failover: ## test-failover with pgvigil killed at a hundred points of a failover; by hand, 20 minutes
+	@scripts/bootstrap rust build postgresql etcd
+	@LAB_ALL=1 LAB_TIER_SECONDS=5400 LAB_TEST_THREADS=$${LAB_TEST_THREADS:-2} scripts/tier failover
 
 .PHONY: prove-detection
 prove-detection: ## How soon a primary that is gone is told of; by hand, 10 minutes; UPDATE=1 writes docs/measured/detection.md

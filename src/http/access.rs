@@ -69,6 +69,11 @@ pub(super) async fn admit(State(door): State<Arc<Door>>, request: Request, next:
 async fn admitted(door: &Door, rules: &Rules, mut request: Request, next: Next) -> Response {
     let ask = ask(request.method(), request.headers(), request.uri().authority().map(|host| host.as_str()));
     if ask == Ask::Look && rules.open {
+        // Whoever says who he is may look where others may not.
+        let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
+        if let Who::Somebody(caller) = who(door, rules, request.headers(), &peer).await {
+            request.extensions_mut().insert(caller);
+        }
         request.headers_mut().remove(AUTHORIZATION);
         return next.run(request).await;
     }

@@ -481,9 +481,15 @@ impl Driver {
         let known =
             run.is_some_and(|run| run.plan.plan == plan.plan && (asked(run) || !differ(&run.judged.1, &plan.guards)));
         if !known {
-            let event = Event::Planned(Box::new(plan));
-            self.tell(id, &event, run);
-            self.parts.intake.write(vec![Entry::Run(RunRecord { run: id.to_owned(), event })]).await?;
+            let (mode, guards) = (plan.mode, plan.guards.clone());
+            let mut events = vec![Event::Planned(Box::new(plan))];
+            // Said at once, so that nobody takes it for a plan that goes on.
+            if happened == Happened::Blocked && mode != Mode::DryRun {
+                events.push(Event::Blocked { stage: Stage::Plan, guards });
+            }
+            events.iter().for_each(|event| self.tell(id, event, run));
+            let entry = |event| Entry::Run(RunRecord { run: id.to_owned(), event });
+            self.parts.intake.write(events.into_iter().map(entry).collect()).await?;
         }
         self.fresh = Some((id.to_owned(), happened));
         Ok(Duration::ZERO)

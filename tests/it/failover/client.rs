@@ -3,14 +3,15 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use pgvigil::lab::{Role, Server};
+use pgvigil::lab::{LabError, Role, Server, wait_until};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::{Client as Session, Config, NoTls};
 
-const CONNECT: Duration = Duration::from_millis(500);
+const CONNECT: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_secs(2);
 const BETWEEN: Duration = Duration::from_millis(5);
+const MORE_WITHIN: Duration = Duration::from_secs(40);
 
 /// A row that a server acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +45,16 @@ impl Client {
     /// When this server acknowledged its first row.
     pub fn first_by(&self, server: &str) -> Option<Instant> {
         self.acked().into_iter().find(|acked| acked.by == server).map(|acked| acked.at)
+    }
+
+    /// Waits for so many more rows.
+    pub async fn wait_more(&self, rows: usize) -> Result<(), LabError> {
+        let goal = self.acked().len() + rows;
+        wait_until(format!("{rows} more rows"), MORE_WITHIN, async || match self.acked().len() {
+            now if now >= goal => Ok(()),
+            now => Err(format!("{now} of {goal}")),
+        })
+        .await
     }
 
     /// Acknowledged rows that this server does not have, and ends the client.

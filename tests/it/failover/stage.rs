@@ -4,20 +4,26 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use pgvigil::lab::{Lab, LabError, Role, Server, ServerOptions, StandbyOptions, wait_until};
+use pgvigil::lab::{Lab, LabError, Role, Server, ServerOptions, StandbyOptions, Wire, wait_until};
+use pgvigil::runbook::journal::directory;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
+use super::client::Client;
 use crate::live::client::{Answer, exchange, try_get};
 use crate::live::watch::{Node, SOON, Vigil};
 
-const WEBHOOK: &str = "webhook-token-0123456789";
+pub const WEBHOOK: &str = "webhook-token-0123456789";
 const OPS: &str = "ops-token-0123456789";
+pub const VIEWER: &str = "viewer-token-0123456789";
+/// What the config says of runbooks where there is one pgvigil.
+const ALONE: &str = "{mode: automatic, single_receiver: true}";
 /// The runbook of all scenarios.
 pub const BOOK: &str = "PostgresPrimaryUnreachable";
 /// What follows at once.
-pub const SOON_AFTER: Duration = Duration::from_secs(15);
+pub const SOON_AFTER: Duration = Duration::from_secs(30);
 /// A run is over within this.
-pub const OVER: Duration = Duration::from_secs(40);
+pub const OVER: Duration = Duration::from_secs(60);
 
 /// What a scenario starts with.
 #[derive(Clone, Copy)]
@@ -25,10 +31,11 @@ pub struct Play {
     pub mode: &'static str,
     pub trigger: &'static str,
     pub sample_interval: &'static str,
-    /// More steps after the promotion and the repointing, as YAML items.
     pub limits: &'static str,
     /// Settings of the servers.
     pub settings: &'static [(&'static str, &'static str)],
+    /// Whether pgvigil reaches the primary through a wire.
+    pub wire: bool,
 }
 
 impl Default for Play {
@@ -36,9 +43,11 @@ impl Default for Play {
         Self {
             mode: "automatic",
             trigger: "[alert]",
-            sample_interval: "100ms",
-            limits: "{max_loss_bytes: 16777216, block_after_run: 0s, hang_limit: 1s}",
+            // A busy machine is late by less than two of these.
+            sample_interval: "500ms",
+            limits: "{max_loss_bytes: 1073741824, block_after_run: 0s, hang_limit: 1s}",
             settings: &[],
+            wire: false,
         }
     }
 }
@@ -50,10 +59,17 @@ pub struct Stage {
     pub c: Server,
     pub vigil: Vigil,
     pub config: PathBuf,
+    /// Between pgvigil and the primary alone.
+    pub wire: Option<Wire>,
 }
 
 impl Stage {
     pub async fn open(play: Play) -> Result<Self, LabError> {
+        Self::open_with(play, ALONE).await
+    }
+
+    /// `runbooks`: what the config says of them.
+    pub async fn open_with(play: Play, runbooks: &str) -> Result<Self, LabError> {
         let lab = Lab::new()?;
         let options =
             play.settings.iter().fold(ServerOptions::default(), |options, (name, value)| options.set(name, value));
@@ -64,15 +80,63 @@ impl Stage {
         let c = lab.standby_of(&a, "c", standby("c")).await?;
         a.wait_streaming("b", SOON).await?;
         a.wait_streaming("c", SOON).await?;
-        let (config, port) = Self::write_config(&lab, [&a, &b, &c], play)?;
+        let wire = if play.wire { Some(Wire::to(a.port()).await?) } else { None };
+        Self::write_book(&lab, [&a, &b, &c], play)?;
+        let nodes = Self::nodes([&a, &b, &c], wire.as_ref());
+        let (config, port) = Self::write_config(&lab, "pgvigil", play.sample_interval, runbooks, &nodes)?;
         let vigil = Vigil::start_at(&lab, config.clone(), port).await?;
         vigil.until_healthy(&["a", "b", "c"], &["b", "c"]).await;
-        Ok(Self { lab, a, b, c, vigil, config })
+        Ok(Self { lab, a, b, c, vigil, config, wire })
     }
 
-    fn write_config(lab: &Lab, servers: [&Server; 3], play: Play) -> Result<(PathBuf, u16), LabError> {
-        let port = lab.free_port()?;
-        let (state, etc) = (lab.own_dir("state")?, lab.own_dir("etc")?);
+    /// Another pgvigil on the same cluster, with a journal of its own.
+    pub async fn another(&self, play: Play, runbooks: &str) -> Result<Vigil, LabError> {
+        let nodes = Self::nodes(self.servers(), None);
+        let (config, port) = Self::write_config(&self.lab, "another", play.sample_interval, runbooks, &nodes)?;
+        let vigil = Vigil::start_at(&self.lab, config, port).await?;
+        vigil.until_healthy(&["a", "b", "c"], &["b", "c"]).await;
+        Ok(vigil)
+    }
+
+    /// Where the journal is.
+    pub fn journal(&self) -> PathBuf {
+        directory(&self.lab.path().join("pgvigil-state"))
+    }
+
+    /// What the command line answers: whether it is content, and what it says.
+    pub async fn command(&self, args: &[&str]) -> (bool, String) {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_pgvigil"));
+        command.arg("--config").arg(&self.config).args(args).kill_on_drop(true);
+        let done = timeout(OVER, command.output()).await.expect("an end").expect("an answer");
+        (done.status.success(), String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned())
+    }
+
+    /// All servers.
+    pub fn servers(&self) -> [&Server; 3] {
+        [&self.a, &self.b, &self.c]
+    }
+
+    /// The server of this name.
+    pub fn server(&self, name: &str) -> &Server {
+        self.servers().into_iter().find(|server| server.name() == name).expect("a server of that name")
+    }
+
+    /// A client that writes, after its first rows.
+    pub async fn written(&self) -> Result<Client, LabError> {
+        let client = Client::start(&self.a, &self.servers()).await;
+        client.wait_more(50).await?;
+        Ok(client)
+    }
+
+    /// What the fence was called for: kind and run of each call.
+    pub fn fenced(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.lab.path().join("etc/fenced")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// The runbook and its hooks.
+    fn write_book(lab: &Lab, servers: [&Server; 3], play: Play) -> Result<(), LabError> {
+        let etc = lab.own_dir("etc")?;
         let books = lab.own_dir("books")?;
         let hook = |name: &str, text: String| {
             let path = etc.join(name);
@@ -107,36 +171,58 @@ impl Stage {
             probe.display(),
         );
         std::fs::write(books.join(format!("{BOOK}.md")), book).unwrap();
-        for (file, token) in [("webhook", WEBHOOK), ("ops", OPS)] {
+        for (file, token) in [("webhook", WEBHOOK), ("ops", OPS), ("viewer", VIEWER)] {
             std::fs::write(lab.path().join(file), token).unwrap();
         }
+        Ok(())
+    }
+
+    /// The nodes of the config, the first of which pgvigil reaches through `wire`.
+    fn nodes(servers: [&Server; 3], wire: Option<&Wire>) -> String {
         let node = |server: &&Server| {
-            let more =
-                format!(", admin_dsn: \"{}\", address: \"127.0.0.1:{}\"", server.dsn(Role::Superuser), server.port());
-            Node::with(server.name(), &server.dsn(Role::Monitor), &more).yaml
+            let port = wire.filter(|_| server.name() == "a").map_or(server.port(), Wire::port);
+            let dsn = |role| Server::dsn_through(port, role);
+            let more = format!(", admin_dsn: \"{}\", address: \"127.0.0.1:{}\"", dsn(Role::Superuser), server.port());
+            Node::with(server.name(), &dsn(Role::Monitor), &more).yaml
         };
-        let nodes: String = servers.iter().map(node).collect();
+        servers.iter().map(node).collect()
+    }
+
+    fn write_config(
+        lab: &Lab,
+        name: &str,
+        sample_interval: &str,
+        runbooks: &str,
+        nodes: &str,
+    ) -> Result<(PathBuf, u16), LabError> {
+        let port = lab.free_port()?;
+        let state = lab.own_dir(&format!("{name}-state"))?;
         let text = format!(
             "listen: 127.0.0.1:{port}\nstate_dir: {}\nsample_interval: {}\ncollect_interval: 1s\nlogin_interval: 1s\n\
              alertmanager: {{bearer_token_file: webhook}}\naccess:\n  - {{name: ops, role: admin, token_file: ops}}\n\
              runbook_dirs: [{}]\nclusters:\n  - name: lab\n    manager: none\n    \
-             runbooks: {{mode: automatic, single_receiver: true}}\n    nodes:\n{nodes}",
+             runbooks: {runbooks}\n    nodes:\n{nodes}",
             state.display(),
-            play.sample_interval,
-            books.display(),
+            sample_interval,
+            lab.path().join("books").display(),
         );
-        let config = lab.path().join("pgvigil.yml");
+        let config = lab.path().join(format!("{name}.yml"));
         std::fs::write(&config, text).unwrap();
         Ok((config, port))
     }
 
     /// Hands in the alert as Alertmanager does.
     pub async fn alert(&self) -> Answer {
+        self.alert_to(&self.vigil).await.expect("an answer")
+    }
+
+    /// The same to this pgvigil, which may end meanwhile.
+    pub async fn alert_to(&self, vigil: &Vigil) -> Result<Answer, String> {
         let labels = json!({"alertname": BOOK, "cluster": "lab", "severity": "engine"});
         let now = jiff::Timestamp::now().to_string();
         let alert = json!({"status": "firing", "labels": labels, "annotations": {}, "startsAt": now, "endsAt": "0001-01-01T00:00:00Z", "fingerprint": "f"});
         let payload = json!({"version": "4", "receiver": "pgvigil", "groupKey": "{}", "status": "firing", "truncatedAlerts": 0, "alerts": [alert]});
-        self.post("/alertmanager", WEBHOOK, &payload).await
+        try_post(vigil.port(), "/alertmanager", WEBHOOK, &payload).await
     }
 
     /// What a person with all rights asks for.
@@ -144,21 +230,14 @@ impl Stage {
         self.post(path, OPS, body).await
     }
 
-    async fn post(&self, path: &str, token: &str, body: &Value) -> Answer {
-        let body = body.to_string();
-        let head = format!(
-            "POST {path} HTTP/1.0\r\nHost: lab\r\nContent-Type: application/json\r\nAuthorization: Bearer {token}\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        );
-        exchange(self.vigil.port(), format!("{head}{body}").as_bytes()).await.expect("an answer")
+    /// The same with a token.
+    pub async fn post(&self, path: &str, token: &str, body: &Value) -> Answer {
+        try_post(self.vigil.port(), path, token, body).await.expect("an answer")
     }
 
     /// All runs, the open ones first, then the newest.
     pub async fn runs(&self) -> Vec<Value> {
-        match try_get(self.vigil.port(), "/api/v1/runs").await {
-            Ok(answer) => answer.json()["runs"].as_array().cloned().unwrap_or_default(),
-            Err(_) => Vec::new(),
-        }
+        runs_of(&self.vigil).await
     }
 
     /// The whole of a run.
@@ -178,4 +257,21 @@ impl Stage {
         .await?;
         Ok(self.run(&found).await)
     }
+}
+
+/// All runs that this pgvigil tells of.
+pub async fn runs_of(vigil: &Vigil) -> Vec<Value> {
+    match try_get(vigil.port(), "/api/v1/runs").await {
+        Ok(answer) => answer.json()["runs"].as_array().cloned().unwrap_or_default(),
+        Err(_) => Vec::new(),
+    }
+}
+
+async fn try_post(port: u16, path: &str, token: &str, body: &Value) -> Result<Answer, String> {
+    let body = body.to_string();
+    let head = format!(
+        "POST {path} HTTP/1.0\r\nHost: lab\r\nContent-Type: application/json\r\nAuthorization: Bearer {token}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    exchange(port, format!("{head}{body}").as_bytes()).await
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use pgvigil::lab::{Lab, LabError, Role, Server, Spawn, Spawned, wait_until};
+use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -116,6 +117,18 @@ impl Vigil {
     /// Ends pgvigil by SIGTERM and starts it again with the same configuration and state.
     pub async fn restart(&mut self, lab: &Lab) -> Result<(), LabError> {
         self.process.terminate(SOON).await?;
+        self.process = Self::spawn(lab, &self.config)?;
+        self.wait_ready().await
+    }
+
+    /// Kills pgvigil alone (SIGKILL): what it began goes on.
+    pub async fn crash(&self) -> Result<(), LabError> {
+        self.process.signal(Signal::KILL)?;
+        self.process.wait(SOON).await.map(drop)
+    }
+
+    /// Starts it again after a crash.
+    pub async fn start_again(&mut self, lab: &Lab) -> Result<(), LabError> {
         self.process = Self::spawn(lab, &self.config)?;
         self.wait_ready().await
     }

@@ -19,6 +19,7 @@ use crate::config::{self, Environment};
 use crate::http::Door;
 use crate::log::{self, Log};
 use crate::peer::Address;
+use crate::runbook::book::Mode;
 use crate::runbook::shelf::Shelf;
 use crate::status::{self, Show};
 use crate::{app, demo, maintenance};
@@ -78,7 +79,11 @@ enum Command {
         command: runbook::RunbookCommand,
     },
     /// Start a private cluster with pgvigil and Prometheus, and break it.
+    #[command(args_conflicts_with_subcommands = true)]
     Demo {
+        /// What the runbook for a primary that is gone may do: dry-run, manual or automatic.
+        #[arg(long, value_name = "MODE", default_value = "dry-run", value_parser = mode)]
+        mode: Mode,
         #[command(subcommand)]
         command: Option<DemoCommand>,
     },
@@ -181,6 +186,11 @@ fn label(text: &str) -> Result<(String, String), &'static str> {
     }
 }
 
+fn mode(text: &str) -> Result<Mode, &'static str> {
+    let known = Mode::ALL.iter().find(|(word, _)| *word == text);
+    known.map(|(_, mode)| *mode).ok_or("use dry-run, manual or automatic")
+}
+
 #[derive(Debug, Subcommand)]
 enum DemoCommand {
     /// Break or mend something in the demo that runs in another terminal.
@@ -236,8 +246,10 @@ pub fn run() -> ExitCode {
         }
         Command::Assets { command } => assets(command),
         Command::Runbook { command } => runbook::run(command, &runtime, config),
-        Command::Demo { command: None } => exit(runtime.block_on(demo::run(demo::Options::default()))),
-        Command::Demo { command: Some(DemoCommand::Fault { name }) } => exit(runtime.block_on(demo::fault(name))),
+        Command::Demo { mode, command: None } => {
+            exit(runtime.block_on(demo::run(demo::Options { mode, ..Default::default() })))
+        }
+        Command::Demo { command: Some(DemoCommand::Fault { name }), .. } => exit(runtime.block_on(demo::fault(name))),
     }
 }
 

@@ -6,9 +6,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
+use super::acting::{Acting, Person};
 use super::alerting::Alerting;
+use super::generated::Webhook;
+use super::runs::Runs;
 use super::{Options, generated, http};
-use crate::lab::{self, Archive, Lab, Server, ServerOptions, Spawn, Spawned, StandbyOptions, Wire, Writer};
+use crate::lab::{self, Archive, Lab, LabError, Server, ServerOptions, Spawn, Spawned, StandbyOptions, Wire, Writer};
 
 const STREAMS_WITHIN: Duration = Duration::from_secs(30);
 /// Segments of 1 MB that the archive keeps.
@@ -33,6 +36,8 @@ pub(super) struct Cast {
     pub(super) pgvigil_port: u16,
     pub(super) prometheus_port: Option<u16>,
     pub(super) alerting: Option<Alerting>,
+    pub(super) person: Person,
+    pub(super) runs: Runs,
     programs: Vec<Arc<Spawned>>,
 }
 
@@ -63,11 +68,20 @@ impl Cast {
 
         let writer = Writer::start(&a, options.write_rate).await?;
         let pgvigil_port = lab.free_port()?;
-        let config = generated::config(lab, pgvigil_port, [&a, &b, &c])?;
+        let acting = Acting::write(lab, options.mode, [&a, &b, &c])?;
+        let state_dir = lab.own_dir("state")?;
+        let config = generated::config(lab, pgvigil_port, &state_dir, [&a, &b, &c], &acting)?;
         let program = std::env::current_exe().context("cannot find the program that runs")?;
         let pgvigil = lab.spawn(Spawn::new("pgvigil", program).arg("serve").arg("--config").arg(config))?;
         http::wait_ok(&pgvigil, pgvigil_port, "/-/ready", ANSWERS_WITHIN).await?;
         clock = clock.ran("pgvigil serve", pgvigil_port);
+
+        let person = Person::of(&acting, pgvigil_port);
+        let runs = Runs::tell(&state_dir, person.clone(), super::say);
+        let webhook = Webhook {
+            url: format!("http://127.0.0.1:{pgvigil_port}/alertmanager"),
+            token_file: acting.webhook_token.clone(),
+        };
 
         let mut programs = vec![pgvigil];
         let (mut prometheus_port, mut alerting) = (None, None);
@@ -75,7 +89,7 @@ impl Cast {
             Ok(program) => {
                 match lab::alertmanager() {
                     Ok(program) => {
-                        let started = Alerting::start(lab, program).await?;
+                        let started = Alerting::start(lab, program, &webhook).await?;
                         clock = clock.ran("Alertmanager", started.port);
                         programs.push(Arc::clone(&started.process));
                         alerting = Some(started);
@@ -93,7 +107,39 @@ impl Cast {
             Err(missing) => super::say(&format!("  going on without Prometheus: {missing}")),
         }
         let write_rate = options.write_rate;
-        Ok(Self { a, b, c, wire, writer, write_rate, archive, pgvigil_port, prometheus_port, alerting, programs })
+        Ok(Self {
+            a,
+            b,
+            c,
+            wire,
+            writer,
+            write_rate,
+            archive,
+            pgvigil_port,
+            prometheus_port,
+            alerting,
+            person,
+            runs,
+            programs,
+        })
+    }
+
+    /// The former standby that takes writes, and the other one.
+    pub(super) async fn promoted(&self) -> Option<(&Server, &Server)> {
+        for (one, other) in [(&self.b, &self.c), (&self.c, &self.b)] {
+            if one.value("SELECT pg_is_in_recovery()").await.is_ok_and(|standby| standby.as_deref() == Some("f")) {
+                return Some((one, other));
+            }
+        }
+        None
+    }
+
+    /// Lets the writes go to the node of this name from now on.
+    pub(super) async fn write_to(&mut self, name: &str) -> Result<(), LabError> {
+        if let Some(node) = [&self.a, &self.b, &self.c].into_iter().find(|node| node.name() == name) {
+            self.writer = Writer::start(node, self.write_rate).await?;
+        }
+        Ok(())
     }
 
     /// The programs beside the servers; the demo ends when one of them does.

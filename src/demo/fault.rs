@@ -32,7 +32,7 @@ pub enum Fault {
     MendArchive,
     /// Promotes b, whether or not a is alive: with a alive, both take writes
     PromoteStandby,
-    /// Makes a and c standbys of the promoted b
+    /// Makes a and the other standby follow the promoted one
     RejoinPrimary,
 }
 
@@ -56,7 +56,7 @@ impl Fault {
 
 /// Does it, and says what was done and where it shows.
 pub(super) async fn apply(fault: Fault, cast: &mut Cast) -> anyhow::Result<String> {
-    let Cast { a, b, c, wire, .. } = &*cast;
+    let Cast { a, b, wire, .. } = &*cast;
     let said = match fault {
         Fault::KillPrimary => {
             a.kill();
@@ -114,6 +114,9 @@ pub(super) async fn apply(fault: Fault, cast: &mut Cast) -> anyhow::Result<Strin
             "archiving works again"
         }
         Fault::PromoteStandby => {
+            if let Some((primary, _)) = cast.promoted().await {
+                bail!("{} is promoted already: rejoin-primary lets the others follow it", primary.name());
+            }
             let split = a.running();
             b.promote().await?;
             if split {
@@ -125,14 +128,15 @@ pub(super) async fn apply(fault: Fault, cast: &mut Cast) -> anyhow::Result<Strin
             }
         }
         Fault::RejoinPrimary => {
-            if b.value("SELECT pg_is_in_recovery()").await?.as_deref() == Some("t") {
-                bail!("b is a standby: promote-standby makes it a primary first");
-            }
-            let writer = Writer::start(b, cast.write_rate).await?;
-            a.rejoin(b, Some("a")).await?;
-            c.repoint(b.port()).await?;
+            let Some((primary, other)) = cast.promoted().await else {
+                bail!("b and c are standbys: promote-standby makes b a primary first");
+            };
+            let writer = Writer::start(primary, cast.write_rate).await?;
+            a.rejoin(primary, Some("a")).await?;
+            other.repoint(primary.port()).await?;
+            let said = format!("a and {} follow {} now", other.name(), primary.name());
             cast.writer = writer;
-            "a and c follow b now; one that wrote WAL beyond the fork cannot stream and shows as diverged"
+            return Ok(format!("{said}; one that wrote WAL beyond the fork cannot stream and shows as diverged"));
         }
     };
     Ok(said.to_owned())

@@ -7,30 +7,46 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use ring::rand::SecureRandom;
 
+use super::acting::Acting;
 use super::rules;
 use crate::lab::{Lab, Role, Server, Spawn};
 
 /// How long Prometheus waits before it sends an alert again, unless it is told.
 const RESEND_DELAY: Duration = Duration::from_secs(60);
 
+/// Whom Alertmanager tells.
+pub(super) struct Webhook {
+    pub(super) url: String,
+    pub(super) token_file: PathBuf,
+}
+
 /// Writes pgvigil's configuration, readable by us alone: the DSNs hold passwords.
-pub(super) fn config(lab: &Lab, port: u16, nodes: [&Server; 3]) -> anyhow::Result<PathBuf> {
-    let state = lab.own_dir("state")?;
+pub(super) fn config(
+    lab: &Lab,
+    port: u16,
+    state_dir: &Path,
+    nodes: [&Server; 3],
+    acting: &Acting,
+) -> anyhow::Result<PathBuf> {
     let mut text = format!(
         "listen: 127.0.0.1:{port}\n\
          state_dir: {}\n\
          collect_interval: 2s\n\
          login_interval: 1s\n\
          archive_hung_after: 10s\n\
+         {}\
          clusters:\n  \
-           - name: demo\n    \
-             nodes:\n",
-        state.display(),
+           - name: demo\n\
+         {}    nodes:\n",
+        state_dir.display(),
+        acting.config(),
+        acting.of_cluster(),
     );
     for node in nodes {
-        let dsn = node.dsn(Role::Monitor);
-        text += &format!("      - {{name: {}, dsn: \"{dsn}\"}}\n", node.name());
+        let (dsn, admin) = (node.dsn(Role::Monitor), node.dsn(Role::Superuser));
+        text += &format!("      - {{name: {}, dsn: \"{dsn}\", admin_dsn: \"{admin}\"}}\n", node.name());
     }
     let path = lab.path().join("pgvigil.yml");
     write(&path, &text)?;
@@ -77,17 +93,16 @@ pub(super) fn prometheus(
         .arg(format!("--rules.alert.resend-delay={}ms", rules::SCALE.of(RESEND_DELAY).as_millis())))
 }
 
-/// Writes Alertmanager's configuration, with the token of its webhook, and says how to start it.
+/// Writes Alertmanager's configuration and says how to start it. All that is told rings the bell.
 pub(super) fn alertmanager(
     lab: &Lab,
     program: PathBuf,
     port: u16,
-    webhook: &str,
-    token: &str,
+    bell: &Webhook,
+    pgvigil: &Webhook,
 ) -> anyhow::Result<Spawn> {
-    let (config, token_file) = (lab.path().join("alertmanager.yml"), lab.path().join("webhook.token"));
-    write(&token_file, token)?;
-    write(&config, &rules::routing(webhook, &token_file)?)?;
+    let config = lab.path().join("alertmanager.yml");
+    write(&config, &rules::routing(bell, pgvigil)?)?;
     let data = lab.own_dir("alertmanager")?.join("data");
     Ok(listening(Spawn::new("alertmanager", program), port)
         .arg(format!("--config.file={}", config.display()))
@@ -101,6 +116,15 @@ fn listening(spawn: Spawn, port: u16) -> Spawn {
     spawn
         .arg(format!("--web.listen-address=127.0.0.1:{port}"))
         .arg(format!("--web.external-url=http://127.0.0.1:{port}/"))
+}
+
+/// Writes a secret for one run into this file, and says where and what it is.
+pub(super) fn token(lab: &Lab, name: &str) -> anyhow::Result<(PathBuf, String)> {
+    let mut bytes = [0; 16];
+    ring::rand::SystemRandom::new().fill(&mut bytes).ok().context("the system gives no random bytes")?;
+    let (path, token) = (lab.path().join(name), bytes.map(|byte| format!("{byte:02x}")).concat());
+    write(&path, &token)?;
+    Ok((path, token))
 }
 
 pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<()> {

@@ -2,9 +2,10 @@
 //!
 //! A primary `a`, a standby `b` with a slot, a standby `c` without, WAL archiving, a write load, `pgvigil serve`,
 //! Prometheus with the shipped alert rules and Alertmanager, all on free ports of 127.0.0.1 and in one temporary
-//! directory. A second terminal breaks and mends it with [`fault`], and the first tells which alerts fire; Ctrl-C removes
-//! everything.
+//! directory. A second terminal breaks and mends it with [`fault`], and the first tells which alerts fire and what the
+//! runbook that they start does; Ctrl-C removes everything.
 
+mod acting;
 mod alerting;
 mod bell;
 mod cast;
@@ -13,6 +14,7 @@ mod fault;
 mod generated;
 mod http;
 mod rules;
+mod runs;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -23,6 +25,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::lab::{self, Lab};
+use crate::runbook::book::Mode;
 use cast::Cast;
 
 pub use fault::Fault;
@@ -36,11 +39,13 @@ const PRUNE: Duration = Duration::from_secs(30);
 pub struct Options {
     /// Transactions a second of the write load.
     pub write_rate: u32,
+    /// What the runbook may do when the primary is not seen.
+    pub mode: Mode,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { write_rate: 20 }
+        Self { write_rate: 20, mode: Mode::DryRun }
     }
 }
 
@@ -73,7 +78,7 @@ async fn play(lab: &Lab, options: Options) -> anyhow::Result<std::convert::Infal
     let started = Instant::now();
     let mut cast = Cast::start(lab, options, step).await?;
     let mut control = control::Control::open(lab)?;
-    introduce(&cast, started.elapsed());
+    introduce(&cast, options.mode, started.elapsed());
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut prune = interval(PRUNE);
@@ -86,6 +91,10 @@ async fn play(lab: &Lab, options: Options) -> anyhow::Result<std::convert::Infal
                 };
                 request.answer(answer).await;
             }
+            Some(name) = cast.runs.promoted() => match cast.write_to(&name).await {
+                Ok(()) => say(&format!("the writes go to {name}")),
+                Err(error) => say(&format!("the writes do not go to {name}: {error}")),
+            },
             _ = prune.tick() => cast.prune_archive(),
             _ = look.tick() => for program in cast.programs() {
                 if let Some(status) = program.ended() {
@@ -97,8 +106,8 @@ async fn play(lab: &Lab, options: Options) -> anyhow::Result<std::convert::Infal
 }
 
 /// Says what to open and what to try.
-fn introduce(cast: &Cast, took: Duration) {
-    let me = std::env::args().next().unwrap_or_else(|| "pgvigil".to_owned());
+fn introduce(cast: &Cast, mode: Mode, took: Duration) {
+    let me = me();
     let mut text = format!("ready after {:.1} s\n\nopen\n", took.as_secs_f64());
     let rows = [
         (format!("http://127.0.0.1:{}/", cast.pgvigil_port), "status page"),
@@ -123,8 +132,16 @@ fn introduce(cast: &Cast, took: Duration) {
     for (break_it, mend_it) in Fault::PAIRS {
         text += &format!("  {me} demo fault {:<18} then {}\n", break_it.name(), mend_it.name());
     }
-    text += &format!("  {}\n\nCtrl-C ends the demo and removes everything", cast.psql());
+    text += &format!("\nkill-primary starts runbook {} in mode {}\n", acting::BOOK, mode.as_str());
+    let plan = format!("plan {} --cluster demo", acting::BOOK);
+    text += &format!("{}\n{}\n", cast.person.command(&plan), cast.person.command("show"));
+    text += &format!("\n  {}\n\nCtrl-C ends the demo and removes everything", cast.psql());
     say(&text);
+}
+
+/// How this program was called.
+fn me() -> String {
+    std::env::args().next().unwrap_or_else(|| "pgvigil".to_owned())
 }
 
 /// One line of progress.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use serde_json::{Value, json};
 
-use super::generated::write;
+use super::generated::{Webhook, write};
 use crate::assets::{self, RUNBOOK_BASE};
 use crate::lab::Scale;
 
@@ -14,6 +14,8 @@ use crate::lab::Scale;
 const ROUTES: &str = "alertmanager.yml";
 /// Who hears of the alert that always fires: in the demo, nobody.
 const DEAD_MAN: &str = "dead-man";
+/// Who hears of what is for runbooks.
+const ENGINE: &str = "pgvigil";
 
 /// A minute of the shipped durations is 3 s.
 pub(super) const SCALE: Scale = Scale { factor: 20, scrape: Duration::from_secs(1) };
@@ -30,16 +32,23 @@ pub(super) fn write_rules(dir: &Path, pgvigil_port: u16) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The configuration of Alertmanager: the shipped routes and inhibitions, and one webhook behind every receiver.
-pub(super) fn routing(webhook: &str, token_file: &Path) -> anyhow::Result<String> {
+/// The configuration of Alertmanager: the shipped routes and inhibitions, the bell behind every receiver, and pgvigil behind its own.
+pub(super) fn routing(bell: &Webhook, pgvigil: &Webhook) -> anyhow::Result<String> {
     let shipped = assets::all().into_iter().find(|asset| asset.path == ROUTES).context("no routes are built in")?;
     let mut config = SCALE.routes(shipped.text).context(ROUTES)?;
     let receivers = config.get_mut("receivers").and_then(Value::as_array_mut);
     for receiver in receivers.context("the shipped routes have no receivers")? {
         let name = receiver.get("name").cloned().unwrap_or_default();
-        let authorization = json!({ "credentials_file": token_file });
-        let webhook = json!({ "url": webhook, "http_config": { "authorization": authorization } });
-        let webhooks = if name == DEAD_MAN { json!([]) } else { json!([webhook]) };
+        let heard: &[&Webhook] = match name.as_str() {
+            Some(DEAD_MAN) => &[],
+            Some(ENGINE) => &[bell, pgvigil],
+            _ => &[bell],
+        };
+        let webhooks = heard.iter().map(|Webhook { url, token_file }| {
+            let authorization = json!({ "credentials_file": token_file });
+            json!({ "url": url, "http_config": { "authorization": authorization } })
+        });
+        let webhooks: Vec<Value> = webhooks.collect();
         *receiver = json!({ "name": name, "webhook_configs": webhooks });
     }
     Ok(serde_json::to_string_pretty(&config)?)
@@ -59,12 +68,19 @@ mod tests {
     }
 
     #[test]
-    fn every_receiver_but_the_dead_man_s_rings_the_bell() {
-        let config = routing("http://127.0.0.1:1/", Path::new("/t")).unwrap();
+    fn every_receiver_but_the_dead_man_s_rings_the_bell_and_one_wakes_pgvigil() {
+        let to = |url: &str| Webhook { url: url.to_owned(), token_file: "/t".into() };
+        let config = routing(&to("http://127.0.0.1:1/"), &to("http://127.0.0.1:2/alertmanager")).unwrap();
         let config: Value = serde_json::from_str(&config).unwrap();
         let receivers = config["receivers"].as_array().unwrap();
         let mute = receivers.iter().filter(|one| one["webhook_configs"].as_array().is_none_or(Vec::is_empty));
         assert_eq!(mute.map(|one| &one["name"]).collect::<Vec<_>>(), ["dead-man"]);
+        let told = |url: &str| {
+            let hears = |one: &&Value| one["webhook_configs"].as_array().unwrap().iter().any(|hook| hook["url"] == url);
+            receivers.iter().filter(hears).count()
+        };
+        assert_eq!(told("http://127.0.0.1:1/"), receivers.len() - 1);
+        assert_eq!(told("http://127.0.0.1:2/alertmanager"), 1);
         assert!(!config.to_string().contains(".example"), "{config}");
     }
 }

@@ -22,8 +22,8 @@ struct Demo {
 }
 
 impl Demo {
-    async fn start(lab: &Lab) -> Result<Self, LabError> {
-        let process = lab.spawn(Spawn::new("demo", PROGRAM).arg("demo"))?;
+    async fn start(lab: &Lab, mode: &str) -> Result<Self, LabError> {
+        let process = lab.spawn(Spawn::new("demo", PROGRAM).arg("demo").arg("--mode").arg(mode))?;
         let printed = wait_until("the demo to be ready", STARTS_WITHIN, async || {
             let printed = process.log();
             if process.ended().is_some() || printed.contains("Ctrl-C ends") { Ok(printed) } else { Err(printed) }
@@ -38,11 +38,28 @@ impl Demo {
 
     /// Waits until the demo's terminal tells of an alert.
     async fn tells(&self, alert: &str) -> Result<(), LabError> {
-        wait_until(format!("the demo to tell: {alert}"), SHOWS_WITHIN, async || {
+        self.tells_that(alert, |line| line == alert).await.map(drop)
+    }
+
+    /// Waits until a line of the demo's terminal is such, and says which.
+    async fn tells_that(&self, what: &str, is_such: impl Fn(&str) -> bool) -> Result<String, LabError> {
+        wait_until(format!("the demo to tell: {what}"), SHOWS_WITHIN, async || {
             let printed = self.process.log();
-            if printed.lines().any(|line| line == alert) { Ok(()) } else { Err(printed) }
+            printed.lines().find(|line| is_such(line)).map(str::to_owned).ok_or(printed)
         })
         .await
+    }
+
+    async fn healthy(&self) {
+        self.vigil
+            .until("the demo to be healthy", |page| {
+                let up = page.matching(&["pgvigil_node_up{"]);
+                let known = page.matching(&["pgvigil_standby_lag_known{", "stage=\"replayed\""]);
+                let all =
+                    |series: &[(&str, f64)], count| series.iter().filter(|(_, value)| *value == 1.0).count() == count;
+                if all(&up, 3) && all(&known, 2) { Ok(()) } else { Err(format!("{up:?} {known:?}")) }
+            })
+            .await;
     }
 
     async fn fault(&self, name: &str) -> (bool, String) {
@@ -72,15 +89,8 @@ async fn fault(dir: &Path, name: &str) -> (bool, String) {
 #[tokio::test]
 async fn every_fault_shows_where_it_says_and_ctrl_c_leaves_nothing() -> Result<(), LabError> {
     let lab = Lab::new()?;
-    let demo = Demo::start(&lab).await?;
-    demo.vigil
-        .until("the demo to be healthy", |page| {
-            let up = page.matching(&["pgvigil_node_up{"]);
-            let known = page.matching(&["pgvigil_standby_lag_known{", "stage=\"replayed\""]);
-            let all = |series: &[(&str, f64)], count| series.iter().filter(|(_, value)| *value == 1.0).count() == count;
-            if all(&up, 3) && all(&known, 2) { Ok(()) } else { Err(format!("{up:?} {known:?}")) }
-        })
-        .await;
+    let demo = Demo::start(&lab, "dry-run").await?;
+    demo.healthy().await;
     let one: fn(f64) -> bool = |value| value == 1.0;
     let none: fn(f64) -> bool = |value| value == 0.0;
     let grows: fn(f64) -> bool = |value| value > 1.0;
@@ -90,6 +100,7 @@ async fn every_fault_shows_where_it_says_and_ctrl_c_leaves_nothing() -> Result<(
     // By Prometheus with the shipped rules, Alertmanager with the shipped routes, and a webhook.
     demo.tells("alert PostgresPrimaryUnreachable firing (engine, cluster demo)").await?;
     demo.tells("alert PostgresPrimaryDown firing (critical, cluster demo)").await?;
+    demo.tells_that("a run that does nothing", |line| line.contains(" dry_run: ")).await?;
     let (done, said) = demo.fault("freeze-primary").await;
     assert!(!done && said.contains("start-primary"), "{said}");
     demo.shows("start-primary", &up, one).await;
@@ -120,6 +131,34 @@ async fn every_fault_shows_where_it_says_and_ctrl_c_leaves_nothing() -> Result<(
     assert!(!demo.dir.exists());
     let (done, said) = demo.fault("kill-primary").await;
     assert!(!done, "a demo that ended answered: {said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_primary_that_is_killed_is_replaced_by_itself_on_request() -> Result<(), LabError> {
+    let lab = Lab::new()?;
+    let demo = Demo::start(&lab, "automatic").await?;
+    demo.healthy().await;
+    let (done, said) = demo.fault("kill-primary").await;
+    assert!(done, "{said}");
+    demo.tells("alert PostgresPrimaryUnreachable firing (engine, cluster demo)").await?;
+    let planned = demo.tells_that("a plan", |line| line.contains(" planned (automatic): ")).await?;
+    let candidate = planned.split("candidate ").nth(1).and_then(|rest| rest.split(',').next()).unwrap().to_owned();
+    demo.tells_that("its success", |line| line.contains(" succeeded: ")).await?;
+    demo.tells(&format!("the writes go to {candidate}")).await?;
+    let standby = ["pgvigil_node_in_recovery{", &format!("node=\"{candidate}\"")];
+    demo.vigil
+        .until(&format!("{candidate} to be the primary"), |page| match page.matching(&standby)[..] {
+            [(_, 0.0)] => Ok(()),
+            ref found => Err(format!("{found:?}")),
+        })
+        .await;
+    let printed = demo.process.log();
+    for step in ["fence", "promote", "repoint", "verify"] {
+        assert!(printed.contains(&format!(" {step} done after ")), "{step} in:\n{printed}");
+    }
+    let (done, said) = demo.fault("rejoin-primary").await;
+    assert!(done && said.contains(&format!("follow {candidate} now")), "{said}");
     Ok(())
 }
 

@@ -19,8 +19,9 @@ use crate::config::{self, Environment};
 use crate::http::Door;
 use crate::log::{self, Log};
 use crate::peer::Address;
-use crate::runbook::book::Mode;
-use crate::runbook::shelf::Shelf;
+use crate::runbook::book::{Mode, Step};
+use crate::runbook::shelf::{Shelf, Source};
+use crate::runbook::step::hook;
 use crate::status::{self, Show};
 use crate::{app, demo, maintenance};
 
@@ -323,7 +324,23 @@ fn judge(config: Option<&Path>, environment: &Environment) -> anyhow::Result<(co
     report.notes.extend(door.notes(&report.settings));
     let shelf = Shelf::read(&report.settings.runbook_dirs)?;
     report.runbooks = shelf.summary();
+    report.runbooks.extend(wrong_hooks(&shelf));
     Ok((report, door, shelf))
+}
+
+/// What is wrong with the hooks of each runbook that has steps, as `fence_ready` will see it for the user that this runs as. The
+/// built-in ones name hooks that nobody has to have.
+fn wrong_hooks(shelf: &Shelf) -> Vec<String> {
+    let mut said = Vec::new();
+    for entry in shelf.entries().into_iter().filter(|entry| entry.source != Source::BuiltIn) {
+        for step in &entry.book.steps {
+            let (Step::Fence(hook) | Step::Run { hook, .. }) = step else { continue };
+            let programs = [Some(&hook.argv), hook.probe.as_ref()].into_iter().flatten();
+            let wrong = programs.filter_map(|argv| hook::check(argv).err());
+            said.extend(wrong.map(|error| format!("runbook {} cannot run as it is: {error}", entry.book.name)));
+        }
+    }
+    said
 }
 
 fn exit(result: anyhow::Result<ExitCode>) -> ExitCode {

@@ -1,5 +1,6 @@
 //! `pgvigil runbook history`: what the journal holds, read from its files, also while pgvigil serve writes them.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,7 +12,7 @@ use jiff::Timestamp;
 use crate::clock::Wall;
 use crate::runbook::journal::{ReadError, Reader, directory};
 use crate::runbook::record::{Entry, Record};
-use crate::runbook::run::Event;
+use crate::runbook::run::{Event, RunRecord};
 
 /// The table is written in pieces of so many rows, so that a long journal needs no more memory than a short one.
 const ROWS: usize = 500;
@@ -46,6 +47,8 @@ fn is_closed(error: &anyhow::Error) -> bool {
 
 fn print(dir: &Path, show: &Show, out: &mut impl Write) -> anyhow::Result<ExitCode> {
     let (mut rows, mut is_first) = (Vec::new(), true);
+    // By run: only its plan names it.
+    let mut clusters = BTreeMap::new();
     let mut damage = None;
     for record in Reader::open(dir)? {
         let record = match record {
@@ -55,8 +58,15 @@ fn print(dir: &Path, show: &Show, out: &mut impl Write) -> anyhow::Result<ExitCo
                 break;
             }
         };
-        let cluster = record.entry.alert().map(|alert| alert.cluster());
-        if show.cluster.as_deref().is_some_and(|wanted| cluster != Some(Some(wanted))) {
+        if let Entry::Run(RunRecord { run, event: Event::Planned(plan) }) = &record.entry {
+            clusters.insert(run.clone(), plan.episode.cluster.clone());
+        }
+        let cluster = match &record.entry {
+            Entry::Run(told) => clusters.get(&told.run).cloned(),
+            Entry::Asked(asked) => Some(asked.cluster.clone()),
+            entry => entry.alert().and_then(|alert| alert.cluster()).map(str::to_owned),
+        };
+        if show.cluster.is_some() && cluster != show.cluster {
             continue;
         }
         if show.json {

@@ -116,7 +116,6 @@ fn front(book: &Book, source: &Source) -> Markup {
                             "none"
                         } @else {
                             (book.steps.iter().map(|step| step.kind()).collect::<Vec<_>>().join(", "))
-                            "; this version of pgvigil runs none"
                         }
                     }
                     td { (book.alerts.join(", ")) }

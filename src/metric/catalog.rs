@@ -1,7 +1,7 @@
 //! Every metric family that there is. Rules, dashboards, runbooks and `docs/metrics.md` are checked against it.
 
 use super::family::Family;
-use super::own;
+use super::{own, runbooks};
 use crate::archive_watch::{archive_dir, hostside};
 use crate::cluster;
 use crate::collector::COLLECTORS;
@@ -13,6 +13,7 @@ static OTHERS: &[&[&Family]] = &[
     hostside::FAMILIES,
     archive_dir::FAMILIES,
     own::FAMILIES,
+    runbooks::FAMILIES,
 ];
 
 /// All families, those of one module together, each once.

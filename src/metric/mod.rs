@@ -5,5 +5,6 @@ pub mod exposition;
 pub mod family;
 pub mod histogram;
 pub mod own;
+pub mod runbooks;
 pub mod sample;
 pub mod webhook;

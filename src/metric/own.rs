@@ -1,6 +1,7 @@
 //! About pgvigil itself.
 
 use super::family::{Family, Kind, Observers, Unit};
+use super::runbooks::{Runbooks, runbook_samples};
 use super::sample::Samples;
 use super::webhook::{self, Webhook, webhook_samples};
 use crate::cluster::observers::ObserverState;
@@ -147,6 +148,8 @@ pub struct Own {
     pub log: LogEvents,
     /// What was handed in.
     pub webhook: Webhook,
+    /// What came of it.
+    pub runbooks: Runbooks,
 }
 
 /// Adds the samples of our own process.
@@ -170,4 +173,5 @@ pub fn own_samples(own: &Own, samples: &mut Samples) {
     }
     samples.number(&LOG_DROPPED, &[], own.log.dropped as f64);
     webhook_samples(&own.webhook, samples);
+    runbook_samples(&own.runbooks, samples);
 }

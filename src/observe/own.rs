@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, RandomState};
 use crate::clock::Wall;
 use crate::cluster::observers::ObserverState;
 use crate::metric::own::{ConfigReload, LogEvents, Own};
+use crate::metric::runbooks::Runbooks;
 use crate::metric::webhook::Webhook;
 
 /// The unit of CPU times in `/proc`, on every Linux that Rust runs on.
@@ -19,6 +20,7 @@ pub fn read(
     observers: Vec<(String, ObserverState)>,
     log: LogEvents,
     webhook: Webhook,
+    runbooks: Runbooks,
 ) -> Own {
     Own {
         start_time: started.as_seconds(),
@@ -30,6 +32,7 @@ pub fn read(
         observers,
         log,
         webhook,
+        runbooks,
     }
 }
 
@@ -68,6 +71,7 @@ mod tests {
             Vec::new(),
             LogEvents::default(),
             Webhook::default(),
+            Runbooks::default(),
         );
         assert!(own.resident_bytes.is_some_and(|bytes| bytes > 100_000));
         assert!(own.cpu_seconds.is_some());

@@ -15,6 +15,7 @@ use super::run::{Event, Run, RunRecord};
 use super::runs::Runs;
 use super::seen::{Outcome, Seen};
 use crate::clock::{Moment, Mono};
+use crate::metric::runbooks::{Ended, Runbooks};
 use crate::metric::webhook::Webhook;
 use crate::observe::state_file::boot_id;
 use crate::observe::voice::Voice;
@@ -46,6 +47,7 @@ pub struct Intake {
     queue: mpsc::Sender<Delivery>,
     places: Semaphore,
     told: Arc<Mutex<Webhook>>,
+    ended: Arc<Mutex<Ended>>,
     runs: Arc<Mutex<Runs>>,
     /// Rises with everything that was written or told again.
     changes: watch::Receiver<u64>,
@@ -85,6 +87,7 @@ impl Intake {
     pub fn start(dir: PathBuf, at_once: bool) -> io::Result<Arc<Self>> {
         let (queue, deliveries) = mpsc::channel(PLACES);
         let (told, runs) = (Arc::<Mutex<Webhook>>::default(), Arc::<Mutex<Runs>>::default());
+        let ended = Arc::<Mutex<Ended>>::default();
         let (change, changes) = watch::channel(0);
         let desk = Desk {
             dir,
@@ -92,16 +95,26 @@ impl Intake {
             last: None,
             voice: Voice::default(),
             told: told.clone(),
+            ended: ended.clone(),
             runs: runs.clone(),
             change,
         };
         std::thread::Builder::new().name("journal".to_owned()).spawn(move || desk.run(deliveries, at_once))?;
-        Ok(Arc::new(Self { queue, places: Semaphore::new(PLACES), told, runs, changes }))
+        Ok(Arc::new(Self { queue, places: Semaphore::new(PLACES), told, ended, runs, changes }))
     }
 
     /// What was counted.
     pub fn told(&self) -> Webhook {
         lock(&self.told).clone()
+    }
+
+    /// How runs stand, of these clusters and all that have any.
+    pub fn runbooks(&self, clusters: impl IntoIterator<Item = String>) -> Runbooks {
+        let is_open = lock(&self.told).bytes.is_some();
+        // One after the other: the thread that writes counts what ended while it holds the runs.
+        let ended = lock(&self.ended).clone();
+        let runs = lock(&self.runs);
+        Runbooks::of(ended, is_open.then_some(&*runs), clusters)
     }
 
     /// Counts a request that was answered.
@@ -178,6 +191,7 @@ struct Desk {
     last: Option<(Mono, IntakeError)>,
     voice: Voice,
     told: Arc<Mutex<Webhook>>,
+    ended: Arc<Mutex<Ended>>,
     runs: Arc<Mutex<Runs>>,
     change: watch::Sender<u64>,
 }
@@ -259,7 +273,15 @@ impl Desk {
                 Ok(records) => {
                     open.is_named = true;
                     let mut runs = lock(&self.runs);
-                    records.iter().for_each(|record| runs.take(record));
+                    for record in &records {
+                        runs.take(record);
+                        if let Entry::Run(told) = &record.entry
+                            && matches!(told.event, Event::Ended { .. })
+                            && let Some(run) = runs.get(&told.run)
+                        {
+                            lock(&self.ended).count(run);
+                        }
+                    }
                     open.journal.keep_from(runs.needed().unwrap_or(u64::MAX));
                 }
                 Err(error) => return Err(self.fail(&error)),

@@ -6,7 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::book::Book;
+use super::book::{Book, Class};
+use super::guard::GUARDS;
 use crate::assets;
 use crate::config::{self, ConfigError, Origin};
 use crate::nearest::nearest;
@@ -108,9 +109,14 @@ impl Shelf {
         }
         let with_steps = entries.iter().filter(|entry| !entry.book.steps.is_empty()).count();
         if with_steps > 0 {
-            lines.push(format!(
-                "runbooks with steps: {with_steps}; read and checked, this version of pgvigil runs none"
-            ));
+            lines.push(format!("runbooks with steps: {with_steps}"));
+        }
+        for class in [Class::Diagnose, Class::Reversible, Class::Failover] {
+            if entries.iter().any(|entry| entry.book.class == class && !entry.book.steps.is_empty()) {
+                let guards = GUARDS.iter().filter(|guard| guard.classes().contains(&class));
+                let names: Vec<_> = guards.map(|guard| guard.name()).collect();
+                lines.push(format!("guards of class {}: {}", class.as_str(), names.join(", ")));
+            }
         }
         lines
     }

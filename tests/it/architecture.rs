@@ -43,6 +43,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "http/access/decision",
             "alertmanager",
             "metric/webhook",
+            "metric/runbooks",
             "runbook/candidate",
             "runbook/chain",
             "runbook/evidence",

@@ -18,12 +18,17 @@ use pgvigil::metric::catalog;
 use pgvigil::metric::exposition::{Format, render};
 use pgvigil::metric::histogram::{self, Histogram};
 use pgvigil::metric::own::{ConfigReload, LogEvents, Own, own_samples};
+use pgvigil::metric::runbooks::{Ended, Runbooks};
 use pgvigil::metric::sample::{Samples, Value};
 use pgvigil::metric::webhook::Webhook;
 use pgvigil::pg::failure::{Cause, Failure, NodeState};
 use pgvigil::pg::lsn::{Lsn, Timeline};
 use pgvigil::pg::version::ServerVersion;
-use pgvigil::runbook::record::Reason;
+use pgvigil::runbook::book::{Class, Limits, Mode, Trigger};
+use pgvigil::runbook::guard::Cause as Wake;
+use pgvigil::runbook::record::{Entry, Reason, Record};
+use pgvigil::runbook::run::{Episode, Event, Outcome as RunOutcome, Plan, RunRecord};
+use pgvigil::runbook::runs::Runs;
 use pgvigil::runbook::seen::Outcome;
 
 use crate::fixture::{self, Answer};
@@ -115,6 +120,52 @@ fn hear(cluster: &mut Cluster, now: Mono) {
     cluster.hear("vigil-b", Told { instance: "b".into(), sights: sights.into(), ..Told::default() });
 }
 
+/// A run that was shown, one that nobody took note of, and one that asks.
+fn runbooks(at: Moment) -> Runbooks {
+    let (mut runs, mut ended) = (Runs::default(), Ended::default());
+    for (number, mode, outcome) in [
+        (1, Mode::DryRun, Some(RunOutcome::DryRun)),
+        (2, Mode::Manual, Some(RunOutcome::Indeterminate)),
+        (3, Mode::Manual, None),
+    ] {
+        let run = number.to_string();
+        let last = match outcome {
+            Some(outcome) => Event::Ended { outcome, report: String::new() },
+            None => Event::Awaiting { until: at },
+        };
+        for event in [Event::Planned(Box::new(plan(mode))), last] {
+            let entry = Entry::Run(RunRecord { run: run.clone(), event });
+            runs.take(&Record { seq: number, durable: 0, at, entry });
+        }
+        ended.count(runs.get(&run).unwrap());
+    }
+    Runbooks::of(ended, Some(&runs), ["orders".to_owned()])
+}
+
+fn plan(mode: Mode) -> Plan {
+    Plan {
+        plan: "1f0a".to_owned(),
+        episode: Episode {
+            cluster: "orders".to_owned(),
+            system_identifier: 1,
+            timeline: Timeline(1),
+            primary: "primary".to_owned(),
+        },
+        runbook: "PostgresPrimaryUnreachable".to_owned(),
+        book: String::new(),
+        config: String::new(),
+        class: Class::Failover,
+        mode,
+        triggers: vec![Trigger::Alert],
+        cause: Wake::Person { by: "ops".to_owned() },
+        limits: Limits::default(),
+        steps: Vec::new(),
+        candidate: None,
+        loss_bytes: None,
+        guards: Vec::new(),
+    }
+}
+
 /// What a pgvigil shows that watched these nodes for three seconds, and the primary, which wrote 128 KiB a second, for ten before:
 /// more than a segment, so that it knows the age of what is not archived.
 pub fn samples(major: u32) -> Samples {
@@ -153,6 +204,7 @@ pub fn samples(major: u32) -> Samples {
         observers: vec![("vigil-b".to_owned(), ObserverState::Up), ("vigil-c".to_owned(), ObserverState::Unreachable)],
         log: LogEvents { error: 1, warn: 2, info: 3, dropped: 4 },
         webhook: webhook(),
+        runbooks: runbooks(start),
     };
     own_samples(&own, &mut samples);
     samples

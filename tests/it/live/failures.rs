@@ -134,8 +134,9 @@ async fn what_cannot_start_says_one_sentence_and_ends_with_2() -> Outcome {
     }
     let (code, said) = run(&lab, &["check", "--config", &good], &[]).await?;
     let runbooks = format!(
-        "  {} runbooks\n  runbooks with steps: 1; read and checked, this version of pgvigil runs none\n",
+        "  {} runbooks\n  runbooks with steps: 1\n  {}\n",
         assets::runbooks().len(),
+        crate::runbooks::FAILOVER_GUARDS,
     );
     assert_eq!((code, said), (Some(0), format!("{good} is good:\n  c/a at 127.0.0.1:1, sslmode prefer\n{runbooks}")));
     let (code, said) = run(&lab, &["check"], &[("PGHOST", "db1"), ("PGUSER", "m")]).await?;

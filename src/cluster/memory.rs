@@ -38,7 +38,17 @@ pub struct Memory {
     pub nodes: BTreeMap<String, Remembered>,
 }
 
+/// What a memory holds that changes seldom, to compare.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Roles((Option<String>, Option<String>, Option<Timeline>, Option<Promised>));
+
 impl Memory {
+    /// Who is the primary of which timeline of which system, and whom it fed.
+    pub fn roles(&self) -> Roles {
+        let Self { system_identifier, primary, timeline, promised, .. } = self;
+        Roles((system_identifier.clone(), primary.clone(), *timeline, promised.clone()))
+    }
+
     /// The memory of node `name`.
     pub fn node(&self, name: &str) -> Remembered {
         self.nodes.get(name).cloned().unwrap_or_default()

@@ -13,8 +13,11 @@ use super::state_file::{self, StateFileError};
 use crate::clock::Mono;
 use crate::cluster::memory::Memory;
 
-/// How often the memories are written down: what a crash of pgvigil may forget.
+/// How often the memories are written down: what a crash of pgvigil may forget of positions.
 const SAVE_EACH: Duration = Duration::from_secs(10);
+/// How soon it is written down who is the primary of which timeline, and whom it feeds: without that nothing can be said of a primary
+/// that is gone.
+const LOOK_EACH: Duration = Duration::from_secs(1);
 /// A memory that was not written down for so long is not kept, whatever the last try gave: the disk may hang.
 const STALE: Duration = Duration::from_secs(35);
 
@@ -121,11 +124,17 @@ impl Keeper {
 
     /// Saves again and again.
     pub async fn keep(self: Arc<Self>, hubs: Hubs) {
-        let mut ticks = interval(SAVE_EACH);
+        let mut ticks = interval(LOOK_EACH);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut saved, mut known) = (None::<Mono>, Vec::new());
         loop {
             ticks.tick().await;
             let (keeper, hubs) = (self.clone(), hubs.now());
+            let (now, roles) = (Mono::now(), hubs.iter().map(|hub| hub.cluster().memory().roles()).collect());
+            if known == roles && saved.is_some_and(|saved| now.since(saved) < SAVE_EACH) {
+                continue;
+            }
+            (saved, known) = (Some(now), roles);
             // A disk may be slow; the loops that watch must not wait for it.
             if tokio::task::spawn_blocking(move || keeper.save(&hubs)).await.is_err() {
                 tracing::error!("saving the lag history failed unexpectedly");

@@ -3,26 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
 use tokio::time::timeout;
 
+use super::Parts;
 use super::hands::{Hands, Means};
-use super::{Parts, Preview, Refused};
+use super::judging::is_look;
 use crate::clock::{Moment, Mono};
-use crate::cluster::assess::Verdict;
 use crate::observe::Hub;
 use crate::observe::voice::Voice;
-use crate::pg::failure::NodeState;
-use crate::runbook::book::{Book, Class, Mode, Trigger};
-use crate::runbook::candidate;
+use crate::runbook::book::Mode;
 use crate::runbook::decide::{Happened, Move, Next, Place, Reached, decide};
 use crate::runbook::evidence::Evidence;
-use crate::runbook::guard::{self, Answer, Cause, LockState, Scene, Seen, Stage};
+use crate::runbook::guard::LockState;
 use crate::runbook::intake::IntakeError;
-use crate::runbook::plan::{self, Judgement, NoPlan, judgement};
 use crate::runbook::record::Entry;
-use crate::runbook::run::{Event, Outcome, Phase, Plan, Probe, Run, RunRecord, StepResult, blocking};
-use crate::runbook::verdict::{self, PrimaryVerdict};
+use crate::runbook::run::{Event, Outcome, Phase, Probe, Run, RunRecord, StepResult, blocking};
 
 /// A person is asked for so long.
 const ASKED_FOR: Duration = Duration::from_secs(15 * 60);
@@ -35,15 +30,15 @@ const FENCED_FOR: Duration = Duration::from_secs(180);
 /// A switchover whose candidate does not have all of the old primary's WAL is undone after this: nothing brings it any more.
 const UNDONE_AFTER: Duration = Duration::from_secs(20);
 /// Looks follow each other at this pace while a person is asked, and when nothing came about for a while.
-const SLOW_LOOK: Duration = Duration::from_secs(5);
+pub(super) const SLOW_LOOK: Duration = Duration::from_secs(5);
 /// For so long they follow each other as observation does.
 const QUICK_FOR: Duration = Duration::from_secs(60);
 /// Between two tries of what failed for reasons of our own.
 const AGAIN: Duration = Duration::from_millis(500);
 /// An alert wakes a run for so long after it was handed in.
-const WAKES_FOR: Duration = Duration::from_secs(60);
+pub(super) const WAKES_FOR: Duration = Duration::from_secs(60);
 /// When there is nothing to do.
-const IDLE: Duration = Duration::from_secs(3600);
+pub(super) const IDLE: Duration = Duration::from_secs(3600);
 
 /// Runs until it is dropped.
 pub(super) async fn run(parts: Parts, means: Arc<Means>) {
@@ -75,49 +70,21 @@ pub(super) async fn run(parts: Parts, means: Arc<Means>) {
     }
 }
 
-/// What a run would do now.
-pub(super) async fn preview(parts: &Parts, means: Arc<Means>, book: &Book) -> Result<Preview, Refused> {
-    let hub = parts.hubs.now().iter().find(|hub| hub.cluster().layout().name == means.cluster).cloned();
-    let Some(hub) = hub else { return Err(Refused::Unknown(format!("there is no cluster {}", means.cluster))) };
-    let hands = Hands::new(means.clone(), hub.clone());
-    let mut driver = Driver {
-        parts: parts.clone(),
-        means,
-        hub,
-        hands,
-        fresh: None,
-        looked: None,
-        before: None,
-        probed: None,
-        voice: Voice::default(),
-    };
-    let cause = Cause::Person { by: "preview".to_owned() };
-    let evidence = driver.gather("").await;
-    let plan = driver.plan(book, &cause, &evidence).await.map_err(|error| Refused::Conflict(error.to_string()))?;
-    let amounts_to = match amounts_to(&plan, false, &evidence, &plan.guards) {
-        Happened::Clear => "clear",
-        Happened::Doubtful => "doubtful",
-        Happened::Stale => "stale",
-        Happened::Recovered => "recovered",
-        _ => "blocked",
-    };
-    Ok(Preview { commands: plan.commands(), plan, amounts_to })
-}
-
-struct Driver {
-    parts: Parts,
-    means: Arc<Means>,
-    hub: Arc<Hub>,
-    hands: Hands,
+/// What the loop of one cluster knows beside the journal.
+pub(super) struct Driver {
+    pub(super) parts: Parts,
+    pub(super) means: Arc<Means>,
+    pub(super) hub: Arc<Hub>,
+    pub(super) hands: Hands,
     /// What the last look at this run amounts to, until it was decided upon.
-    fresh: Option<(String, Happened)>,
+    pub(super) fresh: Option<(String, Happened)>,
     /// The last look, and the one before it, in the run of this id.
-    looked: Option<(String, Evidence)>,
-    before: Option<Evidence>,
+    pub(super) looked: Option<(String, Evidence)>,
+    pub(super) before: Option<Evidence>,
     /// What was last written down of a probe: of which run, step and attempt.
-    probed: Option<(String, usize, u32, Probe)>,
+    pub(super) probed: Option<(String, usize, u32, Probe)>,
     /// What was said.
-    voice: Voice,
+    pub(super) voice: Voice,
 }
 
 impl Driver {
@@ -136,110 +103,6 @@ impl Driver {
                 AGAIN
             }
         }
-    }
-
-    /// Whether anything wakes a run.
-    async fn consider(&mut self) -> Result<Duration, IntakeError> {
-        (self.fresh, self.looked, self.before) = (None, None, None);
-        self.hands.let_go().await;
-        let Some((book, cause)) = self.woken() else {
-            let watches = self.watched_books().next().is_some();
-            return Ok(if watches { self.pace() } else { IDLE });
-        };
-        let id = format!("{:x}", crate::clock::Wall::now().as_seconds().to_bits() ^ u64::from(std::process::id()));
-        self.look_and_plan(&id, &book, &cause, None).await
-    }
-
-    /// The runbook that is to be planned, and what woke it.
-    fn woken(&self) -> Option<(Book, Cause)> {
-        let (shelf, now) = ((self.parts.books)(), Moment::now());
-        let runs = self.parts.intake.runs();
-        if let Some((asked, at)) = runs.asked(&self.means.cluster)
-            && guard::age(now, *at) < WAKES_FOR
-            && let Some(entry) = shelf.find(&asked.runbook)
-        {
-            return Some((entry.book.clone(), Cause::Person { by: asked.by.clone() }));
-        }
-        for (name, alarm) in runs.alarms(&self.means.cluster) {
-            if !alarm.firing || guard::age(now, alarm.received) > WAKES_FOR {
-                continue;
-            }
-            let Some(entry) = shelf.find(name) else { continue };
-            let book = &entry.book;
-            let cause = Cause::Alert {
-                name: name.to_owned(),
-                firing: true,
-                truncated: alarm.truncated,
-                starts_at: alarm.starts_at,
-                received: alarm.received,
-            };
-            if can_wake(book, Trigger::Alert) && !runs.ended().any(|run| self.holds(run, book, &cause)) {
-                return Some((book.clone(), cause));
-            }
-        }
-        let is_gone = self.primary_is_gone();
-        let mut watched = self.watched_books();
-        watched
-            .find(|book| is_gone && !runs.ended().any(|run| self.holds(run, book, &Cause::Observation)))
-            .map(|book| (book, Cause::Observation))
-    }
-
-    /// Whether a run that is over keeps this from waking another.
-    fn holds(&self, run: &Run, book: &Book, cause: &Cause) -> bool {
-        let (Some(outcome), Some(ended)) = (run.outcome(), run.ended) else { return false };
-        if run.plan.episode.cluster != self.means.cluster {
-            return false;
-        }
-        if run.is_unacknowledged() {
-            return true;
-        }
-        if run.plan.runbook != book.name {
-            return false;
-        }
-        match (cause, &run.plan.cause) {
-            (Cause::Alert { starts_at, received, .. }, Cause::Alert { starts_at: before, .. }) => {
-                // The same outage: only what was blocked or expired before anything was done is planned again, when it is told again.
-                let again = matches!(outcome, Outcome::Blocked | Outcome::Expired) && !run.acted;
-                starts_at == before && !(again && received.wall > ended.wall)
-            }
-            (Cause::Observation, _) => {
-                let same = self.episode_is(run);
-                same && !matches!(outcome, Outcome::Blocked | Outcome::Recovered)
-                    || Moment::now().wall.seconds_since(ended.wall) < SLOW_LOOK.as_secs_f64()
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether the primary that is missed now is the one that `run` was about.
-    fn episode_is(&self, run: &Run) -> bool {
-        let assessment = self.hub.cluster().assess(Moment::now());
-        let last = assessment.nodes.iter().find(|node| node.last_primary);
-        last.is_some_and(|node| node.name == run.plan.episode.primary)
-            && assessment.timeline == Some(run.plan.episode.timeline)
-    }
-
-    /// The runbooks that wake by what pgvigil sees.
-    fn watched_books(&self) -> impl Iterator<Item = Book> + use<> {
-        let shelf = (self.parts.books)();
-        let books: Vec<Book> = shelf.entries().into_iter().map(|entry| entry.book.clone()).collect();
-        books.into_iter().filter(|book| can_wake(book, Trigger::Observation))
-    }
-
-    /// Whether the primary that was last seen is not there for us. Not a verdict: it only wakes.
-    fn primary_is_gone(&self) -> bool {
-        let assessment = self.hub.cluster().assess(Moment::now());
-        let last = assessment.nodes.iter().find(|node| node.last_primary);
-        let gone = [NodeState::Unreachable.as_str(), NodeState::Timeout.as_str()];
-        assessment.primaries == 0
-            && assessment.split_brain != Verdict::Yes
-            && last.is_some_and(|node| gone.contains(&node.state))
-    }
-
-    /// As often as observation looks.
-    fn pace(&self) -> Duration {
-        let interval = self.hub.cluster().layout().timing.sample_interval;
-        interval.clamp(Duration::from_millis(50), SLOW_LOOK)
     }
 
     /// Decides on an open run, and does it.
@@ -361,149 +224,6 @@ impl Driver {
         }
     }
 
-    /// Looks before the next step.
-    async fn look(&mut self, run: &Run) -> Result<Duration, IntakeError> {
-        if !run.acted && matches!(run.phase, Phase::Planned | Phase::Blocked | Phase::Awaiting) {
-            let shelf = (self.parts.books)();
-            let Some(entry) = shelf.find(&run.plan.runbook) else {
-                return self.end(run, Outcome::Aborted, "its runbook is gone").await;
-            };
-            let cause = self.cause_now(&run.plan.cause);
-            return self.look_and_plan(&run.id.clone(), &entry.book.clone(), &cause, Some(run)).await;
-        }
-        let stage = if run.fenced || !run.plan.steps[run.step..].iter().any(|step| step.kind() == "fence") {
-            Stage::Promote
-        } else {
-            Stage::Fence
-        };
-        let evidence = self.gather(&run.id).await;
-        let mut plan = run.plan.clone();
-        plan.cause = self.cause_now(&run.plan.cause);
-        let guards = self.judge(stage, &plan, &evidence, &run.data).await;
-        let happened = amounts_to(&plan, run.fenced, &evidence, &guards);
-        let is_news = run.judged.0 != stage || differ(&run.judged.1, &guards);
-        let event = match happened {
-            Happened::Clear => Some(Event::Passed { stage, guards }),
-            _ if is_news => Some(Event::Blocked { stage, guards }),
-            _ => None,
-        };
-        if let Some(event) = event {
-            self.write(run, event).await?;
-        }
-        self.fresh = Some((run.id.clone(), happened));
-        Ok(Duration::ZERO)
-    }
-
-    /// The newest word of what woke the run.
-    fn cause_now(&self, cause: &Cause) -> Cause {
-        let runs = self.parts.intake.runs();
-        match cause {
-            Cause::Alert { name, .. } => match runs.alarm(&self.means.cluster, name) {
-                Some(alarm) => Cause::Alert {
-                    name: name.clone(),
-                    firing: alarm.firing,
-                    truncated: alarm.truncated,
-                    starts_at: alarm.starts_at,
-                    received: alarm.received,
-                },
-                None => cause.clone(),
-            },
-            other => other.clone(),
-        }
-    }
-
-    async fn gather(&mut self, id: &str) -> Evidence {
-        let evidence = self.hands.look().await;
-        self.before = self.looked.take().filter(|(of, _)| of == id).map(|(_, evidence)| evidence);
-        self.looked = Some((id.to_owned(), evidence.clone()));
-        evidence
-    }
-
-    async fn judge(&self, stage: Stage, plan: &Plan, evidence: &Evidence, data: &Map<String, Value>) -> Vec<Seen> {
-        let lock = self.hands.state().await;
-        let hooks = self.hands.wrong_hooks(plan);
-        let runs = self.parts.intake.runs();
-        let (past, paused) = (runs.past(), runs.paused().is_some());
-        let others =
-            runs.open().filter(|run| run.plan.episode.cluster != self.means.cluster && run.plan.mode != Mode::DryRun);
-        let elsewhere = others.count();
-        let scene = Scene {
-            stage,
-            now: Moment::now(),
-            evidence,
-            before: self.before.as_ref(),
-            plan,
-            candidate: plan.candidate.as_deref().and_then(|name| evidence.number_of(name)),
-            terms: &self.means.terms,
-            past: &past,
-            elsewhere,
-            failing: self.other_clusters_in_trouble(),
-            paused,
-            lock: &lock,
-            hooks: &hooks,
-            data,
-        };
-        guard::judge_all(&scene)
-    }
-
-    fn other_clusters_in_trouble(&self) -> usize {
-        let hubs = self.parts.hubs.now();
-        let others = hubs.iter().filter(|hub| !Arc::ptr_eq(hub, &self.hub));
-        let troubled = others.filter(|hub| {
-            let assessment = hub.cluster().assess(Moment::now());
-            assessment.primaries == 0 && assessment.nodes.iter().any(|node| node.last_primary)
-        });
-        troubled.count()
-    }
-
-    /// Looks, plans, and writes the plan if it is another than the run's.
-    async fn look_and_plan(
-        &mut self,
-        id: &str,
-        book: &Book,
-        cause: &Cause,
-        run: Option<&Run>,
-    ) -> Result<Duration, IntakeError> {
-        let evidence = self.gather(id).await;
-        let plan = match self.plan(book, cause, &evidence).await {
-            Ok(plan) => plan,
-            Err(error) => {
-                if self.voice.changes("plan", &error.to_string(), Mono::now()).is_some() {
-                    tracing::warn!(cluster = %self.means.cluster, runbook = %book.name, "{error}");
-                }
-                return Ok(SLOW_LOOK);
-            }
-        };
-        let happened = amounts_to(&plan, false, &evidence, &plan.guards);
-        // While a person is asked only another plan is another question.
-        let asked =
-            |run: &Run| run.phase == Phase::Awaiting && matches!(happened, Happened::Clear | Happened::Doubtful);
-        let known =
-            run.is_some_and(|run| run.plan.plan == plan.plan && (asked(run) || !differ(&run.judged.1, &plan.guards)));
-        if !known {
-            let (mode, guards) = (plan.mode, plan.guards.clone());
-            let mut events = vec![Event::Planned(Box::new(plan))];
-            // Said at once, so that nobody takes it for a plan that goes on.
-            if happened == Happened::Blocked && mode != Mode::DryRun {
-                events.push(Event::Blocked { stage: Stage::Plan, guards });
-            }
-            events.iter().for_each(|event| self.tell(id, event, run));
-            let entry = |event| Entry::Run(RunRecord { run: id.to_owned(), event });
-            self.parts.intake.write(events.into_iter().map(entry).collect()).await?;
-        }
-        self.fresh = Some((id.to_owned(), happened));
-        Ok(Duration::ZERO)
-    }
-
-    /// What would be done, with what every guard sees.
-    async fn plan(&self, book: &Book, cause: &Cause, evidence: &Evidence) -> Result<Plan, NoPlan> {
-        let choose = if book.planned { candidate::choose_planned } else { candidate::choose };
-        let (means, candidate) = (&self.means, choose(evidence));
-        let mut plan = plan::plan(book, &means.config, &means.terms, cause, evidence, candidate)?;
-        plan.guards = self.judge(Stage::Plan, &plan, evidence, &Map::new()).await;
-        Ok(plan)
-    }
-
     /// Begins the next step. What it is going to do is on disk before it does it.
     async fn act(&mut self, run: Run, place: Place) -> Result<Duration, IntakeError> {
         match self.hands.lock(&run).await {
@@ -591,56 +311,19 @@ impl Driver {
         }
     }
 
-    async fn end(&mut self, run: &Run, outcome: Outcome, why: &str) -> Result<Duration, IntakeError> {
+    pub(super) async fn end(&mut self, run: &Run, outcome: Outcome, why: &str) -> Result<Duration, IntakeError> {
         self.write(run, Event::Ended { outcome, report: why.to_owned() }).await?;
         self.hands.let_go().await;
         Ok(Duration::ZERO)
     }
 
-    async fn write(&self, run: &Run, event: Event) -> Result<(), IntakeError> {
+    pub(super) async fn write(&self, run: &Run, event: Event) -> Result<(), IntakeError> {
         self.tell(&run.id, &event, Some(run));
         self.parts.intake.write(vec![Entry::Run(RunRecord { run: run.id.clone(), event })]).await
     }
 
     /// One line for what happens.
-    fn tell(&self, id: &str, event: &Event, run: Option<&Run>) {
+    pub(super) fn tell(&self, id: &str, event: &Event, run: Option<&Run>) {
         tracing::info!(cluster = %self.means.cluster, run = %id, kind = event.kind(), "{}", event.sentence(run));
     }
-}
-
-/// Whether it is what a look amounted to.
-fn is_look(happened: Happened) -> bool {
-    use Happened::{Blocked, Clear, Doubtful, Recovered, Stale};
-    matches!(happened, Clear | Doubtful | Blocked | Stale | Recovered)
-}
-
-fn can_wake(book: &Book, trigger: Trigger) -> bool {
-    book.triggers.contains(&trigger) && !book.planned && !book.steps.is_empty() && book.class != Class::HumanOnly
-}
-
-/// What a look amounts to. What is planned begins with a primary that lives.
-fn amounts_to(plan: &Plan, fenced: bool, evidence: &Evidence, guards: &[Seen]) -> Happened {
-    if plan.class == Class::Failover {
-        let (verdict, _) = verdict::of(evidence, &plan.limits, evidence.ended);
-        let is_past = evidence.primary.as_ref().is_some_and(|primary| primary.timeline != plan.episode.timeline);
-        match verdict {
-            PrimaryVerdict::Elsewhere { .. } => return Happened::Stale,
-            _ if is_past => return Happened::Stale,
-            PrimaryVerdict::Alive if fenced || !plan.planned => return Happened::Recovered,
-            _ => {}
-        }
-    }
-    match judgement(guards) {
-        Judgement::Clear => Happened::Clear,
-        Judgement::Doubtful => Happened::Doubtful,
-        Judgement::Blocked => Happened::Blocked,
-    }
-}
-
-/// Whether two judgements differ in more than the values that were seen.
-fn differ(a: &[Seen], b: &[Seen]) -> bool {
-    let answers = |seen: &[Seen]| -> Vec<(String, Answer)> {
-        seen.iter().map(|seen| (seen.guard.clone(), seen.answer)).collect()
-    };
-    answers(a) != answers(b)
 }

@@ -3,7 +3,9 @@
 
 mod driver;
 mod hands;
+mod judging;
 mod person;
+mod waking;
 
 use std::sync::Arc;
 
@@ -57,7 +59,7 @@ impl Parts {
         if entry.book.steps.is_empty() {
             return Err(Refused::Conflict(format!("runbook {runbook} has no steps: read it at /runbooks/{runbook}")));
         }
-        driver::preview(self, means, &entry.book).await
+        judging::preview(self, means, &entry.book).await
     }
 }
 

@@ -1,0 +1,239 @@
+//! Looks at a cluster, and what they amount to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::driver::{Driver, SLOW_LOOK};
+use super::hands::{Hands, Means};
+use super::{Parts, Preview, Refused};
+use crate::clock::{Moment, Mono};
+use crate::observe::voice::Voice;
+use crate::runbook::book::{Book, Class, Mode};
+use crate::runbook::candidate;
+use crate::runbook::decide::Happened;
+use crate::runbook::evidence::Evidence;
+use crate::runbook::guard::{self, Answer, Cause, Scene, Seen, Stage};
+use crate::runbook::intake::IntakeError;
+use crate::runbook::plan::{self, Judgement, NoPlan, judgement};
+use crate::runbook::record::Entry;
+use crate::runbook::run::{Event, Outcome, Phase, Plan, Run, RunRecord};
+use crate::runbook::verdict::{self, PrimaryVerdict};
+
+/// What a run would do now.
+pub(super) async fn preview(parts: &Parts, means: Arc<Means>, book: &Book) -> Result<Preview, Refused> {
+    let hub = parts.hubs.now().iter().find(|hub| hub.cluster().layout().name == means.cluster).cloned();
+    let Some(hub) = hub else { return Err(Refused::Unknown(format!("there is no cluster {}", means.cluster))) };
+    let hands = Hands::new(means.clone(), hub.clone());
+    let mut driver = Driver {
+        parts: parts.clone(),
+        means,
+        hub,
+        hands,
+        fresh: None,
+        looked: None,
+        before: None,
+        probed: None,
+        voice: Voice::default(),
+    };
+    let cause = Cause::Person { by: "preview".to_owned() };
+    let evidence = driver.gather("").await;
+    let plan = driver.plan(book, &cause, &evidence).await.map_err(|error| Refused::Conflict(error.to_string()))?;
+    let amounts_to = match amounts_to(&plan, false, &evidence, &plan.guards) {
+        Happened::Clear => "clear",
+        Happened::Doubtful => "doubtful",
+        Happened::Stale => "stale",
+        Happened::Recovered => "recovered",
+        _ => "blocked",
+    };
+    Ok(Preview { commands: plan.commands(), plan, amounts_to })
+}
+
+impl Driver {
+    /// Looks before the next step.
+    pub(super) async fn look(&mut self, run: &Run) -> Result<Duration, IntakeError> {
+        if !run.acted && matches!(run.phase, Phase::Planned | Phase::Blocked | Phase::Awaiting) {
+            let shelf = (self.parts.books)();
+            let Some(entry) = shelf.find(&run.plan.runbook) else {
+                return self.end(run, Outcome::Aborted, "its runbook is gone").await;
+            };
+            let cause = self.cause_now(&run.plan.cause);
+            return self.look_and_plan(&run.id.clone(), &entry.book.clone(), &cause, Some(run)).await;
+        }
+        let stage = if run.fenced || !run.plan.steps[run.step..].iter().any(|step| step.kind() == "fence") {
+            Stage::Promote
+        } else {
+            Stage::Fence
+        };
+        let evidence = self.gather(&run.id).await;
+        let mut plan = run.plan.clone();
+        plan.cause = self.cause_now(&run.plan.cause);
+        let guards = self.judge(stage, &plan, &evidence, &run.data).await;
+        let happened = amounts_to(&plan, run.fenced, &evidence, &guards);
+        let is_news = run.judged.0 != stage || differ(&run.judged.1, &guards);
+        let event = match happened {
+            Happened::Clear => Some(Event::Passed { stage, guards }),
+            _ if is_news => Some(Event::Blocked { stage, guards }),
+            _ => None,
+        };
+        if let Some(event) = event {
+            self.write(run, event).await?;
+        }
+        self.fresh = Some((run.id.clone(), happened));
+        Ok(Duration::ZERO)
+    }
+
+    /// The newest word of what woke the run.
+    pub(super) fn cause_now(&self, cause: &Cause) -> Cause {
+        let runs = self.parts.intake.runs();
+        match cause {
+            Cause::Alert { name, .. } => match runs.alarm(&self.means.cluster, name) {
+                Some(alarm) => Cause::Alert {
+                    name: name.clone(),
+                    firing: alarm.firing,
+                    truncated: alarm.truncated,
+                    starts_at: alarm.starts_at,
+                    received: alarm.received,
+                },
+                None => cause.clone(),
+            },
+            other => other.clone(),
+        }
+    }
+
+    pub(super) async fn gather(&mut self, id: &str) -> Evidence {
+        let evidence = self.hands.look().await;
+        self.before = self.looked.take().filter(|(of, _)| of == id).map(|(_, evidence)| evidence);
+        self.looked = Some((id.to_owned(), evidence.clone()));
+        evidence
+    }
+
+    pub(super) async fn judge(
+        &self,
+        stage: Stage,
+        plan: &Plan,
+        evidence: &Evidence,
+        data: &Map<String, Value>,
+    ) -> Vec<Seen> {
+        let lock = self.hands.state().await;
+        let hooks = self.hands.wrong_hooks(plan);
+        let runs = self.parts.intake.runs();
+        let (past, paused) = (runs.past(), runs.paused().is_some());
+        let others =
+            runs.open().filter(|run| run.plan.episode.cluster != self.means.cluster && run.plan.mode != Mode::DryRun);
+        let elsewhere = others.count();
+        let scene = Scene {
+            stage,
+            now: Moment::now(),
+            evidence,
+            before: self.before.as_ref(),
+            plan,
+            candidate: plan.candidate.as_deref().and_then(|name| evidence.number_of(name)),
+            terms: &self.means.terms,
+            past: &past,
+            elsewhere,
+            failing: self.other_clusters_in_trouble(),
+            paused,
+            lock: &lock,
+            hooks: &hooks,
+            data,
+        };
+        guard::judge_all(&scene)
+    }
+
+    pub(super) fn other_clusters_in_trouble(&self) -> usize {
+        let hubs = self.parts.hubs.now();
+        let others = hubs.iter().filter(|hub| !Arc::ptr_eq(hub, &self.hub));
+        let troubled = others.filter(|hub| {
+            let assessment = hub.cluster().assess(Moment::now());
+            assessment.primaries == 0 && assessment.nodes.iter().any(|node| node.last_primary)
+        });
+        troubled.count()
+    }
+
+    /// Looks, plans, and writes the plan if it is another than the run's.
+    pub(super) async fn look_and_plan(
+        &mut self,
+        id: &str,
+        book: &Book,
+        cause: &Cause,
+        run: Option<&Run>,
+    ) -> Result<Duration, IntakeError> {
+        let evidence = self.gather(id).await;
+        let plan = match self.plan(book, cause, &evidence).await {
+            Ok(plan) => plan,
+            Err(error) => {
+                if self.voice.changes("plan", &error.to_string(), Mono::now()).is_some() {
+                    tracing::warn!(cluster = %self.means.cluster, runbook = %book.name, "{error}");
+                }
+                return Ok(SLOW_LOOK);
+            }
+        };
+        let happened = amounts_to(&plan, false, &evidence, &plan.guards);
+        // While a person is asked only another plan is another question.
+        let asked =
+            |run: &Run| run.phase == Phase::Awaiting && matches!(happened, Happened::Clear | Happened::Doubtful);
+        // Of what the guards block as before nothing new is to be told: candidates that keep up with each other come and go.
+        let blocked = |run: &Run| run.phase == Phase::Blocked && happened == Happened::Blocked;
+        let known = run.is_some_and(|run| {
+            let same = !differ(&run.judged.1, &plan.guards);
+            blocked(run) && same || run.plan.plan == plan.plan && (asked(run) || same)
+        });
+        if !known {
+            let (mode, guards) = (plan.mode, plan.guards.clone());
+            let mut events = vec![Event::Planned(Box::new(plan))];
+            // Said at once, so that nobody takes it for a plan that goes on.
+            if happened == Happened::Blocked && mode != Mode::DryRun {
+                events.push(Event::Blocked { stage: Stage::Plan, guards });
+            }
+            events.iter().for_each(|event| self.tell(id, event, run));
+            let entry = |event| Entry::Run(RunRecord { run: id.to_owned(), event });
+            self.parts.intake.write(events.into_iter().map(entry).collect()).await?;
+        }
+        self.fresh = Some((id.to_owned(), happened));
+        Ok(Duration::ZERO)
+    }
+
+    /// What would be done, with what every guard sees.
+    pub(super) async fn plan(&self, book: &Book, cause: &Cause, evidence: &Evidence) -> Result<Plan, NoPlan> {
+        let choose = if book.planned { candidate::choose_planned } else { candidate::choose };
+        let (means, candidate) = (&self.means, choose(evidence));
+        let mut plan = plan::plan(book, &means.config, &means.terms, cause, evidence, candidate)?;
+        plan.guards = self.judge(Stage::Plan, &plan, evidence, &Map::new()).await;
+        Ok(plan)
+    }
+}
+
+/// What a look amounts to. What is planned begins with a primary that lives.
+pub(super) fn amounts_to(plan: &Plan, fenced: bool, evidence: &Evidence, guards: &[Seen]) -> Happened {
+    if plan.class == Class::Failover {
+        let (verdict, _) = verdict::of(evidence, &plan.limits, evidence.ended);
+        let is_past = evidence.primary.as_ref().is_some_and(|primary| primary.timeline != plan.episode.timeline);
+        match verdict {
+            PrimaryVerdict::Elsewhere { .. } => return Happened::Stale,
+            _ if is_past => return Happened::Stale,
+            PrimaryVerdict::Alive if fenced || !plan.planned => return Happened::Recovered,
+            _ => {}
+        }
+    }
+    match judgement(guards) {
+        Judgement::Clear => Happened::Clear,
+        Judgement::Doubtful => Happened::Doubtful,
+        Judgement::Blocked => Happened::Blocked,
+    }
+}
+
+/// Whether it is what a look amounted to.
+pub(super) fn is_look(happened: Happened) -> bool {
+    use Happened::{Blocked, Clear, Doubtful, Recovered, Stale};
+    matches!(happened, Clear | Doubtful | Blocked | Stale | Recovered)
+}
+
+/// Whether two judgements differ in more than the values that were seen.
+pub(super) fn differ(a: &[Seen], b: &[Seen]) -> bool {
+    let answers = |seen: &[Seen]| -> Vec<(String, Answer)> {
+        seen.iter().map(|seen| (seen.guard.clone(), seen.answer)).collect()
+    };
+    answers(a) != answers(b)
+}

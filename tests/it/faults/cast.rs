@@ -32,7 +32,7 @@ const ARCHIVE: &str = "wal";
 /// A name and what it is set to.
 pub type Settings = &'static [(&'static str, &'static str)];
 
-/// What the primary does with its WAL.
+/// What each server does with its WAL while it is the primary.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Archiving {
     /// `archive_mode` is off.
@@ -62,7 +62,7 @@ pub struct Topology {
     pub primary: Settings,
     /// Settings of the standbys alone.
     pub standby: Settings,
-    /// What the primary does with its WAL; [`Cast::archive`] where it is archived in earnest.
+    /// What becomes of the WAL; [`Cast::archive`] where it is archived in earnest.
     pub archive: Archiving,
     /// Whether pgvigil runs beside the servers.
     pub beside: bool,
@@ -146,15 +146,16 @@ impl Cast {
     /// Starts all of it, and waits until pgvigil finds it well.
     pub async fn start(name: &'static str, topology: &Topology) -> Result<Self, LabError> {
         let lab = Lab::new()?;
+        let mut archived = ServerOptions::default();
+        if topology.archive != Archiving::Off {
+            // All of them: what a standby writes once it is promoted would be missing in the archive.
+            archived = archived.archive(&Archive::Into(lab.server_dir(ARCHIVE)?));
+        }
         let options = |own: Settings| {
             let all = SETTINGS.iter().chain(topology.settings).chain(own);
-            all.fold(ServerOptions::default(), |options, (name, value)| options.set(name, value))
+            all.fold(archived.clone(), |options, (name, value)| options.set(name, value))
         };
-        let mut of_primary = options(topology.primary);
-        if topology.archive != Archiving::Off {
-            of_primary = of_primary.archive(&Archive::Into(lab.server_dir(ARCHIVE)?));
-        }
-        let a = lab.primary("a", of_primary).await?;
+        let a = lab.primary("a", options(topology.primary)).await?;
         let (mut standbys, mut links) = (BTreeMap::<_, Server>::new(), BTreeMap::new());
         for &(standby, upstream) in topology.standbys {
             let upstream = standbys.get(upstream).unwrap_or(&a).clone();

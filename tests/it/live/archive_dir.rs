@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pgvigil::lab::{Archive, Lab, LabError, Role, Server, ServerOptions, StandbyOptions, wait_until};
+use pgvigil::lab::{Archive, Lab, LabError, Role, Server, ServerOptions, StandbyOptions, StopMode, wait_until};
 
 use super::failures::{PGVIGIL, lines, opened, until_logged};
 use super::watch::{Page, SOON, Vigil};
@@ -182,5 +182,91 @@ async fn a_promotion_leads_through_its_history_and_a_gap_at_the_fork_is_seen() -
     until_number(&vigil, "archive_dir_segments", 3.0).await;
     until_state(&vigil, "ok").await;
     lab.stop().await;
+    Ok(())
+}
+
+/// Two servers that changed places and back, what they archived, and a copy of the first from before, which the archive alone feeds.
+struct Swap {
+    lab: Lab,
+    copy: Server,
+    vigil: Vigil,
+    /// The first segment of the second timeline, and that of the third.
+    forks: [String; 2],
+}
+
+/// Lets `to` take over from `from`, whose last segments still wait for its archiver. The segment in which `to` begins.
+async fn take_over(from: &Server, to: &Server) -> Result<String, LabError> {
+    from.wait_streaming(to.name(), SOON).await?;
+    from.sql("SELECT count(pg_logical_emit_message(false, 'lab', repeat('x', 1048000))) FROM generate_series(1, 8)")
+        .await?;
+    from.stop(StopMode::Fast).await?;
+    to.promote().await?;
+    to.sql("INSERT INTO written VALUES (1)").await?;
+    Ok(to.value("SELECT pg_walfile_name(pg_current_wal_lsn())").await?.unwrap_or_default())
+}
+
+impl Swap {
+    async fn play(b_archives: bool) -> Result<Self, LabError> {
+        let lab = Lab::new()?;
+        let dir = lab.server_dir("wal")?;
+        // Slow: segments still wait when the server is told to stop.
+        let command = format!("sleep 0.1; {}", Archive::Into(dir.clone()).command());
+        let archiving = ServerOptions::default().set("archive_mode", "on").set("archive_command", command);
+        let a = lab.primary("a", archiving.clone()).await?;
+        let server = if b_archives { archiving } else { ServerOptions::default() };
+        let b = lab.standby_of(&a, "b", StandbyOptions { server, ..Default::default() }).await?;
+        let fed = StandbyOptions {
+            restore_command: Some(Archive::restore_command(&dir)),
+            archive_only: true,
+            ..Default::default()
+        };
+        let copy = lab.standby_made(&a, "copy", fed).await?;
+        let vigil = watch(&lab, &[&a, &b], &dir).await?;
+        a.sql("CREATE TABLE written (row int)").await?;
+        let first = take_over(&a, &b).await?;
+        a.rejoin(&b, Some("a")).await?;
+        let second = take_over(&b, &a).await?;
+        archived(&a, &dir, 2).await?;
+        copy.start().await?;
+        Ok(Self { lab, copy, vigil, forks: [first, second] })
+    }
+
+    /// Waits until the copy has replayed to `end`, and tells how many rows it has then.
+    async fn restored(&self, end: f64) -> Result<Option<String>, LabError> {
+        wait_until(format!("the copy to replay to {end}"), SOON, async || {
+            let seen = self.copy.value("SELECT (pg_last_wal_replay_lsn() - '0/0')::text").await?;
+            if seen.as_deref().and_then(|seen| seen.parse().ok()) >= Some(end) {
+                Ok(())
+            } else {
+                Err(format!("{seen:?}"))
+            }
+        })
+        .await?;
+        self.copy.value("SELECT count(*)::text FROM written").await
+    }
+}
+
+#[tokio::test]
+async fn a_switchover_and_back_under_load_leaves_no_gap_where_both_archive() -> Outcome {
+    let swap = Swap::play(true).await?;
+    until_number(&swap.vigil, "archive_dir_timeline", 3.0).await;
+    until_state(&swap.vigil, "ok").await;
+    assert_eq!(swap.restored(end_of(&swap.forks[1])).await?.as_deref(), Some("2"));
+    // Nor was there one at any time: what is on its way is none.
+    let said = lines(&swap.vigil.log(), &["archive_dir", "gap"]);
+    assert!(said.is_empty(), "{said:#?}");
+    swap.lab.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_primary_that_does_not_archive_wrote_is_a_gap_and_no_restore_passes() -> Outcome {
+    let swap = Swap::play(false).await?;
+    until_state(&swap.vigil, "gap").await;
+    let [first, second] = swap.forks.each_ref().map(|fork| end_of(fork) - MIB);
+    until_number(&swap.vigil, "archive_dir_missing_segments", (second - first) / MIB).await;
+    until_logged(&swap.vigil, &format!("the first is {}", swap.forks[0])).await?;
+    assert_eq!(swap.restored(first).await?.as_deref(), Some("0"), "neither row is in the archive");
+    swap.lab.stop().await;
     Ok(())
 }

@@ -154,6 +154,7 @@ fn plan(mode: Mode) -> Plan {
         runbook: "PostgresPrimaryUnreachable".to_owned(),
         book: String::new(),
         config: String::new(),
+        planned: false,
         class: Class::Failover,
         mode,
         triggers: vec![Trigger::Alert],

@@ -11,13 +11,19 @@ use crate::cluster::promotable::{Promotable, Reason};
 /// not compare. Then the furthest received position, whether nothing stands in the way and there is an admin DSN, and the order of the
 /// config.
 pub fn choose(evidence: &Evidence) -> Option<usize> {
-    best(evidence, |promotable| promotable.verdict, |server| server.position)
+    best(evidence, None, |promotable| promotable.verdict, |server| server.position)
+}
+
+/// The standby to promote where a person is asked about `asked`: that one, as long as no other has received more. An answer to another
+/// question would count for nothing.
+pub fn choose_again(evidence: &Evidence, asked: usize) -> Option<usize> {
+    best(evidence, Some(asked), |promotable| promotable.verdict, |server| server.position)
 }
 
 /// The standby to promote while the primary lives and writes. Positions move on and count for nothing: what matters is that it has
 /// everything when the primary is stopped.
 pub fn choose_planned(evidence: &Evidence) -> Option<usize> {
-    best(evidence, verdict_while_moving, |_| ())
+    best(evidence, None, verdict_while_moving, |_| ())
 }
 
 /// Whether a standby could take over, where the others receive on, too.
@@ -32,13 +38,14 @@ pub(super) fn verdict_while_moving(promotable: &Promotable) -> Verdict {
 
 fn best<P: Ord + Copy>(
     evidence: &Evidence,
+    asked: Option<usize>,
     verdict: fn(&Promotable) -> Verdict,
     place: fn(&Server) -> P,
 ) -> Option<usize> {
     let fit = evidence.standbys().filter_map(|(number, look)| {
         let server = look.probe.as_ref().ok().filter(|server| is_fit(evidence, server))?;
         let promotable = promotable(evidence, number).map(verdict);
-        let ready = (look.has_admin, promotable == Some(Verdict::Yes));
+        let ready = (look.has_admin, asked == Some(number), promotable == Some(Verdict::Yes));
         (promotable != Some(Verdict::No)).then_some((number, (server.timeline, place(server), ready)))
     });
     let fit: Vec<_> = fit.collect();

@@ -39,7 +39,8 @@ pub(super) async fn preview(parts: &Parts, means: Arc<Means>, book: &Book) -> Re
     };
     let cause = Cause::Person { by: "preview".to_owned() };
     let evidence = driver.gather("").await;
-    let plan = driver.plan(book, &cause, &evidence).await.map_err(|error| Refused::Conflict(error.to_string()))?;
+    let plan =
+        driver.plan(book, &cause, &evidence, None).await.map_err(|error| Refused::Conflict(error.to_string()))?;
     let amounts_to = match amounts_to(&plan, false, &evidence, &plan.guards) {
         Happened::Clear => "clear",
         Happened::Doubtful => "doubtful",
@@ -161,7 +162,8 @@ impl Driver {
         run: Option<&Run>,
     ) -> Result<Duration, IntakeError> {
         let evidence = self.gather(id).await;
-        let plan = match self.plan(book, cause, &evidence).await {
+        let asked = run.filter(|run| run.phase == Phase::Awaiting).and_then(|run| run.plan.candidate.as_deref());
+        let plan = match self.plan(book, cause, &evidence, asked).await {
             Ok(plan) => plan,
             Err(error) => {
                 if self.voice.changes("plan", &error.to_string(), Mono::now()).is_some() {
@@ -195,10 +197,20 @@ impl Driver {
         Ok(Duration::ZERO)
     }
 
-    /// What would be done, with what every guard sees.
-    pub(super) async fn plan(&self, book: &Book, cause: &Cause, evidence: &Evidence) -> Result<Plan, NoPlan> {
-        let choose = if book.planned { candidate::choose_planned } else { candidate::choose };
-        let (means, candidate) = (&self.means, choose(evidence));
+    /// What would be done, with what every guard sees. `asked`: the candidate that a person is asked about.
+    pub(super) async fn plan(
+        &self,
+        book: &Book,
+        cause: &Cause,
+        evidence: &Evidence,
+        asked: Option<&str>,
+    ) -> Result<Plan, NoPlan> {
+        let candidate = match asked.and_then(|name| evidence.number_of(name)) {
+            _ if book.planned => candidate::choose_planned(evidence),
+            Some(asked) => candidate::choose_again(evidence, asked),
+            None => candidate::choose(evidence),
+        };
+        let means = &self.means;
         let mut plan = plan::plan(book, &means.config, &means.terms, cause, evidence, candidate)?;
         plan.guards = self.judge(Stage::Plan, &plan, evidence, &Map::new()).await;
         Ok(plan)

@@ -48,21 +48,29 @@ pub(super) fn known(
         wal_sender_timeout: sender_timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
         stopping: stopping(facts.failure.as_ref().map(|failing| (failing.value.intended_stop, failing.since)), look),
         processes,
-        fed: fed(cluster, facts, looks),
+        fed: fed(cluster, &look.node, facts, looks),
         archiving: cluster.archiving(&look.node, now),
     })
 }
 
 /// The numbers of the nodes that its walsenders fed when it was last read.
-fn fed(cluster: &Cluster, facts: &NodeFacts, looks: &[Look]) -> Option<Vec<usize>> {
-    facts.snapshot.walsenders.as_ref()?;
-    let members = cluster.layout().standbys(&facts.snapshot).filter_map(|(_, member)| member);
-    let mut fed: Vec<_> = members
-        .filter_map(|member| {
-            let name = &cluster.layout().members.get(member)?.name;
-            looks.iter().position(|look| look.node == *name)
-        })
-        .collect();
+fn fed(cluster: &Cluster, node: &str, facts: &NodeFacts, looks: &[Look]) -> Option<Vec<usize>> {
+    let layout = cluster.layout();
+    let names: Vec<&str> = match &facts.snapshot.walsenders {
+        Some(_) => {
+            let members = layout.standbys(&facts.snapshot).filter_map(|(_, member)| layout.members.get(member?));
+            members.map(|member| member.name.as_str()).collect()
+        }
+        // This process has not read it: what the one before remembered.
+        None => {
+            let (primary, names) = cluster.memory().promised.as_ref()?.fed();
+            if primary != node {
+                return None;
+            }
+            names.collect()
+        }
+    };
+    let mut fed: Vec<_> = names.iter().filter_map(|name| looks.iter().position(|look| look.node == *name)).collect();
     fed.sort_unstable();
     fed.dedup();
     Some(fed)

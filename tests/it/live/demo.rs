@@ -57,7 +57,10 @@ impl Demo {
                 let known = page.matching(&["pgvigil_standby_lag_known{", "stage=\"replayed\""]);
                 let all =
                     |series: &[(&str, f64)], count| series.iter().filter(|(_, value)| *value == 1.0).count() == count;
-                if all(&up, 3) && all(&known, 2) { Ok(()) } else { Err(format!("{up:?} {known:?}")) }
+                // Without it no failover begins.
+                let loss = page.matching(&["pgvigil_cluster_failover_loss_bytes{", "bound=\"estimated\""]);
+                let healthy = all(&up, 3) && all(&known, 2) && !loss.is_empty();
+                if healthy { Ok(()) } else { Err(format!("{up:?} {known:?} {loss:?}")) }
             })
             .await;
     }

@@ -16,7 +16,7 @@ use crate::fixture::ROOT;
 
 /// What `check` says of a failover's guards.
 pub const FAILOVER_GUARDS: &str = "guards of class failover: not_paused, clock, evidence_fresh, episode_current, alert_real, no_manager, no_maintenance, \
-     primary_gone, standbys_agree, observers_agree, candidate_valid, position_settled, no_standby_streaming, loss_within_limit, sync_kept, \
+     primary_gone, primary_well, standbys_agree, observers_agree, candidate_valid, position_settled, no_standby_streaming, loss_within_limit, nothing_lost, sync_kept, \
      replay_backlog, fence_ready, lock, block_after_run, one_at_a_time, alone";
 
 /// Reads a text as the file of the runbook `X`.

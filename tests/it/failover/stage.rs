@@ -87,7 +87,7 @@ impl Stage {
         let vigil = Vigil::start_at(&lab, config.clone(), port).await?;
         vigil.until_healthy(&["a", "b", "c"], &["b", "c"]).await;
         // What a pgvigil after this one has to know.
-        let memory = lab.path().join("state/lab.lag-history.json");
+        let memory = lab.path().join("pgvigil-state/lab.lag-history.json");
         wait_until("the memory of whom the primary feeds", SOON, async || {
             let text = std::fs::read_to_string(&memory).unwrap_or_default();
             if text.contains("\"promised\":{") { Ok(()) } else { Err(text.chars().take(200).collect()) }

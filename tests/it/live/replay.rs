@@ -68,6 +68,13 @@ async fn every_reason_for_replay_to_stand_still_is_named() -> Result<(), LabErro
     b.wait_caught_up(&a, SOON).await?;
     let vigil = Vigil::start(&lab, &[Node::of(&a), Node::of(&b)]).await?;
     until(&vigil, "waiting_for_wal").await;
+    // The primary may be read later than the standby.
+    vigil
+        .until("the primary's own word", |page| {
+            let words = page.matching(&["pgvigil_replay_wait{", "node=\"a\""]);
+            if words.is_empty() { Err("absent".to_owned()) } else { Ok(()) }
+        })
+        .await;
     let page = vigil.page().await;
     assert_eq!(page.one_of("replay_wait", "node=\"a\""), "not_in_recovery");
     assert!(page.matching(&["recovery_conflicts_total", "node=\"a\""]).is_empty(), "a primary replays nothing");

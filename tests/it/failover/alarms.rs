@@ -19,6 +19,10 @@ async fn a_full_primary_is_left_alone() -> Outcome {
         while let Ok(session) = stage.a.connect().await {
             taken.lock().await.push(session);
         }
+        // A session of pgvigil's that still ends would leave its place to pgvigil's next one.
+        if stage.a.query_on(&first, ALL_TAKEN).await?.first().and_then(|row| row[0].clone()).as_deref() != Some("t") {
+            return Err("a place is free, or pgvigil's".to_owned());
+        }
         match stage.vigil.page().await.state("a") {
             state if state == "rejecting" => Ok(()),
             state => Err(state),
@@ -71,6 +75,10 @@ async fn a_restart_is_waited_for() -> Outcome {
 
 /// Ends what pgvigil keeps open.
 const END_OURS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'pgvigil'";
+
+/// Whether every place for a client is taken, and none by pgvigil.
+const ALL_TAKEN: &str = "SELECT count(*) = current_setting('max_connections')::int FROM pg_stat_activity \
+                         WHERE backend_type = 'client backend' AND usename <> 'pgvigil'";
 
 /// Waits until the run says why nothing is done.
 async fn left_alone(stage: &Stage, why: &str) -> Outcome {

@@ -113,7 +113,9 @@ impl Receiver {
 
     fn unavailable(&self, why: &IntakeError) -> Response {
         let mut response = match why {
-            IntakeError::Late => self.refuse(StatusCode::SERVICE_UNAVAILABLE, &why.to_string()),
+            IntakeError::Late | IntakeError::TooLarge(_) => {
+                self.refuse(StatusCode::SERVICE_UNAVAILABLE, &why.to_string())
+            }
             // Whoever writes the journal has said it.
             IntakeError::Journal(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
         };
@@ -128,9 +130,6 @@ fn answer(outcomes: &[Outcome]) -> Response {
     let known = count(|outcome| *outcome == Outcome::Duplicate);
     let ignored = count(|outcome| matches!(outcome, Outcome::Ignored(_)));
     let status = if new > 0 { StatusCode::ACCEPTED } else { StatusCode::OK };
-    let text = format!(
-        "{new} recorded, {known} known before, {ignored} ignored (the log says why). This version does nothing about alerts but record \
-         them.\n"
-    );
+    let text = format!("{new} recorded, {known} known before, {ignored} ignored (the log says why)\n");
     (status, text).into_response()
 }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::access::{Caller, guarded};
+use super::refusal::{refused, status_of};
 use crate::clock::Wall;
 use crate::cluster::maintenance::{lasts, reason};
 use crate::config::Role;
@@ -98,17 +99,4 @@ async fn change(
         Err(why @ Refused::NoCluster(_)) => refused(StatusCode::NOT_FOUND, &why.to_string()),
         Err(why @ Refused::WhichOne(_)) => refused(StatusCode::BAD_REQUEST, &why.to_string()),
     }
-}
-
-/// A body of the wrong form is a bad request, whichever part of the form is wrong.
-fn status_of(rejection: &JsonRejection) -> StatusCode {
-    match rejection {
-        JsonRejection::MissingJsonContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        JsonRejection::BytesRejection(bytes) => bytes.status(),
-        _ => StatusCode::BAD_REQUEST,
-    }
-}
-
-fn refused(status: StatusCode, why: &str) -> Response {
-    (status, Json(json!({ "error": why }))).into_response()
 }

@@ -13,6 +13,7 @@ mod metrics;
 mod openapi;
 mod page;
 mod rate;
+mod refusal;
 mod reload;
 mod rules;
 mod runbooks;

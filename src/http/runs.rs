@@ -4,12 +4,13 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{Extension, Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::access::{Caller, guarded};
+use super::refusal::{refused, status_of};
 use crate::clock::{Moment, Wall};
 use crate::config::Role;
 use crate::runbook::engine::{Parts, Person, Refused};
@@ -20,7 +21,16 @@ const MOST_LISTED: usize = 100;
 const USAGE: &str =
     "send a JSON object such as {\"plan\": \"1f0a…\", \"comment\": \"checked with the application team\"}";
 
-/// What a person says to a run.
+/// What a person can say to a run.
+#[derive(Clone, Copy)]
+enum Said {
+    Approve,
+    Reject,
+    Abort,
+    Acknowledge,
+}
+
+/// What goes with it.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Word {
@@ -51,10 +61,10 @@ pub(super) fn routes<S: Clone + Send + Sync + 'static>(parts: Parts) -> Router<S
     Router::new()
         .route("/api/v1/runs", get(list).merge(guarded(Role::Approver, post(start))))
         .route("/api/v1/runs/{id}", get(show))
-        .route("/api/v1/runs/{id}/approve", guarded(Role::Approver, post(approve)))
-        .route("/api/v1/runs/{id}/reject", guarded(Role::Approver, post(reject)))
-        .route("/api/v1/runs/{id}/abort", guarded(Role::Approver, post(abort)))
-        .route("/api/v1/runs/{id}/ack", guarded(Role::Approver, post(acknowledge)))
+        .route("/api/v1/runs/{id}/approve", said(Said::Approve))
+        .route("/api/v1/runs/{id}/reject", said(Said::Reject))
+        .route("/api/v1/runs/{id}/abort", said(Said::Abort))
+        .route("/api/v1/runs/{id}/ack", said(Said::Acknowledge))
         .route("/api/v1/runbooks", get(books).merge(guarded(Role::Approver, post(switch))))
         .route("/api/v1/clusters/{cluster}/plans/{runbook}", guarded(Role::Viewer, get(plan)))
         .with_state(parts)
@@ -99,11 +109,12 @@ async fn start(
     Extension(caller): Extension<Caller>,
     asked: Result<Json<Start>, JsonRejection>,
 ) -> Response {
-    let Ok(Json(asked)) = asked else {
-        return refused(
-            StatusCode::BAD_REQUEST,
-            "send {\"cluster\": \"orders\", \"runbook\": \"PostgresPrimaryUnreachable\"}",
-        );
+    let asked = match asked {
+        Ok(Json(asked)) => asked,
+        Err(rejection) => {
+            let usage = "send {\"cluster\": \"orders\", \"runbook\": \"PostgresPrimaryUnreachable\"}";
+            return refused(status_of(&rejection), usage);
+        }
     };
     let person = Person::new(&parts, &caller.name, "");
     match person.start(&asked.cluster, &asked.runbook).await {
@@ -119,8 +130,11 @@ async fn switch(
     Extension(caller): Extension<Caller>,
     asked: Result<Json<Switch>, JsonRejection>,
 ) -> Response {
-    let Ok(Json(asked)) = asked else {
-        return refused(StatusCode::BAD_REQUEST, "send {\"paused\": true, \"comment\": \"storage migration\"}");
+    let asked = match asked {
+        Ok(Json(asked)) => asked,
+        Err(rejection) => {
+            return refused(status_of(&rejection), "send {\"paused\": true, \"comment\": \"storage migration\"}");
+        }
     };
     match Person::new(&parts, &caller.name, &asked.comment).pause(asked.paused).await {
         Ok(()) => Json(json!({ "paused": parts.intake.runs().paused() })).into_response(),
@@ -128,51 +142,30 @@ async fn switch(
     }
 }
 
-async fn approve(
-    State(parts): State<Parts>,
-    Path(id): Path<String>,
-    Extension(caller): Extension<Caller>,
-    word: Result<Json<Word>, JsonRejection>,
-) -> Response {
-    let Ok(Json(Word { plan: Some(plan), comment })) = word else { return refused(StatusCode::BAD_REQUEST, USAGE) };
-    answer(Person::new(&parts, &caller.name, &comment).approve(&id, &plan).await)
-}
-
-async fn reject(
-    State(parts): State<Parts>,
-    Path(id): Path<String>,
-    Extension(caller): Extension<Caller>,
-    word: Result<Json<Word>, JsonRejection>,
-) -> Response {
-    let Ok(Json(word)) = word else { return refused(StatusCode::BAD_REQUEST, USAGE) };
-    answer(Person::new(&parts, &caller.name, &word.comment).reject(&id).await)
-}
-
-async fn abort(
-    State(parts): State<Parts>,
-    Path(id): Path<String>,
-    Extension(caller): Extension<Caller>,
-    word: Result<Json<Word>, JsonRejection>,
-) -> Response {
-    let Ok(Json(word)) = word else { return refused(StatusCode::BAD_REQUEST, USAGE) };
-    answer(Person::new(&parts, &caller.name, &word.comment).abort(&id).await)
-}
-
-async fn acknowledge(
-    State(parts): State<Parts>,
-    Path(id): Path<String>,
-    Extension(caller): Extension<Caller>,
-    word: Result<Json<Word>, JsonRejection>,
-) -> Response {
-    let Ok(Json(word)) = word else { return refused(StatusCode::BAD_REQUEST, USAGE) };
-    answer(Person::new(&parts, &caller.name, &word.comment).acknowledge(&id).await)
-}
-
-fn answer(done: Result<Run, Refused>) -> Response {
-    match done {
-        Ok(run) => Json(view(&run, true)).into_response(),
-        Err(error) => answer_refused(&error),
-    }
+/// The route of a word to a run.
+fn said(said: Said) -> MethodRouter<Parts> {
+    let answer = move |State(parts): State<Parts>,
+                       Path(id): Path<String>,
+                       Extension(caller): Extension<Caller>,
+                       word: Result<Json<Word>, JsonRejection>| async move {
+        let Word { plan, comment } = match word {
+            Ok(Json(word)) => word,
+            Err(rejection) => return refused(status_of(&rejection), USAGE),
+        };
+        let person = Person::new(&parts, &caller.name, &comment);
+        let done = match (said, plan) {
+            (Said::Approve, None) => return refused(StatusCode::BAD_REQUEST, USAGE),
+            (Said::Approve, Some(plan)) => person.approve(&id, &plan).await,
+            (Said::Reject, _) => person.reject(&id).await,
+            (Said::Abort, _) => person.abort(&id).await,
+            (Said::Acknowledge, _) => person.acknowledge(&id).await,
+        };
+        match done {
+            Ok(run) => Json(view(&run, true)).into_response(),
+            Err(error) => answer_refused(&error),
+        }
+    };
+    guarded(Role::Approver, post(answer))
 }
 
 fn answer_refused(error: &Refused) -> Response {
@@ -182,10 +175,6 @@ fn answer_refused(error: &Refused) -> Response {
         Refused::Journal(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
     refused(status, &error.to_string())
-}
-
-fn refused(status: StatusCode, why: &str) -> Response {
-    (status, Json(json!({ "error": why }))).into_response()
 }
 
 /// A run as JSON; `whole`: with its plan and what the guards saw.
@@ -201,7 +190,7 @@ fn view(run: &Run, whole: bool) -> Value {
         "plan": run.plan.plan,
         "primary": run.plan.episode.primary,
         "candidate": run.plan.candidate,
-        "loss_bytes": run.plan.loss_bytes,
+        "loss_bytes": run.loss_bytes,
         "step": run.current().map(|_| run.plan.name_of(run.step)),
         "steps_done": run.step,
         "steps": run.plan.steps.len(),

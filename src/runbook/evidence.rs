@@ -137,4 +137,15 @@ impl Evidence {
     pub fn number_of(&self, node: &str) -> Option<usize> {
         self.nodes.iter().position(|look| look.node == node)
     }
+
+    /// What a promotion of `candidate` would lose at most, in bytes: by observation's estimate, and no less than the probes show to be
+    /// missing. `None` if that is not known, also because observation would choose another.
+    pub fn loss_to(&self, candidate: &str) -> Option<u64> {
+        let chosen = self.assessment.failover_candidate.as_deref() == Some(candidate);
+        let estimated = self.assessment.failover_loss.as_ref().filter(|_| chosen)?.estimated_bytes;
+        let server = self.nodes.iter().find(|look| look.node == candidate)?.probe.as_ref().ok();
+        let missing =
+            self.primary.as_ref().zip(server).map(|(primary, server)| primary.flushed.bytes_since(server.position));
+        Some(estimated.max(missing.unwrap_or_default()))
+    }
 }

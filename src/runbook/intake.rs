@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use super::chain::MOST_LINE_BYTES;
 use super::journal::{Journal, JournalError, Limits};
 use super::record::{Entry, Opened};
 use super::run::{Event, Run, RunRecord};
@@ -31,12 +32,20 @@ const ALERTS_AT_ONCE: usize = 1024;
 /// Likewise, in bytes of the requests' bodies.
 const BYTES_AT_ONCE: usize = 2 << 20;
 
+/// What the engine writes is no longer, in bytes: with its number, its times and its checksum it is a line of the journal.
+const MOST_RECORD_BYTES: usize = MOST_LINE_BYTES - (1 << 10);
+
 /// Why alerts were not taken in. They may be in the journal all the same, and are duplicates then when they come again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IntakeError {
     /// Too many are handed in, or the disk does not answer.
     #[error("the alerts could not be written within {} s: the disk of state_dir is slow or hangs, or too many come at once", DEADLINE.as_secs())]
     Late,
+    /// A record would be longer than the journal takes. Nothing was written, and others go on.
+    #[error(
+        "a record of {0} bytes is longer than the journal takes ({MOST_RECORD_BYTES}): shorten the runbook's steps"
+    )]
+    TooLarge(usize),
     /// The journal's own word.
     #[error("{0}")]
     Journal(Arc<str>),
@@ -134,6 +143,10 @@ impl Intake {
 
     /// Writes what the engine does, ahead of it. It is on disk then, and in [`Intake::runs`].
     pub async fn write(&self, entries: Vec<Entry>) -> Result<(), IntakeError> {
+        let sizes = entries.iter().map(|entry| serde_json::to_string(entry).map_or(usize::MAX, |text| text.len()));
+        if let Some(size) = sizes.max().filter(|size| *size > MOST_RECORD_BYTES) {
+            return Err(IntakeError::TooLarge(size));
+        }
         let (answer, answered) = oneshot::channel();
         let delivery = Delivery { entries, bytes: 0, answer };
         match timeout(DEADLINE, self.queue.send(delivery)).await {

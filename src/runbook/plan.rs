@@ -38,7 +38,7 @@ pub fn plan(
     };
     let candidate = candidate.filter(|_| book.class == Class::Failover);
     let candidate = candidate.and_then(|number| evidence.nodes.get(number)).map(|look| look.node.clone());
-    let loss = evidence.assessment.failover_loss.as_ref().filter(|_| candidate.is_some() && !book.planned);
+    let loss_bytes = candidate.as_deref().filter(|_| !book.planned).and_then(|name| evidence.loss_to(name));
     let mut plan = Plan {
         plan: String::new(),
         episode,
@@ -53,7 +53,7 @@ pub fn plan(
         limits: book.limits,
         steps: book.steps.clone(),
         candidate,
-        loss_bytes: loss.map(|loss| loss.estimated_bytes),
+        loss_bytes,
         guards: Vec::new(),
     };
     plan.plan = identity(&plan);

@@ -1,5 +1,6 @@
 //! A run: what is known of it from the journal alone. Pure: the same records give the same run.
 
+mod phase;
 #[cfg(test)]
 pub(super) mod tests;
 mod words;
@@ -11,6 +12,7 @@ use super::book::{Class, Limits, Mode, Step, Trigger};
 use super::guard::{Cause, Seen, Stage};
 use crate::clock::Moment;
 use crate::pg::lsn::Timeline;
+pub use phase::{Outcome, Phase};
 pub use words::blocking;
 
 /// What a run is about. A promotion begins another timeline, so that whatever comes late about this one is provably stale.
@@ -55,6 +57,9 @@ pub enum Event {
         stage: Stage,
         /// What each saw.
         guards: Vec<Seen>,
+        /// What the promotion would lose, in bytes, as it was known then; `None` if it was not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        loss_bytes: Option<u64>,
     },
     /// Every guard was judged before a step, and not all let it pass.
     Blocked {
@@ -218,117 +223,6 @@ pub enum Probe {
     Unknown,
 }
 
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// It was shown what would be done.
-    DryRun,
-    /// The guards blocked it until it was given up. Nothing was done.
-    Blocked,
-    /// Nobody approved it in time. Nothing was done.
-    Expired,
-    /// A person said no. Nothing was done.
-    Rejected,
-    /// What it was about is over: another timeline, or another primary. Nothing was done.
-    Stale,
-    /// The primary is well again. Nothing was done.
-    Recovered,
-    /// Another pgvigil acts. Nothing was done by this one since. Somebody has to take note of it if anything was done before.
-    Superseded,
-    /// It was ended before the promotion, and what was done is undone or was nothing.
-    Aborted,
-    /// The old primary is fenced and there is no new one: somebody is needed.
-    FailedFenced,
-    /// Nobody knows how far it came: somebody is needed.
-    Indeterminate,
-    /// The new primary writes, and not everything else came about.
-    Degraded,
-    /// All of it came about.
-    Succeeded,
-}
-
-impl Outcome {
-    /// All of them.
-    pub const ALL: [Self; 12] = [
-        Self::DryRun,
-        Self::Blocked,
-        Self::Expired,
-        Self::Rejected,
-        Self::Stale,
-        Self::Recovered,
-        Self::Superseded,
-        Self::Aborted,
-        Self::FailedFenced,
-        Self::Indeterminate,
-        Self::Degraded,
-        Self::Succeeded,
-    ];
-
-    /// As the journal and the metrics write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::DryRun => "dry_run",
-            Self::Blocked => "blocked",
-            Self::Expired => "expired",
-            Self::Rejected => "rejected",
-            Self::Stale => "stale",
-            Self::Recovered => "recovered",
-            Self::Superseded => "superseded",
-            Self::Aborted => "aborted",
-            Self::FailedFenced => "failed_fenced",
-            Self::Indeterminate => "indeterminate",
-            Self::Degraded => "degraded",
-            Self::Succeeded => "succeeded",
-        }
-    }
-
-    /// Whether somebody has to take note before anything starts by itself again.
-    pub const fn needs_acknowledgement(self) -> bool {
-        matches!(self, Self::Aborted | Self::FailedFenced | Self::Indeterminate | Self::Degraded | Self::Succeeded)
-    }
-}
-
-/// Where a run stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    /// It was planned, and the guards were judged.
-    Planned,
-    /// Guards block the plan; they are judged again and again.
-    Blocked,
-    /// A person is asked.
-    Awaiting,
-    /// The right to act is asked for.
-    Locking,
-    /// Between two steps.
-    Ready,
-    /// A step was begun, and nothing is known of its end.
-    Acting,
-    /// It is asked whether the step is done.
-    Probing,
-    /// What was done is being undone.
-    Undoing,
-    /// It is over.
-    Ended(Outcome),
-}
-
-impl Phase {
-    /// As people read it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Planned => "planned",
-            Self::Blocked => "blocked",
-            Self::Awaiting => "awaiting",
-            Self::Locking => "locking",
-            Self::Ready => "ready",
-            Self::Acting => "acting",
-            Self::Probing => "probing",
-            Self::Undoing => "undoing",
-            Self::Ended(outcome) => outcome.as_str(),
-        }
-    }
-}
-
 /// A run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
@@ -340,6 +234,8 @@ pub struct Run {
     pub began: Moment,
     /// When anything last happened to it.
     pub changed: Moment,
+    /// Since when it stands where it stands: guards that pass and block by turns do not move it.
+    pub since: Moment,
     /// The newest plan.
     pub plan: Plan,
     /// Where it stands.
@@ -372,6 +268,8 @@ pub struct Run {
     pub abort: Option<String>,
     /// What the guards last saw, and before what.
     pub judged: (Stage, Vec<Seen>),
+    /// What the promotion loses at most, in bytes, as the guards last let it pass; `None` if that is not known.
+    pub loss_bytes: Option<u64>,
     /// What came about, in sentences, once it is over.
     pub report: String,
     /// When it ended.
@@ -384,11 +282,13 @@ impl Run {
     /// The run that begins with this plan, which is record `first`.
     pub fn begin(id: String, first: u64, plan: Plan, at: Moment) -> Self {
         let judged = (Stage::Plan, plan.guards.clone());
+        let loss_bytes = plan.loss_bytes;
         Self {
             id,
             first,
             began: at,
             changed: at,
+            since: at,
             plan,
             phase: Phase::Planned,
             until: None,
@@ -405,6 +305,7 @@ impl Run {
             data: Map::new(),
             abort: None,
             judged,
+            loss_bytes,
             report: String::new(),
             ended: None,
             acknowledged_by: None,
@@ -420,14 +321,27 @@ impl Run {
             return;
         }
         self.changed = at;
+        let stood = (self.phase, self.step);
+        self.take(event, at);
+        if (self.phase, self.step) != stood {
+            self.since = at;
+        }
+    }
+
+    fn take(&mut self, event: &Event, at: Moment) {
         match event {
             Event::Planned(plan) if !self.acted => {
                 self.judged = (Stage::Plan, plan.guards.clone());
+                self.loss_bytes = plan.loss_bytes;
                 self.plan = (**plan).clone();
                 self.phase = Phase::Planned;
                 (self.until, self.approved_by, self.token) = (None, None, None);
             }
-            Event::Passed { stage, guards } => self.judged = (*stage, guards.clone()),
+            Event::Passed { stage, guards, loss_bytes } => {
+                self.judged = (*stage, guards.clone());
+                // A pgvigil that was started since may know less of what the primary wrote.
+                self.loss_bytes = self.loss_bytes.max(*loss_bytes);
+            }
             Event::Blocked { stage, guards } => {
                 self.judged = (*stage, guards.clone());
                 if !self.acted {
@@ -452,12 +366,15 @@ impl Run {
                 self.take_data(data.as_ref());
                 self.end_step(*result, detail);
             }
-            Event::Probed { step, answer, data, .. } if self.is_begun(*step) => match answer {
+            Event::Probed { step, answer, detail, data } if self.is_begun(*step) => match answer {
                 Probe::Yes => {
                     self.take_data(data.as_ref());
                     self.step_is_done();
                 }
-                Probe::No | Probe::Unknown => self.phase = Phase::Probing,
+                Probe::No | Probe::Unknown => {
+                    self.report.clone_from(detail);
+                    self.phase = Phase::Probing;
+                }
             },
             Event::LeftOut { step, why } if *step == self.step && self.promoted => {
                 self.left_out.push(why.clone());
@@ -515,6 +432,7 @@ impl Run {
     fn go_on(&mut self) {
         self.step += 1;
         (self.attempt, self.step_began) = (0, None);
+        self.report.clear();
         self.phase = Phase::Ready;
     }
 

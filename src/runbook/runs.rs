@@ -40,6 +40,14 @@ pub struct Alarm {
     pub received: Moment,
 }
 
+impl Alarm {
+    /// What a run that it wakes is caused by. `name`: the alert's.
+    pub fn cause(&self, name: &str) -> Cause {
+        let Self { firing, truncated, starts_at, received } = *self;
+        Cause::Alert { name: name.to_owned(), firing, truncated, starts_at, received }
+    }
+}
+
 impl Runs {
     /// Takes in a record that is on disk.
     pub fn take(&mut self, record: &Record) {

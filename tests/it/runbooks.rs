@@ -205,6 +205,10 @@ fn mistakes() -> Vec<(String, &'static str)> {
             steps(&"  - wait: {for: 1s}\n".repeat(101)),
             "X.md:104:5: a runbook has at most 100 steps: let a hook do more",
         ),
+        (
+            steps(&format!("  - sql: {{on: standbys, statement: \"{}\"}}\n", "SELECT 1;".repeat(1800)).repeat(3)),
+            "X.md:6:5: the steps are longer than 32768 bytes together: let a hook do more",
+        ),
         // Class, mode and steps together.
         (
             front(&format!("steps:\n{fence}")),

@@ -13,6 +13,8 @@ use crate::config::problem::Problem;
 
 /// A hook has as many arguments at most.
 const MOST_ARGUMENTS: usize = 64;
+/// All steps of a runbook, as its runs keep them in the journal, are no longer, in bytes: what the guards saw has to fit beside them.
+const MOST_STEPS_BYTES: usize = 32 << 10;
 /// No argument and no statement is longer, in bytes.
 const LONGEST: usize = 16 << 10;
 
@@ -111,6 +113,10 @@ pub(super) fn steps(raw: &[Spanned<RawStep>], class: Class) -> Result<Vec<Step>,
         let step = step(raw)?;
         follows(&step, &steps, class).map_err(|what| Problem::new(raw, what))?;
         steps.push(step);
+        if serde_json::to_string(&steps).map_or(usize::MAX, |text| text.len()) > MOST_STEPS_BYTES {
+            let what = format!("the steps are longer than {MOST_STEPS_BYTES} bytes together: let a hook do more");
+            return Err(Problem::new(raw, what));
+        }
     }
     Ok(steps)
 }

@@ -42,26 +42,12 @@ pub(super) const IDLE: Duration = Duration::from_secs(3600);
 
 /// Runs until it is dropped.
 pub(super) async fn run(parts: Parts, means: Arc<Means>) {
-    let Some(hub) = parts.hubs.now().iter().find(|hub| hub.cluster().layout().name == means.cluster).cloned() else {
-        return;
-    };
     let mut changes = parts.intake.changes();
+    let Some(mut driver) = Driver::new(parts, means) else { return };
     // What the journal knows comes first: a run may be under way.
     if changes.wait_for(|number| *number > 0).await.is_err() {
         return;
     }
-    let hands = Hands::new(means.clone(), hub.clone());
-    let mut driver = Driver {
-        parts,
-        means,
-        hub,
-        hands,
-        fresh: None,
-        looked: None,
-        before: None,
-        probed: None,
-        voice: Voice::default(),
-    };
     loop {
         changes.borrow_and_update();
         let rest = driver.step().await;
@@ -88,6 +74,14 @@ pub(super) struct Driver {
 }
 
 impl Driver {
+    /// `None` if the cluster is not there any more.
+    pub(super) fn new(parts: Parts, means: Arc<Means>) -> Option<Self> {
+        let hub = parts.hubs.now().iter().find(|hub| hub.cluster().layout().name == means.cluster).cloned()?;
+        let hands = Hands::new(means.clone(), hub.clone());
+        let voice = Voice::default();
+        Some(Self { parts, means, hub, hands, fresh: None, looked: None, before: None, probed: None, voice })
+    }
+
     /// Does what is next, and says how long nothing is.
     async fn step(&mut self) -> Duration {
         let open = self.parts.intake.runs().open_of(&self.means.cluster).cloned();
@@ -97,6 +91,12 @@ impl Driver {
         };
         match done {
             Ok(rest) => rest,
+            Err(error @ IntakeError::TooLarge(_)) => {
+                if self.voice.changes("record", &error.to_string(), Mono::now()).is_some() {
+                    tracing::error!(cluster = %self.means.cluster, "the run cannot go on: {error}");
+                }
+                SLOW_LOOK
+            }
             Err(error) => {
                 // Said by whoever writes the journal. Nothing goes on without it.
                 tracing::debug!(cluster = %self.means.cluster, "the engine rests: {error}");
@@ -117,7 +117,7 @@ impl Driver {
     async fn happened(&mut self, run: &Run, place: Place) -> Result<Happened, IntakeError> {
         let now = Moment::now();
         let fresh = self.fresh.take().filter(|(id, _)| *id == run.id).map(|(_, happened)| happened);
-        let lasted = now.wall.seconds_since(run.changed.wall);
+        let lasted = now.wall.seconds_since(run.since.wall);
         Ok(match run.phase {
             Phase::Planned | Phase::Blocked => match fresh {
                 Some(happened @ (Happened::Blocked | Happened::Doubtful))
@@ -266,14 +266,14 @@ impl Driver {
 
     /// Whether what was begun, or its undoing, has had all the time there is.
     fn is_late(&self, run: &Run) -> bool {
-        let began = run.step_began.unwrap_or(run.changed);
+        let began = run.step_began.unwrap_or(run.since);
         Moment::now().wall.seconds_since(began.wall) > (self.hands.deadline(run) + FENCED_FOR).as_secs_f64()
     }
 
     async fn probe(&mut self, run: &Run) -> Result<Duration, IntakeError> {
         let (answer, detail, data) = self.hands.probe(run).await;
         let now = Moment::now();
-        let began = run.step_began.unwrap_or(run.changed);
+        let began = run.step_began.unwrap_or(run.since);
         let is_late = now.wall.seconds_since(began.wall) > self.hands.deadline(run).as_secs_f64();
         let happened = match answer {
             Probe::Yes => Happened::Done,
@@ -305,7 +305,13 @@ impl Driver {
             },
             Outcome::Expired => "nobody approved it in time".to_owned(),
             Outcome::Indeterminate | Outcome::FailedFenced => {
-                format!("{} ({happened:?}): {}", run.plan.name_of(run.step), run.report)
+                let what = match happened {
+                    Happened::Overdue => "did not come about in time",
+                    Happened::NotDone => "could not be done",
+                    _ => "is not known to be done",
+                };
+                let why = if run.report.is_empty() { blocking(&run.judged.1) } else { run.report.clone() };
+                format!("{} {what}: {why}", run.plan.name_of(run.step))
             }
             _ => blocking(&run.judged.1),
         }

@@ -184,21 +184,17 @@ impl Hands {
         let began = Instant::now();
         let (result, detail, data) = match run.current() {
             None => (StepResult::Failed, "there is no such step".to_owned(), None),
-            Some(Step::Fence(hook) | Step::Run { hook, .. }) => {
-                self.run_hook(&hook.argv, hook.timeout, run, Kind::Action).await
-            }
-            Some(step) => {
-                let (result, detail) = self.do_step(step, run).await;
-                (result, detail, None)
-            }
+            Some(step) => self.do_step(step, run).await,
         };
         let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         Event::Did { step: intent.step(), attempt: intent.attempt(), result, detail, millis, data }
     }
 
-    async fn do_step(&self, step: &Step, run: &Run) -> (StepResult, String) {
-        match step {
-            Step::Fence(_) | Step::Run { .. } => (StepResult::Failed, "it is a hook".to_owned()),
+    async fn do_step(&self, step: &Step, run: &Run) -> (StepResult, String, Option<Value>) {
+        let (result, detail) = match step {
+            Step::Fence(hook) | Step::Run { hook, .. } => {
+                return self.run_hook(&hook.argv, hook.timeout, run, Kind::Action).await;
+            }
             Step::Promote { timeout } => self.promote(run, *timeout).await,
             Step::Repoint { timeout } => self.repoint(run, *timeout).await,
             Step::Sql { on, statement, timeout, .. } => self.sql(run, *on, statement, *timeout).await,
@@ -213,7 +209,8 @@ impl Hands {
                     (Verdict::Unknown, detail) => (StepResult::Unknown, detail),
                 }
             }
-        }
+        };
+        (result, detail, None)
     }
 
     async fn promote(&self, run: &Run, timeout: Duration) -> (StepResult, String) {
@@ -445,7 +442,7 @@ impl Hands {
             }
             false => "all steps are done".to_owned(),
         };
-        if let Some(bytes) = run.plan.loss_bytes {
+        if let Some(bytes) = run.loss_bytes.filter(|_| !run.plan.planned) {
             said += &format!("; at most {bytes} bytes of WAL are lost");
         }
         for left_out in &run.left_out {

@@ -6,10 +6,9 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::driver::{Driver, SLOW_LOOK};
-use super::hands::{Hands, Means};
+use super::hands::Means;
 use super::{Parts, Preview, Refused};
 use crate::clock::{Moment, Mono};
-use crate::observe::voice::Voice;
 use crate::runbook::book::{Book, Class, Mode};
 use crate::runbook::candidate;
 use crate::runbook::decide::Happened;
@@ -23,20 +22,9 @@ use crate::runbook::verdict::{self, PrimaryVerdict};
 
 /// What a run would do now.
 pub(super) async fn preview(parts: &Parts, means: Arc<Means>, book: &Book) -> Result<Preview, Refused> {
-    let hub = parts.hubs.now().iter().find(|hub| hub.cluster().layout().name == means.cluster).cloned();
-    let Some(hub) = hub else { return Err(Refused::Unknown(format!("there is no cluster {}", means.cluster))) };
-    let hands = Hands::new(means.clone(), hub.clone());
-    let mut driver = Driver {
-        parts: parts.clone(),
-        means,
-        hub,
-        hands,
-        fresh: None,
-        looked: None,
-        before: None,
-        probed: None,
-        voice: Voice::default(),
-    };
+    let cluster = means.cluster.clone();
+    let driver = Driver::new(parts.clone(), means);
+    let mut driver = driver.ok_or_else(|| Refused::Unknown(format!("there is no cluster {cluster}")))?;
     let cause = Cause::Person { by: "preview".to_owned() };
     let evidence = driver.gather("").await;
     let plan =
@@ -72,9 +60,10 @@ impl Driver {
         plan.cause = self.cause_now(&run.plan.cause);
         let guards = self.judge(stage, &plan, &evidence, &run.data).await;
         let happened = amounts_to(&plan, run.fenced, &evidence, &guards);
+        let loss = |plan: &Plan| plan.candidate.as_deref().and_then(|name| evidence.loss_to(name));
         let is_news = run.judged.0 != stage || differ(&run.judged.1, &guards);
         let event = match happened {
-            Happened::Clear => Some(Event::Passed { stage, guards }),
+            Happened::Clear => Some(Event::Passed { stage, guards, loss_bytes: loss(&plan) }),
             _ if is_news => Some(Event::Blocked { stage, guards }),
             _ => None,
         };
@@ -90,13 +79,7 @@ impl Driver {
         let runs = self.parts.intake.runs();
         match cause {
             Cause::Alert { name, .. } => match runs.alarm(&self.means.cluster, name) {
-                Some(alarm) => Cause::Alert {
-                    name: name.clone(),
-                    firing: alarm.firing,
-                    truncated: alarm.truncated,
-                    starts_at: alarm.starts_at,
-                    received: alarm.received,
-                },
+                Some(alarm) => alarm.cause(name),
                 None => cause.clone(),
             },
             other => other.clone(),

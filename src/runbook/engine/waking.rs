@@ -17,8 +17,7 @@ impl Driver {
         (self.fresh, self.looked, self.before) = (None, None, None);
         self.hands.let_go().await;
         let Some((book, cause)) = self.woken() else {
-            let watches = self.watched_books().next().is_some();
-            return Ok(if watches { self.pace() } else { IDLE });
+            return Ok(if self.watched_books().is_empty() { IDLE } else { self.pace() });
         };
         let id = format!("{:x}", Wall::now().as_seconds().to_bits() ^ u64::from(std::process::id()));
         self.look_and_plan(&id, &book, &cause, None).await
@@ -40,22 +39,17 @@ impl Driver {
             }
             let Some(entry) = shelf.find(name) else { continue };
             let book = &entry.book;
-            let cause = Cause::Alert {
-                name: name.to_owned(),
-                firing: true,
-                truncated: alarm.truncated,
-                starts_at: alarm.starts_at,
-                received: alarm.received,
-            };
+            let cause = alarm.cause(name);
             if can_wake(book, Trigger::Alert) && !runs.ended().any(|run| self.holds(run, book, &cause)) {
                 return Some((book.clone(), cause));
             }
         }
-        let is_gone = self.primary_is_gone();
         let mut watched = self.watched_books();
-        watched
-            .find(|book| is_gone && !runs.ended().any(|run| self.holds(run, book, &Cause::Observation)))
-            .map(|book| (book, Cause::Observation))
+        if watched.is_empty() || !self.primary_is_gone() {
+            return None;
+        }
+        watched.retain(|book| !runs.ended().any(|run| self.holds(run, book, &Cause::Observation)));
+        watched.into_iter().next().map(|book| (book, Cause::Observation))
     }
 
     /// Whether a run that is over keeps this from waking another.
@@ -94,10 +88,10 @@ impl Driver {
     }
 
     /// The runbooks that wake by what pgvigil sees.
-    pub(super) fn watched_books(&self) -> impl Iterator<Item = Book> + use<> {
+    pub(super) fn watched_books(&self) -> Vec<Book> {
         let shelf = (self.parts.books)();
-        let books: Vec<Book> = shelf.entries().into_iter().map(|entry| entry.book.clone()).collect();
-        books.into_iter().filter(|book| can_wake(book, Trigger::Observation))
+        let books = shelf.entries().into_iter().map(|entry| &entry.book);
+        books.filter(|book| can_wake(book, Trigger::Observation)).cloned().collect()
     }
 
     /// Whether the primary that was last seen is not there for us. Not a verdict: it only wakes.

@@ -42,26 +42,17 @@ impl Guard for LossWithinLimit {
             return (if behind <= limit { Answer::Pass } else { Answer::Block }, value);
         }
         let assessment = &scene.evidence.assessment;
-        let candidate = scene.candidate_look().map(|look| look.node.as_str());
-        if candidate.is_none() || assessment.failover_candidate.as_deref() != candidate {
+        let bound = scene.candidate_look().and_then(|look| scene.evidence.loss_to(&look.node));
+        let Some((bound, loss)) = bound.zip(assessment.failover_loss) else {
             return (Answer::Unknown, "what a promotion of the candidate would lose is not known".to_owned());
-        }
-        let Some(loss) = assessment.failover_loss else {
-            return (Answer::Unknown, "the history does not tell what would be lost".to_owned());
         };
         let seconds = loss.estimated_seconds.map_or_else(|| "unknown".to_owned(), |seconds| format!("{seconds:.1} s"));
         let value = format!(
-            "at most {} bytes, {seconds} of writing; {} bytes are seen to be missing (max_loss_bytes {limit})",
-            loss.estimated_bytes, loss.seen_bytes
+            "at most {bound} bytes, {seconds} of writing; {} bytes are seen to be missing (max_loss_bytes {limit})",
+            loss.seen_bytes
         );
-        (if loss.estimated_bytes.max(missing(scene)) <= limit { Answer::Pass } else { Answer::Block }, value)
+        (if bound <= limit { Answer::Pass } else { Answer::Block }, value)
     }
-}
-
-/// Bytes that the fresh probe shows to be missing.
-fn missing(scene: &Scene<'_>) -> u64 {
-    let primary = scene.evidence.primary.as_ref().zip(scene.candidate_server());
-    primary.map_or(0, |(primary, server)| primary.flushed.bytes_since(server.position))
 }
 
 /// How far the candidate is behind a primary that lives.

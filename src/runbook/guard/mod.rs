@@ -90,10 +90,14 @@ pub fn of_class(class: Class, planned: bool, stage: Stage) -> impl Iterator<Item
     GUARDS.iter().copied().filter(carries)
 }
 
+/// What a guard saw is kept and shown up to so many bytes: all of them have to fit into one record of the journal.
+const MOST_VALUE_BYTES: usize = 500;
+
 /// Judges all guards of the runbook's class at the scene's stage: none is left out because another one blocks.
 pub fn judge_all(scene: &Scene<'_>) -> Vec<Seen> {
     let seen = of_class(scene.plan.class, scene.plan.planned, scene.stage).map(|guard| {
-        let (answer, value) = guard.judge(scene);
+        let (answer, mut value) = guard.judge(scene);
+        value.truncate(value.floor_char_boundary(MOST_VALUE_BYTES));
         Seen { guard: guard.name().to_owned(), answer, value }
     });
     seen.collect()

@@ -207,7 +207,7 @@ impl Model {
         }
         let stage = if before { Stage::Plan } else { self.stage() };
         if saw == Happened::Clear {
-            self.write(Event::Passed { stage, guards: Vec::new() }, chance)?;
+            self.write(Event::Passed { stage, guards: Vec::new(), loss_bytes: None }, chance)?;
         } else {
             // A person can agree to what is doubtful, so that it does not stand in the way of asking him.
             let asks = before && saw == Happened::Doubtful && self.run.plan.mode == Mode::Manual;

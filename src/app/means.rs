@@ -5,15 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::runbooks::Lock as LockSettings;
-use crate::config::{self, Cluster, Environment, Manager, Node, Settings};
+use crate::config::{self, Cluster, Environment, Manager, Node, Service, Settings};
 use crate::observe::Source;
 use crate::pg::failure::{Cause, Failure};
 use crate::runbook::book::Mode;
 use crate::runbook::engine::Means;
 use crate::runbook::guard::Terms;
 use crate::runbook::lock::{Etcd, EtcdSettings, Lock};
+use crate::runbook::manager::patroni::client::Patroni;
 use crate::runbook::plan::hash;
 use crate::runbook::step::node::Node as StepNode;
+
+/// Patroni is asked how it stands within this.
+const PATRONI_WITHIN: Duration = Duration::from_secs(2);
 
 /// One for each cluster.
 pub(super) fn means(settings: &Settings, environment: &Arc<Environment>) -> Vec<Means> {
@@ -36,6 +40,7 @@ pub(super) fn means(settings: &Settings, environment: &Arc<Environment>) -> Vec<
             config: hash(&[format!("{cluster:?} {:?} {hooks_dir:?}", settings.sample_interval).as_bytes()]),
             nodes: nodes.collect(),
             lock: lock(&cluster.runbooks.lock),
+            patroni: patroni(cluster).map(|service| Patroni::new(service.clone(), PATRONI_WITHIN)),
             hooks_dir: hooks_dir.clone(),
             instance: instance.clone(),
         }
@@ -46,10 +51,18 @@ pub(super) fn means(settings: &Settings, environment: &Arc<Environment>) -> Vec<
 fn terms(cluster: &Cluster, sample_interval: Duration) -> Terms {
     Terms {
         ceiling: if cluster.promotes() { cluster.ceiling() } else { Mode::DryRun },
+        delegated: if patroni(cluster).is_some() { cluster.ceiling() } else { Mode::DryRun },
         single_receiver: matches!(cluster.runbooks.lock, LockSettings::SingleReceiver),
         has_lock: matches!(cluster.runbooks.lock, LockSettings::Etcd(_)),
         manager: cluster.manager.as_ref().map(Manager::as_str),
         sample_interval,
+    }
+}
+
+fn patroni(cluster: &Cluster) -> Option<&Service> {
+    match &cluster.manager {
+        Some(Manager::Patroni(service)) => Some(service),
+        _ => None,
     }
 }
 

@@ -133,6 +133,11 @@ impl Book {
         }
     }
 
+    /// Whether a cluster manager is asked to do it.
+    pub fn delegates(&self) -> bool {
+        matches!(self.steps.first(), Some(Step::Delegate { .. }))
+    }
+
     /// Whether the steps are such that `mode` can be theirs.
     fn allows(&self, mode: Mode) -> Result<(), String> {
         if mode == Mode::DryRun {
@@ -151,6 +156,11 @@ impl Book {
         if self.mode == Mode::Automatic && (unproven || unfenced) {
             let what =
                 "mode can be automatic only with a fence that has a probe, before the promotion: add it, or use manual";
+            return Err(what.to_owned());
+        }
+        if self.mode == Mode::Automatic && self.delegates() && !self.planned {
+            let what = "mode cannot be automatic where a failover is delegated, since Patroni looks neither at lag nor at timelines \
+                        then: use manual, or set planned";
             return Err(what.to_owned());
         }
         Ok(())
@@ -230,6 +240,9 @@ fn planned(raw: &RawBook, class: Class, steps: &[Step]) -> Result<bool, Problem>
     if let Some(trigger) = &raw.trigger {
         let what = "people alone start what is planned: remove trigger, or planned";
         return Err(Problem::new(trigger, what));
+    }
+    if steps.iter().any(|step| matches!(step, Step::Delegate { .. })) {
+        return Ok(true);
     }
     let promotion = steps.iter().position(|step| matches!(step, Step::Promote { .. })).unwrap_or(steps.len());
     let mut fences = steps.iter().take(promotion).filter_map(|step| match step {

@@ -47,6 +47,8 @@ pub enum Next {
     Fence,
     /// Promotes the candidate.
     Promote,
+    /// Asks the cluster manager to do so. It is the first step.
+    Delegate,
     /// Another step, which can be asked whether it is done.
     Asked,
     /// Another step, which cannot.
@@ -130,6 +132,8 @@ impl Place {
             Some(Step::Fence(hook)) => (Next::Fence, hook.idempotent),
             // Asked again it does no harm: whoever is the primary already refuses.
             Some(Step::Promote { .. }) => (Next::Promote, true),
+            // Asked twice a manager may do it twice.
+            Some(Step::Delegate { .. }) => (Next::Delegate, false),
             Some(Step::Repoint { .. } | Step::Verify { .. }) => (Next::Asked, true),
             Some(Step::Wait(_)) => (Next::Unasked, true),
             Some(Step::Sql { idempotent, .. }) => (Next::Unasked, *idempotent),
@@ -370,6 +374,8 @@ fn once_more(place: Place, happened: Happened) -> Option<Move> {
 /// The step is not done, for sure, and is not begun again.
 fn not_done(place: Place, happened: Happened) -> Move {
     match (place.reached, place.next) {
+        // The cluster manager refused, and nothing came before it.
+        (_, Next::Delegate) => Move::End(Outcome::Aborted),
         // It is still a standby, and the old primary is fenced: somebody is needed.
         (_, Next::Promote) => Move::End(Outcome::FailedFenced),
         // A fence that is for sure not there kept nobody out; another may be half done.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::manager::detect::Detected;
 use crate::clock::Moment;
 use crate::cluster::assess::Assessment;
 use crate::collector::archive_verdict::ArchiveState;
@@ -95,7 +96,7 @@ pub struct Server {
     /// `synchronous_standby_names`.
     pub synchronous_standby_names: String,
     /// The cluster manager that left its mark on the server, if one did.
-    pub manager: Option<&'static str>,
+    pub manager: Option<Detected>,
 }
 
 /// A walreceiver.

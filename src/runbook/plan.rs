@@ -62,7 +62,7 @@ pub fn plan(
 
 /// The least of what the runbook and the config allow. Without the means to act nothing is done.
 fn mode(book: &Book, terms: &Terms) -> Mode {
-    book.mode.min(terms.ceiling)
+    book.mode.min(terms.ceiling_of(book.delegates()))
 }
 
 /// What an approval is of: what would be done to whom, and by which words. Positions move on, and are judged by the guards again.

@@ -423,7 +423,7 @@ impl Run {
     fn step_is_done(&mut self) {
         match self.current() {
             Some(Step::Fence(_)) => self.fenced = true,
-            Some(Step::Promote { .. }) => self.promoted = true,
+            Some(Step::Promote { .. } | Step::Delegate { .. }) => self.promoted = true,
             _ => {}
         }
         self.go_on();

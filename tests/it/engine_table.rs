@@ -43,7 +43,7 @@ const PHASES: [Phase; 8] = [
 const MODES: [Mode; 3] = [Mode::DryRun, Mode::Manual, Mode::Automatic];
 const REACHED: [Reached; 5] =
     [Reached::Nothing, Reached::Something, Reached::Fenced, Reached::PastReturn, Reached::Promoted];
-const NEXT: [Next; 5] = [Next::Fence, Next::Promote, Next::Asked, Next::Unasked, Next::Nothing];
+const NEXT: [Next; 6] = [Next::Fence, Next::Promote, Next::Delegate, Next::Asked, Next::Unasked, Next::Nothing];
 
 /// Every place that can be written down.
 fn places() -> Vec<Place> {
@@ -74,6 +74,11 @@ fn is_possible(place: &Place) -> bool {
         Next::Promote => {
             (reached == Reached::PastReturn) == matches!(phase, Phase::Acting | Phase::Probing)
                 && reached < Reached::Promoted
+        }
+        Next::Delegate => {
+            (reached == Reached::Something) == matches!(phase, Phase::Acting | Phase::Probing)
+                && reached <= Reached::Something
+                && !again
         }
         Next::Asked | Next::Unasked | Next::Nothing => reached != Reached::PastReturn,
     };
@@ -106,6 +111,16 @@ fn no_cell_promotes_without_a_look_and_a_fence() {
         let agreed = happened == Happened::Doubtful && place.mode == Mode::Manual;
         assert!(happened == Happened::Clear || agreed, "{place:?} {happened:?}");
         assert!(place.mode == Mode::Manual || place.reached >= Reached::Fenced, "{place:?} {happened:?}");
+    }
+}
+
+#[test]
+fn no_cell_asks_a_manager_without_a_look_or_twice() {
+    for (place, happened, next) in cells() {
+        if next == Move::Act && place.next == Next::Delegate && is_possible(&place) {
+            let agreed = happened == Happened::Doubtful && place.mode == Mode::Manual;
+            assert!(place.phase == Phase::Ready && (happened == Happened::Clear || agreed), "{place:?} {happened:?}");
+        }
     }
 }
 

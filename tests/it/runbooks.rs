@@ -15,7 +15,7 @@ use url::Url;
 use crate::fixture::ROOT;
 
 /// What `check` says of a failover's guards.
-pub const FAILOVER_GUARDS: &str = "guards of class failover: not_paused, clock, evidence_fresh, episode_current, alert_real, no_manager, no_maintenance, \
+pub const FAILOVER_GUARDS: &str = "guards of class failover: not_paused, clock, evidence_fresh, episode_current, alert_real, no_manager, manager_agrees, no_maintenance, \
      primary_gone, primary_well, standbys_agree, observers_agree, candidate_valid, position_settled, no_standby_streaming, loss_within_limit, nothing_lost, sync_kept, \
      replay_backlog, fence_ready, lock, block_after_run, one_at_a_time, alone";
 
@@ -140,11 +140,11 @@ fn mistakes() -> Vec<(String, &'static str)> {
         (front("steps: {fence: {}}\n"), "X.md:3:8: a list belongs here"),
         (
             steps("  - stop: {}\n"),
-            "X.md:4:5: stop is not a key here: the keys are fence, promote, repoint, run, sql, wait, verify",
+            "X.md:4:5: stop is not a key here: the keys are fence, promote, delegate, repoint, run, sql, wait, verify",
         ),
         (
             steps("  - promote:\n"),
-            "X.md:4:5: this step does nothing: write fence, promote, repoint, run, sql, wait or verify, with {} if it needs no keys",
+            "X.md:4:5: this step does nothing: write fence, promote, delegate, repoint, run, sql, wait or verify, with {} if it needs no keys",
         ),
         (
             steps("  - promote: {}\n    repoint: {}\n"),
@@ -165,6 +165,20 @@ fn mistakes() -> Vec<(String, &'static str)> {
         (steps("  - fence: {argv: [/f], timeout: 0s}\n"), "X.md:4:34: timeout of fence is too short: the least is 1s"),
         (steps("  - fence: {argv: [/f], idempotent: yes}\n"), "X.md:4:37: true or false belongs here"),
         (steps("  - promote: {timeout: 1h}\n"), "X.md:4:24: timeout of promote is too long: the most is 10m"),
+        (steps("  - delegate: {timeout: 2h}\n"), "X.md:4:25: timeout of delegate is too long: the most is 1h"),
+        (
+            steps("  - delegate: {}\n  - repoint: {}\n"),
+            "X.md:5:5: repoint comes after delegate, which the cluster manager does whole: remove one of them",
+        ),
+        (
+            steps("  - wait: {for: 1s}\n  - delegate: {}\n"),
+            "X.md:5:5: delegate comes first: where the cluster manager refuses, nothing was done then",
+        ),
+        (
+            failover("mode: automatic\nsteps: [delegate: {}]\n"),
+            "X.md:3:7: mode cannot be automatic where a failover is delegated, since Patroni looks neither at lag nor at timelines \
+             then: use manual, or set planned",
+        ),
         (steps("  - promote: {node: b}\n"), "X.md:4:15: node is not a key here: the keys are timeout"),
         (
             steps(&format!("  - promote: {{}}\n{fence}")),
@@ -497,7 +511,7 @@ fn the_document_says_what_there_is() {
     assert_eq!((book.limits, book.steps.len(), blocks.next()), (Limits::default(), 5, None));
     let first_cells: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
     let words = Class::ALL.iter().map(|(word, _)| *word).chain(Mode::ALL.iter().map(|(word, _)| *word));
-    let steps = ["fence", "promote", "repoint", "run", "sql", "wait", "verify"];
+    let steps = ["fence", "promote", "delegate", "repoint", "run", "sql", "wait", "verify"];
     let keys = ["alerts", "class", "planned", "mode", "trigger", "limits.max_loss_bytes"].into_iter();
     let bounded = BOUNDS.iter().map(|(key, least, most)| {
         let row = page.lines().find(|line| line.starts_with(&format!("| `limits.{key}` |"))).unwrap();

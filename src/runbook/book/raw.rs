@@ -50,6 +50,8 @@ pub struct RawStep {
     pub fence: Option<Spanned<RawFence>>,
     /// Make the candidate the primary.
     pub promote: Option<Spanned<RawTimed>>,
+    /// Ask the cluster manager for all of that.
+    pub delegate: Option<Spanned<RawTimed>>,
     /// Let the other standbys follow it.
     pub repoint: Option<Spanned<RawTimed>>,
     /// A hook.

@@ -29,6 +29,11 @@ pub enum Step {
         /// How long it may take.
         timeout: Duration,
     },
+    /// Asks the cluster manager for a switchover or, where nobody leads, a failover. It does all that a promotion needs.
+    Delegate {
+        /// How long it may take.
+        timeout: Duration,
+    },
     /// Lets the other standbys follow the new primary.
     Repoint {
         /// How long each may take.
@@ -82,14 +87,23 @@ pub struct Hook {
 
 impl Step {
     /// The kinds of steps.
-    const KINDS: [(&'static str, ()); 7] =
-        [("fence", ()), ("promote", ()), ("repoint", ()), ("run", ()), ("sql", ()), ("wait", ()), ("verify", ())];
+    const KINDS: [(&'static str, ()); 8] = [
+        ("fence", ()),
+        ("promote", ()),
+        ("delegate", ()),
+        ("repoint", ()),
+        ("run", ()),
+        ("sql", ()),
+        ("wait", ()),
+        ("verify", ()),
+    ];
 
     /// Its kind, as front matter calls it.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Fence(_) => "fence",
             Self::Promote { .. } => "promote",
+            Self::Delegate { .. } => "delegate",
             Self::Repoint { .. } => "repoint",
             Self::Run { .. } => "run",
             Self::Sql { .. } => "sql",
@@ -126,8 +140,16 @@ fn follows(step: &Step, before: &[Step], class: Class) -> Result<(), String> {
     let kind = step.kind();
     let has = |kind: &str| before.iter().any(|step| step.kind() == kind);
     match step {
-        Step::Fence(_) | Step::Promote { .. } | Step::Repoint { .. } if class != Class::Failover => {
+        Step::Fence(_) | Step::Promote { .. } | Step::Delegate { .. } | Step::Repoint { .. }
+            if class != Class::Failover =>
+        {
             Err(format!("{kind} is for class failover: use that class, or remove the step"))
+        }
+        Step::Fence(_) | Step::Promote { .. } | Step::Repoint { .. } if has("delegate") => {
+            Err(format!("{kind} comes after delegate, which the cluster manager does whole: remove one of them"))
+        }
+        Step::Delegate { .. } if !before.is_empty() => {
+            Err("delegate comes first: where the cluster manager refuses, nothing was done then".to_owned())
         }
         Step::Fence(_) if has("promote") => {
             Err("fence comes after promote, when two nodes may write already: put it before".to_owned())
@@ -148,32 +170,32 @@ fn follows(step: &Step, before: &[Step], class: Class) -> Result<(), String> {
 }
 
 fn step(raw: &Spanned<RawStep>) -> Result<Step, Problem> {
-    let RawStep { fence, promote, repoint, run, sql, wait, verify } = &raw.value;
+    let RawStep { fence, promote, delegate, repoint, run, sql, wait, verify } = &raw.value;
     let timed = |given: &Option<Spanned<String>>, kind: &str| {
         length(given.as_ref(), &format!("timeout of {kind}"), seconds(60), seconds(600))
     };
-    let one = match (fence, promote, repoint, run, sql, wait, verify) {
-        (Some(raw), None, None, None, None, None, None) => Step::Fence(fence_hook(raw)?),
-        (None, Some(raw), None, None, None, None, None) => {
-            Step::Promote { timeout: timed(&raw.value.timeout, "promote")? }
-        }
-        (None, None, Some(raw), None, None, None, None) => {
-            Step::Repoint { timeout: timed(&raw.value.timeout, "repoint")? }
-        }
-        (None, None, None, Some(raw), None, None, None) => run_hook(raw)?,
-        (None, None, None, None, Some(raw), None, None) => statement(raw)?,
-        (None, None, None, None, None, Some(raw), None) => pause(raw)?,
-        (None, None, None, None, None, None, Some(raw)) => check(raw)?,
-        (None, None, None, None, None, None, None) => {
+    let patience =
+        |given: &Option<Spanned<String>>| length(given.as_ref(), "timeout of delegate", seconds(300), seconds(3600));
+    let mut written = [
+        fence.as_ref().map(|raw| fence_hook(raw).map(Step::Fence)),
+        promote.as_ref().map(|raw| Ok(Step::Promote { timeout: timed(&raw.value.timeout, "promote")? })),
+        delegate.as_ref().map(|raw| Ok(Step::Delegate { timeout: patience(&raw.value.timeout)? })),
+        repoint.as_ref().map(|raw| Ok(Step::Repoint { timeout: timed(&raw.value.timeout, "repoint")? })),
+        run.as_ref().map(run_hook),
+        sql.as_ref().map(statement),
+        wait.as_ref().map(pause),
+        verify.as_ref().map(check),
+    ]
+    .into_iter()
+    .flatten();
+    match (written.next(), written.next()) {
+        (Some(step), None) => step,
+        (None, _) => {
             let kinds = either(&Step::KINDS);
-            return Err(Problem::new(
-                raw,
-                format!("this step does nothing: write {kinds}, with {{}} if it needs no keys"),
-            ));
+            Err(Problem::new(raw, format!("this step does nothing: write {kinds}, with {{}} if it needs no keys")))
         }
-        _ => return Err(Problem::new(raw, "this step does two things: write a step, with its own dash, for each")),
-    };
-    Ok(one)
+        _ => Err(Problem::new(raw, "this step does two things: write a step, with its own dash, for each")),
+    }
 }
 
 fn fence_hook(raw: &Spanned<RawFence>) -> Result<Hook, Problem> {

@@ -249,7 +249,8 @@ impl Driver {
         // As the journal has it now.
         let run = self.parts.intake.runs().get(&run.id).cloned().unwrap_or(run);
         let event = self.hands.act(intent, &run).await;
-        let refused = matches!(event, Event::Did { result: StepResult::No, .. }) && place.next == Next::Unasked;
+        let refused = matches!(event, Event::Did { result: StepResult::No, .. })
+            && matches!(place.next, Next::Unasked | Next::Delegate);
         self.write(&run, event).await?;
         self.fresh = refused.then(|| (run.id.clone(), Happened::NotDone));
         Ok(Duration::ZERO)
@@ -301,6 +302,7 @@ impl Driver {
             Outcome::Succeeded | Outcome::Degraded => self.hands.report(run),
             Outcome::Aborted => match &run.abort {
                 Some(by) => format!("{by} asked for it"),
+                None if !run.report.is_empty() => run.report.clone(),
                 None => blocking(&run.judged.1),
             },
             Outcome::Expired => "nobody approved it in time".to_owned(),

@@ -14,6 +14,7 @@ use crate::runbook::evidence::Evidence;
 use crate::runbook::guard::{LockState, Terms};
 use crate::runbook::intake::Intent;
 use crate::runbook::lock::{Acquired, Decided, Held, Holder, Lock};
+use crate::runbook::manager::patroni::client::Patroni;
 use crate::runbook::run::{Event, Plan, Probe, Run, StepResult};
 use crate::runbook::step::hook::{self, Brief, ClusterBrief, Kind, Place};
 use crate::runbook::step::node::Node;
@@ -28,6 +29,8 @@ const PROBE_WITHIN: Duration = Duration::from_secs(10);
 const MOST_WORDS: usize = 300;
 /// What a hook hands on is kept in the journal up to so many bytes; more is dropped.
 const MOST_DATA: usize = 16 << 10;
+/// Under this key a delegated run keeps which node became the primary.
+pub(super) const CHOSEN: &str = "chosen";
 /// What was begun may end so long after its own deadline.
 const GRACE: Duration = Duration::from_secs(10);
 /// A commit that waits for standbys is tried for so long after they were repointed.
@@ -45,6 +48,8 @@ pub struct Means {
     pub nodes: Vec<Node>,
     /// The lock.
     pub lock: Lock,
+    /// The cluster's Patroni, if the config names one.
+    pub patroni: Option<Patroni>,
     /// Where hooks work.
     pub hooks_dir: PathBuf,
     /// Who we are to the lock: no other pgvigil's name, and the same after a restart.
@@ -57,7 +62,7 @@ impl Means {
         self.cluster == other.cluster && self.config == other.config
     }
 
-    fn node(&self, name: &str) -> Option<&Node> {
+    pub(super) fn node(&self, name: &str) -> Option<&Node> {
         self.nodes.iter().find(|node| node.name() == name)
     }
 
@@ -71,7 +76,7 @@ impl Means {
 
 /// The hands of one cluster's loop.
 pub(super) struct Hands {
-    means: Arc<Means>,
+    pub(super) means: Arc<Means>,
     hub: Arc<Hub>,
     held: Option<Held>,
 }
@@ -166,7 +171,12 @@ impl Hands {
     pub(super) fn deadline(&self, run: &Run) -> Duration {
         let own = match run.current() {
             Some(Step::Fence(hook) | Step::Run { hook, .. }) => hook.timeout,
-            Some(Step::Promote { timeout } | Step::Repoint { timeout } | Step::Sql { timeout, .. }) => *timeout,
+            Some(
+                Step::Promote { timeout }
+                | Step::Delegate { timeout }
+                | Step::Repoint { timeout }
+                | Step::Sql { timeout, .. },
+            ) => *timeout,
             Some(Step::Wait(rest)) => *rest,
             Some(Step::Verify { standbys_streaming_within, .. }) => standbys_streaming_within.unwrap_or_default(),
             None => Duration::ZERO,
@@ -196,6 +206,7 @@ impl Hands {
                 return self.run_hook(&hook.argv, hook.timeout, run, Kind::Action).await;
             }
             Step::Promote { timeout } => self.promote(run, *timeout).await,
+            Step::Delegate { timeout } => return self.delegate(run, *timeout).await,
             Step::Repoint { timeout } => self.repoint(run, *timeout).await,
             Step::Sql { on, statement, timeout, .. } => self.sql(run, *on, statement, *timeout).await,
             Step::Wait(rest) => {
@@ -285,6 +296,9 @@ impl Hands {
             };
             return (answer, detail, data);
         }
+        if let Some(Step::Delegate { .. }) = run.current() {
+            return self.was_delegated(run).await;
+        }
         let (answer, detail) = self.ask(run).await;
         (answer, detail, None)
     }
@@ -299,6 +313,7 @@ impl Hands {
                 }
                 None => (Probe::Unknown, "the plan has no candidate".to_owned()),
             },
+            Some(Step::Delegate { .. }) => (Probe::Unknown, "the cluster manager is asked".to_owned()),
             Some(Step::Repoint { .. }) => match self.candidate(run) {
                 Some(candidate) => self.all_follow(run, candidate).await,
                 None => (Probe::Unknown, "the plan has no candidate".to_owned()),
@@ -418,19 +433,20 @@ impl Hands {
     }
 
     fn candidate(&self, run: &Run) -> Option<&Node> {
-        self.means.node(run.plan.candidate.as_deref()?)
+        self.means.node(new_primary(run)?)
     }
 
     /// The nodes that are neither the old primary nor the candidate.
     fn followers(&self, run: &Run) -> Vec<&Node> {
-        let (primary, candidate) = (run.plan.episode.primary.as_str(), run.plan.candidate.as_deref());
+        let (primary, candidate) = (run.plan.episode.primary.as_str(), new_primary(run));
         self.means.nodes.iter().filter(|node| node.name() != primary && Some(node.name()) != candidate).collect()
     }
 
     /// What came about, for people.
     pub(super) fn report(&self, run: &Run) -> String {
-        let candidate = run.plan.candidate.as_deref().unwrap_or("nobody");
+        let candidate = new_primary(run).unwrap_or("nobody");
         let mut said = match run.promoted {
+            true if run.plan.delegates() => format!("{candidate} is the primary: Patroni promoted it"),
             true if run.plan.planned => {
                 format!(
                     "{candidate} is the primary; {} was stopped in order, and no WAL is lost",
@@ -450,6 +466,12 @@ impl Hands {
         }
         said
     }
+}
+
+/// Who is the primary once the promotion came about: a cluster manager may have chosen another.
+fn new_primary(run: &Run) -> Option<&str> {
+    let chosen = run.data.get(CHOSEN).and_then(Value::as_str).filter(|_| run.plan.delegates());
+    chosen.or(run.plan.candidate.as_deref())
 }
 
 /// What a hook said, in one sentence.

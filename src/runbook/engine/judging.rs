@@ -9,7 +9,7 @@ use super::driver::{Driver, SLOW_LOOK};
 use super::hands::Means;
 use super::{Parts, Preview, Refused};
 use crate::clock::{Moment, Mono};
-use crate::runbook::book::{Book, Class, Mode};
+use crate::runbook::book::{Book, Class, Mode, Step};
 use crate::runbook::candidate;
 use crate::runbook::decide::Happened;
 use crate::runbook::evidence::Evidence;
@@ -50,10 +50,10 @@ impl Driver {
             let cause = self.cause_now(&run.plan.cause);
             return self.look_and_plan(&run.id.clone(), &entry.book.clone(), &cause, Some(run)).await;
         }
-        let stage = if run.fenced || !run.plan.steps[run.step..].iter().any(|step| step.kind() == "fence") {
-            Stage::Promote
-        } else {
-            Stage::Fence
+        let begins = |step: &Step| matches!(step, Step::Fence(_) | Step::Delegate { .. });
+        let stage = match run.plan.steps.iter().skip(run.step).any(begins) {
+            true if !run.fenced => Stage::Fence,
+            _ => Stage::Promote,
         };
         let evidence = self.gather(&run.id).await;
         let mut plan = run.plan.clone();
@@ -102,6 +102,7 @@ impl Driver {
     ) -> Vec<Seen> {
         let lock = self.hands.state().await;
         let hooks = self.hands.wrong_hooks(plan);
+        let managed = self.hands.managed(plan).await;
         let runs = self.parts.intake.runs();
         let (past, paused) = (runs.past(), runs.paused().is_some());
         let others =
@@ -121,6 +122,7 @@ impl Driver {
             paused,
             lock: &lock,
             hooks: &hooks,
+            managed: managed.as_ref(),
             data,
         };
         guard::judge_all(&scene)

@@ -1,6 +1,7 @@
 //! The engine: for each cluster one loop that wakes by alerts, by what pgvigil sees and by people, looks, decides, writes down what it is
 //! about to do, and does it. All that it knows of a run is in the journal.
 
+mod delegating;
 mod driver;
 mod hands;
 mod judging;

@@ -1,6 +1,6 @@
 //! Guard `fence_ready`.
 
-use super::{Answer, BEFORE_ACTING, EVERY, Guard, Scene, Stage};
+use super::{About, Answer, BEFORE_ACTING, EVERY, Guard, Scene, Stage};
 use crate::runbook::book::Class;
 
 /// The hooks can be run.
@@ -22,6 +22,10 @@ impl Guard for FenceReady {
 
     fn stages(&self) -> &'static [Stage] {
         BEFORE_ACTING
+    }
+
+    fn about(&self) -> About {
+        About::Ourselves
     }
 
     fn yields_to_approval(&self) -> bool {

@@ -11,6 +11,7 @@ mod evidence_fresh;
 mod fence_ready;
 mod lock;
 mod loss_within_limit;
+mod manager_agrees;
 mod no_maintenance;
 mod no_manager;
 mod no_standby_streaming;
@@ -32,6 +33,7 @@ use serde_json::{Map, Value};
 
 use super::book::{Class, Limits, Mode};
 use super::evidence::{Evidence, Look, Server};
+use super::manager::patroni::Managed;
 use super::run::Plan;
 use super::verdict::{self, PrimaryVerdict};
 use crate::clock::Moment;
@@ -44,6 +46,7 @@ pub static GUARDS: &[&dyn Guard] = &[
     &episode_current::EpisodeCurrent,
     &alert_real::AlertReal,
     &no_manager::NoManager,
+    &manager_agrees::ManagerAgrees,
     &no_maintenance::NoMaintenance,
     &primary_gone::PrimaryGone,
     &primary_well::PrimaryWell,
@@ -81,11 +84,21 @@ const AFTER_FENCE: &[Stage] = &[Stage::Promote];
 /// Never judged.
 const NEVER: &[Stage] = &[];
 
-/// The guards that a runbook of this class carries at this stage. `planned`: it is a switchover.
-pub fn of_class(class: Class, planned: bool, stage: Stage) -> impl Iterator<Item = &'static dyn Guard> {
+/// The guards that a runbook of this class carries at this stage. `planned`: it is a switchover; `delegates`: a cluster manager does it.
+pub fn of_class(
+    class: Class,
+    planned: bool,
+    delegates: bool,
+    stage: Stage,
+) -> impl Iterator<Item = &'static dyn Guard> {
     let carries = move |guard: &&dyn Guard| {
         let stages = if planned { guard.planned_stages() } else { guard.stages() };
-        guard.classes().contains(&class) && stages.contains(&stage)
+        let concerns = match guard.about() {
+            About::Anyone => true,
+            About::Ourselves => !delegates,
+            About::Manager => delegates,
+        };
+        guard.classes().contains(&class) && stages.contains(&stage) && concerns
     };
     GUARDS.iter().copied().filter(carries)
 }
@@ -95,7 +108,7 @@ const MOST_VALUE_BYTES: usize = 500;
 
 /// Judges all guards of the runbook's class at the scene's stage: none is left out because another one blocks.
 pub fn judge_all(scene: &Scene<'_>) -> Vec<Seen> {
-    let seen = of_class(scene.plan.class, scene.plan.planned, scene.stage).map(|guard| {
+    let seen = of_class(scene.plan.class, scene.plan.planned, scene.plan.delegates(), scene.stage).map(|guard| {
         let (answer, mut value) = guard.judge(scene);
         value.truncate(value.floor_char_boundary(MOST_VALUE_BYTES));
         Seen { guard: guard.name().to_owned(), answer, value }
@@ -139,6 +152,17 @@ pub struct Seen {
     pub value: String,
 }
 
+/// Who does what a guard asks about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// Whoever promotes.
+    Anyone,
+    /// pgvigil alone: where a cluster manager is asked it has no say.
+    Ourselves,
+    /// The cluster manager alone.
+    Manager,
+}
+
 /// One rule.
 pub trait Guard: Sync {
     /// Its name: a word of the field in snake case.
@@ -152,6 +176,10 @@ pub trait Guard: Sync {
     /// The stages at which it is judged in a switchover.
     fn planned_stages(&self) -> &'static [Stage] {
         self.stages()
+    }
+    /// Who does what it asks about.
+    fn about(&self) -> About {
+        About::Anyone
     }
     /// Whether a person who approves a plan accepts its answer too. Never true of what keeps two primaries apart.
     fn yields_to_approval(&self) -> bool;
@@ -188,6 +216,8 @@ pub struct Scene<'a> {
     pub lock: &'a LockState,
     /// What is wrong with the hooks' files; empty: nothing.
     pub hooks: &'a [String],
+    /// What the cluster manager says, where one is to be asked.
+    pub managed: Option<&'a Managed>,
     /// What the run's hooks handed on.
     pub data: &'a Map<String, Value>,
 }
@@ -200,7 +230,7 @@ impl<'a> Scene<'a> {
 
     /// Who decides: the runbook's mode below the ceiling of the config.
     pub fn mode(&self) -> Mode {
-        self.plan.mode.min(self.terms.ceiling)
+        self.plan.mode.min(self.terms.ceiling_of(self.plan.delegates()))
     }
 
     /// The verdict on the primary, and why.
@@ -260,6 +290,8 @@ pub enum Cause {
 pub struct Terms {
     /// The most that any runbook of this cluster may do.
     pub ceiling: Mode,
+    /// The most that a runbook may ask the cluster manager to do.
+    pub delegated: Mode,
     /// Whether one pgvigil alone takes alerts, by the config's word.
     pub single_receiver: bool,
     /// Whether a lock is configured.
@@ -268,6 +300,13 @@ pub struct Terms {
     pub manager: Option<&'static str>,
     /// `sample_interval`.
     pub sample_interval: Duration,
+}
+
+impl Terms {
+    /// The most that a runbook may do. `delegates`: it asks the cluster manager.
+    pub fn ceiling_of(&self, delegates: bool) -> Mode {
+        if delegates { self.delegated } else { self.ceiling }
+    }
 }
 
 /// A run that ended.

@@ -1,6 +1,6 @@
 //! Guard `no_manager`.
 
-use super::{ALWAYS, Answer, FAILOVER, Guard, Scene, Stage};
+use super::{ALWAYS, About, Answer, FAILOVER, Guard, Scene, Stage};
 use crate::runbook::book::Class;
 use crate::runbook::book::Mode;
 
@@ -25,15 +25,20 @@ impl Guard for NoManager {
         ALWAYS
     }
 
+    fn about(&self) -> About {
+        About::Ourselves
+    }
+
     fn yields_to_approval(&self) -> bool {
         false
     }
 
     fn judge(&self, scene: &Scene<'_>) -> (Answer, String) {
-        let found = scene.evidence.servers().find_map(|(number, server)| Some((number, server.manager?)));
+        let found = scene.evidence.servers().find_map(|(number, server)| Some((number, server.manager.as_ref()?)));
         if let Some((number, manager)) = found {
             let node = scene.evidence.nodes.get(number).map_or("?", |look| look.node.as_str());
-            return (Answer::Block, format!("{manager} has left its mark on {node}: let it do this"));
+            let (kind, by) = (manager.kind.as_str(), &manager.by);
+            return (Answer::Block, format!("{kind} is seen on {node} by {by}: let it do this"));
         }
         match (scene.terms.manager, scene.mode()) {
             (Some("none"), _) => (Answer::Pass, "manager: none, and no mark of one is seen".to_owned()),

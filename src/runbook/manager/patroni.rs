@@ -102,6 +102,11 @@ impl View {
         self.members.iter().find(|member| matches!(member.role.as_str(), "leader" | "standby_leader"))
     }
 
+    /// Who leads and accepts writes, as far as Patroni knows.
+    pub fn running_leader(&self) -> Option<&Member> {
+        self.members.iter().find(|member| member.leads())
+    }
+
     /// The newest timeline that a member has.
     fn timeline(&self) -> Option<u64> {
         self.members.iter().filter_map(|member| member.timeline).max()
@@ -166,6 +171,19 @@ impl View {
     }
 }
 
+/// What Patroni says before it is asked for something, with who our nodes are to it.
+#[derive(Clone, Debug)]
+pub struct Managed {
+    /// What `/cluster` says, or why it is not known.
+    pub view: Result<View, String>,
+    /// For how long it may act itself when its leader is gone; `None` if that is not known.
+    pub wait: Option<Duration>,
+    /// The member that is the primary in question.
+    pub leader: Option<String>,
+    /// The member that is the candidate.
+    pub candidate: Option<String>,
+}
+
 /// What the answer to a switchover or failover means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -212,7 +230,7 @@ pub enum Outcome {
 /// What a look at `/cluster` says of a change that was asked for, `before` which it said that; `None`: nothing yet. Who holds the leader's
 /// key is called leader at once, with what was known of it as a replica: only a newer timeline says that it was promoted.
 pub fn judge(view: &View, before: &View, candidate: &str) -> Option<Outcome> {
-    let leader = view.members.iter().find(|member| member.leads())?;
+    let leader = view.running_leader()?;
     let timeline = leader.timeline.filter(|timeline| before.timeline().is_some_and(|before| *timeline > before))?;
     match leader.name.as_str() {
         name if before.leader().is_some_and(|before| before.name == name) => None,

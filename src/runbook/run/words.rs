@@ -81,6 +81,10 @@ impl Plan {
             },
             Step::Run { name, hook } => format!("{name}: {}", hook.argv.join(" ")),
             Step::Promote { .. } => format!("promote: pg_promote() on {candidate}, asked until it is out of recovery"),
+            Step::Delegate { .. } => {
+                let what = if self.planned { "switchover" } else { "failover" };
+                format!("delegate: Patroni is asked for a {what} from {} to {candidate}", self.episode.primary)
+            }
             Step::Repoint { .. } => {
                 format!("repoint: slots on {candidate}, then primary_conninfo of the other standbys and a reload")
             }
@@ -96,6 +100,11 @@ impl Plan {
             }
         };
         self.steps.iter().map(command).collect()
+    }
+
+    /// Whether a cluster manager is asked to do it.
+    pub fn delegates(&self) -> bool {
+        matches!(self.steps.first(), Some(Step::Delegate { .. }))
     }
 
     /// What a step is called.

@@ -11,34 +11,42 @@ use crate::pg::lsn::{Lsn, Timeline};
 use crate::pg::records::{DecodeError, Record, Records};
 use crate::pg::version::ServerVersion;
 use crate::runbook::evidence::{Receiver, Server};
+use crate::runbook::manager::detect;
 
 const SQL: &str = include_str!("sql/server.13.sql");
-
-/// The cluster managers that the statement can name.
-const MANAGERS: [&str; 4] = ["patroni", "repmgr", "pg_auto_failover", "cloudnativepg"];
 
 /// Asks `node` over a new connection; the answer is there within `deadline`, or why there is none.
 pub(super) async fn ask(node: &Node, deadline: Duration) -> Result<Server, Failure> {
     let end = Instant::now() + deadline;
     let mut session = node.open(end).await?;
-    match read(&mut session, end).await {
+    let mut server = match read(&mut session, end).await {
         // A promotion came between two columns; it does not come twice.
-        Err(failure) if failure.cause == Cause::Query => read(&mut session, end).await,
-        answer => answer,
-    }
+        Err(failure) if failure.cause == Cause::Query => read(&mut session, end).await?,
+        answer => answer?,
+    };
+    server.manager = detect::detect(&rows(&mut session, detect::SQL, end).await?).map_err(undecodable)?;
+    Ok(server)
 }
 
-/// The same over an open session.
+/// The same over an open session, but for the traces of a cluster manager.
 pub(super) async fn read(session: &mut AdminSession, end: Instant) -> Result<Server, Failure> {
-    let deadline = left(end);
     let version = session.version();
+    decode(&rows(session, SQL, end).await?, version).map_err(undecodable)
+}
+
+async fn rows(session: &mut AdminSession, sql: &str, end: Instant) -> Result<Records, Failure> {
+    let deadline = left(end);
     // Given up before the session would cancel it: the server's own bound ends it, and nobody waits for that.
-    match timeout_at(end, session.statement(SQL, &[], deadline + Duration::from_secs(1))).await {
-        Ok(Ok(records)) => decode(&records, version).map_err(|error| Failure::new(Cause::Query, &error.to_string())),
+    match timeout_at(end, session.statement(sql, &[], deadline + Duration::from_secs(1))).await {
+        Ok(Ok(records)) => Ok(records),
         Ok(Err(StatementError::Lost(failure))) => Err(failure),
         Ok(Err(refused)) => Err(Failure::new(Cause::Query, &refused.to_string())),
         Err(_) => Err(Failure::new(Cause::Timeout, &format!("no answer to a statement within {deadline:?}"))),
     }
+}
+
+fn undecodable(error: DecodeError) -> Failure {
+    Failure::new(Cause::Query, &error.to_string())
 }
 
 fn decode(records: &Records, version: ServerVersion) -> Result<Server, DecodeError> {
@@ -55,7 +63,6 @@ fn decode(records: &Records, version: ServerVersion) -> Result<Server, DecodeErr
             (Timeline(received.unwrap_or(control)), receive.max(replay).unwrap_or(Lsn(0)))
         }
     };
-    let manager = row.text("manager")?;
     Ok(Server {
         version,
         system_identifier: row.need_number("system_identifier")?,
@@ -67,7 +74,7 @@ fn decode(records: &Records, version: ServerVersion) -> Result<Server, DecodeErr
         replay_paused: in_recovery && row.need_boolean("replay_paused")?,
         apply_delay: Duration::from_millis(row.need_number("apply_delay")?),
         synchronous_standby_names: row.need_text("synchronous_standby_names")?.to_owned(),
-        manager: MANAGERS.into_iter().find(|known| Some(*known) == manager),
+        manager: None,
     })
 }
 

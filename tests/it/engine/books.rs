@@ -25,6 +25,7 @@ fn step(word: &str) -> Step {
         "fence-once" => Step::Fence(hook(true, false)),
         "fence-unproven" => Step::Fence(hook(false, true)),
         "promote" => Step::Promote { timeout: TIMEOUT },
+        "delegate" => Step::Delegate { timeout: TIMEOUT },
         "repoint" => Step::Repoint { timeout: TIMEOUT },
         "verify" => Step::Verify { one_writable: true, standbys_streaming_within: None },
         "wait" => Step::Wait(TIMEOUT),
@@ -40,7 +41,7 @@ fn step(word: &str) -> Step {
 }
 
 /// Steps by their words. The first few are what a runbook would have, the others every kind in every place.
-pub const BOOKS: [&str; 9] = [
+pub const BOOKS: [&str; 10] = [
     "fence promote repoint verify",
     "unasked-once fence asked promote asked-once unasked-once",
     "asked-once fence unasked promote unasked sql",
@@ -50,6 +51,7 @@ pub const BOOKS: [&str; 9] = [
     "fence-unproven promote",
     "asked-once promote verify",
     "unasked-once verify",
+    "delegate asked-once verify",
 ];
 
 /// The plan of a book.

@@ -303,7 +303,7 @@ impl Model {
         let is_lie = result == StepResult::Done && !self.world.deeds[step].done;
         let is_promote = matches!(self.run.current(), Some(Step::Promote { .. }));
         let result = if is_lie && is_promote { StepResult::Unknown } else { result };
-        let unasked = Place::of(&self.run).next == Next::Unasked;
+        let unasked = matches!(Place::of(&self.run).next, Next::Unasked | Next::Delegate);
         let detail = String::new();
         self.write(Event::Did { step, attempt, result, detail, millis: 1, data: None }, chance)?;
         self.happened = match result {
@@ -317,7 +317,7 @@ impl Model {
     fn take_effect(&mut self, step: usize) {
         match &self.run.plan.steps[step] {
             Step::Fence(_) => self.world.old = Old::Off,
-            Step::Promote { .. } => self.world.promoted = true,
+            Step::Promote { .. } | Step::Delegate { .. } => self.world.promoted = true,
             _ => {}
         }
         (self.world.deeds[step].done, self.world.deeds[step].late) = (true, false);
@@ -334,6 +334,8 @@ impl Model {
         let answer = match self.world.deeds[step].done {
             _ if is_blind => Probe::Unknown,
             true => Probe::Yes,
+            // A manager that was asked may still do it.
+            false if next == Next::Delegate => Probe::Unknown,
             false => Probe::No,
         };
         self.world.deeds[step].proven |= answer == Probe::Yes;
@@ -387,6 +389,7 @@ impl Model {
         let may_run_twice = match step {
             Step::Fence(hook) | Step::Run { hook, .. } => hook.idempotent,
             Step::Sql { idempotent, .. } => *idempotent,
+            Step::Delegate { .. } => false,
             _ => true,
         };
         assert!(may_run_twice || deed.begun == 0, "it may not run twice: {step:?}");
@@ -414,7 +417,7 @@ impl Model {
     fn judge(&self, outcome: Outcome) {
         let (run, world) = (&self.run, &self.world);
         let begun = world.deeds.iter().any(|deed| deed.begun > 0);
-        let promotes = run.plan.steps.iter().any(|step| matches!(step, Step::Promote { .. }));
+        let promotes = run.plan.steps.iter().any(|step| matches!(step, Step::Promote { .. } | Step::Delegate { .. }));
         match outcome {
             Outcome::DryRun | Outcome::Blocked | Outcome::Expired | Outcome::Rejected => assert!(!begun, "{outcome:?}"),
             Outcome::Stale | Outcome::Recovered => assert!(!begun, "{outcome:?}"),

@@ -165,6 +165,8 @@ pub struct RunWords {
     pub has_lock: bool,
     pub single_receiver: bool,
     pub manager: Option<String>,
+    /// What Patroni is asked to do it says before: then the one step is delegate.
+    pub patroni: Option<PatroniWords>,
     pub hooks: Vec<String>,
     pub open_runs_elsewhere: usize,
     pub clusters_failing: usize,
@@ -192,10 +194,39 @@ impl Default for RunWords {
             has_lock: false,
             single_receiver: true,
             manager: Some("none".into()),
+            patroni: None,
             hooks: Vec::new(),
             open_runs_elsewhere: 0,
             clusters_failing: 0,
             past: Vec::new(),
+        }
+    }
+}
+
+/// What a cluster manager says that is to be asked.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PatroniWords {
+    pub answers: bool,
+    /// Who leads and runs.
+    pub leads: Option<String>,
+    /// Members that do not lead, and run.
+    pub others: Vec<String>,
+    pub nofailover: Vec<String>,
+    pub paused: bool,
+    /// For how long it may act itself.
+    pub acts_within: String,
+}
+
+impl Default for PatroniWords {
+    fn default() -> Self {
+        Self {
+            answers: true,
+            leads: Some("a".into()),
+            others: vec!["b".into()],
+            nofailover: Vec::new(),
+            paused: false,
+            acts_within: "50s".into(),
         }
     }
 }

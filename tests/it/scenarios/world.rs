@@ -22,9 +22,11 @@ use pgvigil::runbook::book::{Book, Mode};
 use pgvigil::runbook::candidate;
 use pgvigil::runbook::evidence::{Evidence, Look, Primary, Receiver, Server};
 use pgvigil::runbook::guard::{Cause, LockState, Past, Scene, Stage, Terms};
+use pgvigil::runbook::manager::detect::{Detected, Kind};
+use pgvigil::runbook::manager::patroni::{Managed, Member, Tags, View};
 use pgvigil::runbook::run::{Episode, Plan};
 
-use super::file::{NodeWords, PastWords, RunWords, Scenario};
+use super::file::{NodeWords, PastWords, PatroniWords, RunWords, Scenario};
 
 /// The system of every scenario.
 pub const SYSTEM: u64 = 7_300_000_000_000_000_001;
@@ -47,6 +49,7 @@ pub struct World {
     pub past: Vec<Past>,
     pub lock: LockState,
     pub hooks: Vec<String>,
+    pub managed: Option<Managed>,
     pub data: serde_json::Map<String, serde_json::Value>,
     pub stage: Stage,
     pub paused: bool,
@@ -70,6 +73,7 @@ impl World {
             paused: self.paused,
             lock: &self.lock,
             hooks: &self.hooks,
+            managed: self.managed.as_ref(),
             data: &self.data,
         }
     }
@@ -100,6 +104,7 @@ impl Scenario {
             plan: self.plan(),
             terms: Terms {
                 ceiling: Mode::Automatic,
+                delegated: Mode::Automatic,
                 single_receiver: self.run.single_receiver,
                 has_lock: self.run.has_lock,
                 manager: self.run.manager.as_deref().map(word),
@@ -114,6 +119,7 @@ impl Scenario {
                 other => panic!("no lock is {other}"),
             },
             hooks: self.run.hooks.clone(),
+            managed: self.run.patroni.as_ref().map(managed),
             data: self.run.shutdown.iter().map(|lsn| ("shutdown_checkpoint_lsn".into(), lsn.as_str().into())).collect(),
             stage: self.stage,
             paused: self.run.paused,
@@ -149,13 +155,14 @@ impl Scenario {
     }
 
     fn book(&self) -> Book {
-        let RunWords { class, mode, limits, planned, .. } = &self.run;
+        let RunWords { class, mode, limits, planned, patroni, .. } = &self.run;
         let trigger = match class.as_str() {
             _ if *planned => "planned: true",
             "failover" => "trigger: [alert, observation]",
             _ => "trigger: [alert]",
         };
         let steps = match class.as_str() {
+            _ if patroni.is_some() => "  - delegate: {}\n",
             _ if *planned => "  - fence: {argv: [/stop], probe: [/is-stopped], undo: [/start]}\n  - promote: {}\n",
             "failover" => "  - fence: {argv: [/fence], probe: [/is-fenced]}\n  - promote: {}\n",
             _ => "  - wait: {for: 1s}\n",
@@ -301,7 +308,7 @@ fn server(words: &NodeWords, in_recovery: bool) -> Server {
         replay_paused: words.replay_paused,
         apply_delay: length(&words.apply_delay),
         synchronous_standby_names: String::new(),
-        manager: words.manager.as_deref().map(word),
+        manager: words.manager.as_deref().map(detected),
     }
 }
 
@@ -364,6 +371,38 @@ fn fault(label: &str) -> Fault {
 
 fn reason(label: &str) -> Reason {
     Reason::all().find(|reason| reason.as_str() == label).unwrap_or_else(|| panic!("no reason is called {label}"))
+}
+
+/// Members are called like nodes. The primary in question is `a`, the candidate `b`.
+fn managed(words: &PatroniWords) -> Managed {
+    let member = |name: &String, role: &str, state: &str| Member {
+        name: name.clone(),
+        role: role.to_owned(),
+        state: state.to_owned(),
+        timeline: Some(1),
+        host: None,
+        port: None,
+        tags: Tags { nofailover: words.nofailover.contains(name) },
+    };
+    let leader = words.leads.iter().map(|name| member(name, "leader", "running"));
+    let members: Vec<_> = leader.chain(words.others.iter().map(|name| member(name, "replica", "streaming"))).collect();
+    let known = |name: &str| members.iter().any(|member| member.name == name).then(|| name.to_owned());
+    Managed {
+        leader: known("a"),
+        candidate: known("b"),
+        wait: Some(length(&words.acts_within)),
+        view: match words.answers {
+            true => Ok(View { members, pause: words.paused, scheduled_switchover: None }),
+            false => Err("patroni at http://p1:8008/ does not answer: connection refused".to_owned()),
+        },
+    }
+}
+
+/// As a session of it shows it.
+fn detected(name: &str) -> Detected {
+    let kinds = [("patroni", Kind::Patroni), ("repmgr", Kind::Repmgr), ("pg_auto_failover", Kind::PgAutoFailover)];
+    let kind = kinds.into_iter().find(|(word, _)| *word == name).expect("a cluster manager").1;
+    Detected { kind, by: format!("a session of {name}") }
 }
 
 /// The names that the config knows.

@@ -16,13 +16,7 @@ SELECT r.standby::text AS in_recovery,
        w.sender_port::text AS sender_port,
        g.receiver_timeout::text AS receiver_timeout,
        g.apply_delay::text AS apply_delay,
-       current_setting('synchronous_standby_names')::text AS synchronous_standby_names,
-       CASE WHEN EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'Patroni%') THEN 'patroni'
-            WHEN EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'repmgr%') THEN 'repmgr'
-            WHEN EXISTS (SELECT FROM pg_stat_activity
-                          WHERE application_name LIKE 'pg_auto_failover%' OR application_name LIKE 'pgautofailover%') THEN 'pg_auto_failover'
-            WHEN EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'cnpg%') THEN 'cloudnativepg'
-       END::text AS manager
+       current_setting('synchronous_standby_names')::text AS synchronous_standby_names
   FROM (SELECT pg_is_in_recovery() AS standby OFFSET 0) r
  CROSS JOIN pg_control_system() s
  CROSS JOIN pg_control_checkpoint() c

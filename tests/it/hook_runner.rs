@@ -1,6 +1,6 @@
 //! Hooks, as real programs in a directory of the test's own. What is claimed of them is looked up in /proc and on disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
 use std::io::Write;
 use std::net::TcpListener;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use pgvigil::lab::{ProcessId, wait_until};
 use pgvigil::runbook::step::hook::{
-    Answer, Brief, ClusterBrief, HookError, Kind, Place, Ran, check, run, still_running, stop,
+    Answer, Brief, ClusterBrief, HookError, Kind, Place, Ran, check, forget, run, still_running, stop,
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -300,6 +300,25 @@ async fn a_child_that_keeps_the_files_open_holds_nobody_up() {
     assert!(ran.took < LONG / 2, "{:?}", ran.took);
     assert!(child.0.alive(), "what a hook starts may stay");
     assert_eq!(still_running(&dir), None, "the child is not the hook");
+}
+
+#[tokio::test]
+async fn what_hooks_left_goes_with_the_memory_of_their_run() {
+    let house = House::new("kept");
+    let hooks = house.0.join("state/hooks");
+    assert_eq!(forget(&hooks, &BTreeSet::new()).unwrap(), 0, "there is none yet");
+    let ends = house.script("ends", "echo done");
+    for run_id in ["r1", "r2"] {
+        run(&ends, &brief(), LONG, &hooks.join(run_id).join("1-action-1")).await.unwrap();
+    }
+    let goes_on = house.script("goes-on", "exec sleep 600");
+    let (dir, program) = (hooks.join("r3/1-action-1"), brief());
+    let _ = tokio::time::timeout(Duration::from_millis(1), run(&goes_on, &program, LONG, &dir)).await;
+    let pid = wait_until("the hook", LONG, async || still_running(&dir).ok_or_else(String::new)).await.unwrap();
+    let _guard = Leftover(ProcessId::of(i32::try_from(pid).unwrap()).unwrap());
+    assert_eq!(forget(&hooks, &["r2".to_owned()].into()).unwrap(), 1);
+    let left = |run: &str| hooks.join(run).exists();
+    assert_eq!((left("r1"), left("r2"), left("r3")), (false, true, true));
 }
 
 #[tokio::test]

@@ -322,6 +322,8 @@ impl Driver {
     pub(super) async fn end(&mut self, run: &Run, outcome: Outcome, why: &str) -> Result<Duration, IntakeError> {
         self.write(run, Event::Ended { outcome, report: why.to_owned() }).await?;
         self.hands.let_go().await;
+        let runs = self.parts.intake.runs();
+        self.hands.forget_hooks(runs.open().chain(runs.ended()).map(|run| run.id.clone()).collect());
         Ok(Duration::ZERO)
     }
 

@@ -1,5 +1,6 @@
 //! What the loop of a cluster sees and does out there: looks, the lock, and the steps.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -380,6 +381,16 @@ impl Hands {
             Err(hook::HookError::Begun(dir)) => (StepResult::Unknown, format!("{} is there", dir.display()), None),
             Err(error) => (StepResult::Failed, error.to_string(), None),
         }
+    }
+
+    /// Removes what hooks left of runs that the journal does not remember any more. Nobody waits for it.
+    pub(super) fn forget_hooks(&self, known: BTreeSet<String>) {
+        let (dir, cluster) = (self.means.hooks_dir.clone(), self.means.cluster.clone());
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = hook::forget(&dir, &known) {
+                tracing::warn!(cluster = %cluster, "old directories of hooks stay in {}: {error}", dir.display());
+            }
+        });
     }
 
     /// Where a hook works: a directory for each attempt.

@@ -7,6 +7,7 @@ mod answer;
 mod brief;
 mod check;
 mod error;
+mod kept;
 mod output;
 mod process;
 
@@ -27,6 +28,7 @@ pub use answer::Answer;
 pub use brief::{Brief, ClusterBrief, Kind, Place};
 pub use check::check;
 pub use error::HookError;
+pub use kept::forget;
 pub use process::{still_running, stop};
 
 use answer::Said;

@@ -49,6 +49,8 @@ async fn a_thousand_at_fifty_at_a_time_are_each_recorded_once_and_answered_soon(
     let mut times: Vec<_> = answers.iter().map(|(_, time)| *time).collect();
     times.sort_unstable();
     let nodes = recorded(&lab, &path, "received").await?;
+    // The page is made anew at most once a sample interval.
+    until(&vigil, "webhook_duration_seconds_count", |count| count >= WEBHOOKS as f64).await?;
     let mut page = String::from(
         "# Webhooks\n\nWritten by `UPDATE=1 make prove-webhook` (`tests/it/prove/webhook.rs`): each a connection of its own, and its \
          answer after an fsync, once the journal is open; a debug build on a machine with two busy cores.\n\n| what | value |\n|---|---|\n",

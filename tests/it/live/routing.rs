@@ -1,0 +1,92 @@
+//! Clients through HAProxy, each scenario once; `make prove-routing` plays them twenty times. And what the routes answer.
+
+use pgvigil::lab::{Lab, LabError, ServerOptions, StandbyOptions};
+
+use super::client::exchange;
+use super::watch::{Node, Vigil};
+use crate::routing::scenarios;
+
+type Outcome = Result<(), LabError>;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_planned_promotion_writes_go_to_the_new_primary() -> Outcome {
+    scenarios::planned().await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_kill_writes_go_to_the_new_primary() -> Outcome {
+    scenarios::killed().await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_primaries_nobody_gets_writes_and_no_row_is_acknowledged_twice() -> Outcome {
+    scenarios::split().await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_thaws_gets_no_write() -> Outcome {
+    scenarios::frozen().await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_outlive_a_restart_of_pgvigil_and_end_when_it_is_gone() -> Outcome {
+    scenarios::observer().await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_leave_a_standby_beyond_its_limit_and_come_back() -> Outcome {
+    scenarios::reads().await.map(drop)
+}
+
+#[tokio::test]
+async fn the_routes_answer_by_every_method_that_load_balancers_send() -> Outcome {
+    let lab = Lab::new()?;
+    let a = lab.primary("a", ServerOptions::default()).await?;
+    let b = lab.standby_of(&a, "b", StandbyOptions::default()).await?;
+    let vigil = Vigil::start(&lab, &[Node::of(&a), Node::of(&b)]).await?;
+    vigil.until_healthy(&["a", "b"], &["b"]).await;
+    let ask = async |method: &str, path: &str| {
+        let request = format!("{method} /clusters/{path} HTTP/1.0\r\nHost: lab\r\n\r\n");
+        let answer = exchange(vigil.port(), request.as_bytes()).await.expect("an answer");
+        (answer.status, answer.text())
+    };
+    for (path, status, line) in [
+        ("lab/nodes/a/primary", 200, "a: yes\n"),
+        ("lab/nodes/a/primary?lag=0B", 200, "a: yes\n"),
+        ("lab/nodes/a/read-only", 200, "a: yes\n"),
+        ("lab/nodes/a/replica", 503, "a: not in recovery\n"),
+        ("lab/nodes/b/primary", 503, "b: in recovery\n"),
+        ("lab/nodes/b/replica?lag=10MB", 200, "b: yes\n"),
+        ("lab/nodes/b/async?lag=1m", 200, "b: yes\n"),
+        ("lab/nodes/b/sync", 503, "b: its sync_state is async\n"),
+        (
+            "lab/nodes/b/replica?lag=5",
+            400,
+            "lag=\"5\" is neither bytes such as 10MB (B, kB, MB, GB, TB) nor a time such as 5s\n",
+        ),
+        ("lab/nodes/b/replica?lagg=5s", 400, "the only parameter is lag, once\n"),
+        ("lab/nodes/b/replica?lag=5s&lag=1s", 400, "the only parameter is lag, once\n"),
+        (
+            "lab/nodes/nobody/primary",
+            404,
+            "there is no such cluster, node or question (primary, replica, read-only, sync, async)\n",
+        ),
+        (
+            "other/nodes/a/primary",
+            404,
+            "there is no such cluster, node or question (primary, replica, read-only, sync, async)\n",
+        ),
+        (
+            "lab/nodes/a/leader",
+            404,
+            "there is no such cluster, node or question (primary, replica, read-only, sync, async)\n",
+        ),
+    ] {
+        assert_eq!(ask("GET", path).await, (status, line.to_owned()), "{path}");
+        assert_eq!(ask("OPTIONS", path).await, (status, line.to_owned()), "{path}");
+        assert_eq!(ask("HEAD", path).await, (status, String::new()), "{path}");
+    }
+    assert_eq!(ask("POST", "lab/nodes/a/primary").await.0, 403, "nothing is changed without a credential");
+    lab.stop().await;
+    Ok(())
+}

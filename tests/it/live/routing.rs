@@ -1,10 +1,10 @@
 //! Clients through HAProxy, each scenario once; `make prove-routing` plays them twenty times. And what the routes answer.
 
-use pgvigil::lab::{Lab, LabError, ServerOptions, StandbyOptions};
+use pgvigil::lab::{Lab, LabError, Role, Server, ServerOptions, StandbyOptions, Wire, WireMode, wait_until};
 
-use super::client::exchange;
-use super::watch::{Node, Vigil};
-use crate::routing::scenarios;
+use super::client::{exchange, get};
+use super::watch::{Node, SOON, Vigil};
+use crate::routing::{scenarios, stage};
 
 type Outcome = Result<(), LabError>;
 
@@ -36,6 +36,39 @@ async fn writes_outlive_a_restart_of_pgvigil_and_end_when_it_is_gone() -> Outcom
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_leave_a_standby_beyond_its_limit_and_come_back() -> Outcome {
     scenarios::reads().await.map(drop)
+}
+
+#[tokio::test]
+async fn a_cut_closes_no_primary_and_what_an_observer_sees_beyond_it_does_for_good() -> Outcome {
+    let lab = Lab::new()?;
+    let a = lab.primary("a", ServerOptions::default()).await?;
+    let b = lab.standby_of(&a, "b", StandbyOptions::default()).await?;
+    let wire = Wire::to(b.port()).await?;
+    let (beside_a, beside_b) = (lab.free_port()?, lab.free_port()?);
+    let through = Node::with("b", &Server::dsn_through(wire.port(), Role::Monitor), "");
+    let mut va = stage::vigil(&lab, "a", beside_a, &[Node::of(&a), through], &[("b", beside_b)]).await?;
+    let vb = stage::vigil(&lab, "b", beside_b, &[Node::of(&a), Node::of(&b)], &[("a", beside_a)]).await?;
+    va.until_healthy(&["a", "b"], &["b"]).await;
+    let until = async |expected: &str| {
+        wait_until(expected, SOON, async || {
+            let line = get(beside_a, "/clusters/lab/nodes/a/primary", "").await.text();
+            if line.trim_end() == expected { Ok(()) } else { Err(line) }
+        })
+        .await
+    };
+    wire.set(WireMode::Cut).await?;
+    va.until_state("b", "unreachable").await;
+    until("a: yes").await?;
+    b.promote().await?;
+    let told = "a: on timeline 1, and an observer told of timeline 2";
+    until(told).await?;
+    // Nobody sees it any more, and it is not forgotten.
+    vb.process().terminate(SOON).await?;
+    b.kill();
+    va.restart(&lab).await?;
+    until(told).await?;
+    lab.stop().await;
+    Ok(())
 }
 
 #[tokio::test]

@@ -43,10 +43,14 @@ impl Stage {
         let ports = names.iter().map(|_| lab.free_port()).collect::<Result<Vec<_>, _>>()?;
         let mut vigils = Vec::new();
         for (name, port) in names.iter().zip(&ports) {
-            vigils.push(Self::vigil(&lab, name, *port, &servers, &ports).await?);
+            let nodes: Vec<_> = servers.iter().map(Node::of).collect();
+            let others: Vec<_> =
+                names.iter().copied().zip(ports.iter().copied()).filter(|(other, _)| other != name).collect();
+            vigils.push(vigil(&lab, name, *port, &nodes, &others).await?);
         }
-        for vigil in &vigils {
-            vigil.until_healthy(names, &names[1..]).await;
+        for (name, port) in names.iter().zip(&ports) {
+            let question = if *name == names[0] { "primary" } else { "replica?lag=5s" };
+            until_open(*port, name, question).await?;
         }
         let (writes, reads) = (lab.free_port()?, lab.free_port()?);
         let path = lab.path().join("haproxy.cfg");
@@ -60,22 +64,6 @@ impl Stage {
             stage.until_said(&format!("Server primary/{} is DOWN", server.name())).await?;
         }
         Ok(stage)
-    }
-
-    async fn vigil(lab: &Lab, name: &str, port: u16, servers: &[Server], ports: &[u16]) -> Result<Vigil, LabError> {
-        let state = lab.own_dir(&format!("state-{name}"))?;
-        let nodes: String = servers.iter().map(|server| Node::of(server).yaml).collect();
-        let others = servers.iter().zip(ports).filter(|(server, _)| server.name() != name);
-        let others: String = others
-            .map(|(server, port)| format!("  - {{name: v{}, url: 'http://127.0.0.1:{port}'}}\n", server.name()))
-            .collect();
-        let text = format!(
-            "listen: 127.0.0.1:{port}\nstate_dir: {}\nobservers:\n{others}clusters:\n  - name: lab\n    nodes:\n{nodes}",
-            state.display()
-        );
-        let path = lab.path().join(format!("vigil-{name}.yml"));
-        std::fs::write(&path, text).unwrap();
-        Vigil::start_at(lab, path, port).await
     }
 
     /// What the pgvigil beside server number `index` answers of it: the status and the line.
@@ -104,6 +92,36 @@ impl Stage {
         })
         .await
     }
+}
+
+/// Waits until the pgvigil at `port` says yes of the node.
+async fn until_open(port: u16, node: &str, question: &str) -> Result<(), LabError> {
+    wait_until(format!("{node} to be open"), SOON, async || {
+        let answer = get(port, &format!("/clusters/lab/nodes/{node}/{question}"), "").await;
+        if answer.status == 200 { Ok(()) } else { Err(answer.text()) }
+    })
+    .await
+}
+
+/// A pgvigil with its default intervals, that asks the `others`, by the name of the server beside them and port.
+pub async fn vigil(
+    lab: &Lab,
+    name: &str,
+    port: u16,
+    nodes: &[Node],
+    others: &[(&str, u16)],
+) -> Result<Vigil, LabError> {
+    let state = lab.own_dir(&format!("state-{name}"))?;
+    let nodes: String = nodes.iter().map(|node| node.yaml.as_str()).collect();
+    let other = |(name, port): &(&str, u16)| format!("  - {{name: v{name}, url: 'http://127.0.0.1:{port}'}}\n");
+    let others: String = others.iter().map(other).collect();
+    let text = format!(
+        "listen: 127.0.0.1:{port}\nstate_dir: {}\nobservers:\n{others}clusters:\n  - name: lab\n    nodes:\n{nodes}",
+        state.display()
+    );
+    let path = lab.path().join(format!("vigil-{name}.yml"));
+    std::fs::write(&path, text).unwrap();
+    Vigil::start_at(lab, path, port).await
 }
 
 /// The shipped config for these servers and the pgvigil at these ports.

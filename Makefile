@@ -26,7 +26,7 @@ test: check test-live ## check and test-live
 
 .PHONY: test-live
 test-live: ## The live tests on the installed PostgreSQL
-	@scripts/bootstrap rust build postgresql prometheus alertmanager etcd patroni
+	@scripts/bootstrap rust build postgresql prometheus alertmanager etcd patroni haproxy
 	@LAB_TEST_THREADS=$${LAB_TEST_THREADS:-3} scripts/tier live
 
 .PHONY: test-faults
@@ -86,6 +86,11 @@ prove-failover: ## test-failover with pgvigil killed at a hundred points of a fa
 prove-detection: ## How soon a primary that is gone is told of; by hand, 10 minutes; UPDATE=1 writes docs/measured/detection.md
 	@scripts/bootstrap rust build postgresql prometheus alertmanager
 	@scripts/tier detection
+
+.PHONY: prove-routing
+prove-routing: ## Clients through HAProxy, every scenario 20 times; by hand, 30 minutes; UPDATE=1 writes docs/measured/routing.md
+	@scripts/bootstrap rust build postgresql haproxy
+	@LAB_TIER_SECONDS=5400 scripts/tier prove_routing
 
 .PHONY: prove-quiet
 prove-quiet: ## LAB_MINUTES (30) of mixed load raise no alert; by hand; UPDATE=1 writes docs/measured/quiet.md

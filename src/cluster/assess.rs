@@ -235,12 +235,12 @@ impl Evidence<'_> {
     }
 
     /// Whether it is seen outside recovery, as whatever it counts.
-    fn is_writing(&self, index: usize) -> bool {
+    pub(super) fn is_writing(&self, index: usize) -> bool {
         let recovery = self.facts[index].snapshot.recovery.as_ref().filter(|_| self.is_fresh(index));
         recovery.is_some_and(|recovery| !recovery.value.in_recovery)
     }
 
-    fn written_timeline(&self, index: usize) -> Option<Timeline> {
+    pub(super) fn written_timeline(&self, index: usize) -> Option<Timeline> {
         let recovery = &self.facts[index].snapshot.recovery.as_ref()?.value;
         recovery.timeline.filter(|_| !recovery.in_recovery)
     }

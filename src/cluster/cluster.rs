@@ -156,9 +156,13 @@ impl Cluster {
 
     /// Takes in what `observer` said; of one that is no longer configured, nothing.
     pub fn hear(&mut self, observer: &str, told: Told) {
-        if self.layout.observers.iter().any(|known| known == observer)
-            && observers::hear(&mut self.circle, observer, told)
-        {
+        if !self.layout.observers.iter().any(|known| known == observer) {
+            return;
+        }
+        if !told.ours {
+            self.memory.note_told_timeline(told.system_identifier.as_ref(), told.timeline);
+        }
+        if observers::hear(&mut self.circle, observer, told) {
             self.revision += 1;
         }
     }

@@ -22,6 +22,9 @@ pub struct Memory {
     /// The newest timeline that any node of the system was on.
     #[serde(default)]
     pub timeline: Option<Timeline>,
+    /// The newest timeline that another observer of the same system told of.
+    #[serde(default)]
+    pub told_timeline: Option<Timeline>,
     /// How often it rose while we looked.
     #[serde(default)]
     pub timeline_switches: u64,
@@ -40,13 +43,13 @@ pub struct Memory {
 
 /// What a memory holds that changes seldom, to compare.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Roles((Option<String>, Option<String>, Option<Timeline>, Option<Promised>));
+pub struct Roles((Option<String>, Option<String>, [Option<Timeline>; 2], Option<Promised>));
 
 impl Memory {
     /// Who is the primary of which timeline of which system, and whom it fed.
     pub fn roles(&self) -> Roles {
-        let Self { system_identifier, primary, timeline, promised, .. } = self;
-        Roles((system_identifier.clone(), primary.clone(), *timeline, promised.clone()))
+        let Self { system_identifier, primary, timeline, told_timeline, promised, .. } = self;
+        Roles((system_identifier.clone(), primary.clone(), [*timeline, *told_timeline], promised.clone()))
     }
 
     /// The memory of node `name`.
@@ -68,6 +71,13 @@ impl Memory {
         let before = self.timeline.replace(self.timeline.map_or(timeline, |newest| newest.max(timeline)));
         if let Some(before) = before.filter(|_| !at_first) {
             self.timeline_switches += u64::from(timeline.0.saturating_sub(before.0));
+        }
+    }
+
+    /// Takes in that an observer of `system` saw a node on `timeline`.
+    pub fn note_told_timeline(&mut self, system: Option<&String>, timeline: Option<Timeline>) {
+        if system.is_some() && system == self.system_identifier.as_ref() {
+            self.told_timeline = self.told_timeline.max(timeline);
         }
     }
 

@@ -4,7 +4,7 @@
 //! the one held against the other; [`upstream`] says who feeds it; [`sync`] says whether commits can go on; [`settings`] holds a
 //! standby's against its primary's; [`timelines`] and [`promotable`] say who may follow and who may take over, [`loss`] what that would
 //! lose; [`observers`] holds what others see against what we see; [`witness`] says whether a node that we do not reach lives; [`assess`]
-//! makes the verdicts.
+//! makes the verdicts; [`routing`] says where clients may go.
 
 mod archive;
 pub mod assess;
@@ -23,6 +23,7 @@ pub mod position;
 pub mod promotable;
 mod rebuild;
 pub mod reconnects;
+pub mod routing;
 mod samples;
 mod senders;
 pub mod settings;

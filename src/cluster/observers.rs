@@ -11,6 +11,7 @@ use super::facts::NodeFacts;
 use super::layout::Timing;
 use crate::clock::Mono;
 use crate::pg::failure::NodeState;
+use crate::pg::lsn::Timeline;
 
 /// What a node is to whoever reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -59,6 +60,8 @@ pub struct Told {
     pub ours: bool,
     /// The system identifier of what it calls by the cluster's name, if it knows.
     pub system_identifier: Option<String>,
+    /// The newest timeline that it saw a node of the cluster on, if it knows.
+    pub timeline: Option<Timeline>,
     /// What it sees of each node, by name; nothing if it does not watch the cluster.
     pub sights: BTreeMap<String, Sight>,
     /// Whether it did not answer when it was asked again. What it told ages all the same.
@@ -228,7 +231,7 @@ impl Evidence<'_> {
         names.min_by_key(|observer| told(observer).is_some_and(|told| told.lost))
     }
 
-    fn sight(&self, told: Option<&Told>, index: usize) -> Result<Sight, Silence> {
+    pub(super) fn sight(&self, told: Option<&Told>, index: usize) -> Result<Sight, Silence> {
         let told = told.ok_or(Silence::NoAnswer)?;
         if told.ours {
             return Err(Silence::Ourselves);

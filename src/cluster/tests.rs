@@ -9,6 +9,7 @@ mod paper;
 mod promotable;
 mod recovery;
 mod relayout;
+mod routing;
 mod senders;
 mod settings;
 mod sync;

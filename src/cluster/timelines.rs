@@ -46,7 +46,7 @@ impl Evidence<'_> {
         }
     }
 
-    fn foreign_system(&self, index: usize) -> Verdict {
+    pub(super) fn foreign_system(&self, index: usize) -> Verdict {
         let control = self.facts[index].snapshot.control.as_ref().filter(|_| self.is_fresh(index));
         let own = control.map(|control| &control.value.system_identifier);
         own.zip(self.memory.system_identifier.as_ref())

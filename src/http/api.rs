@@ -39,6 +39,7 @@ pub(super) async fn clusters(State(pages): State<Arc<Pages>>) -> Json<Value> {
             "system_identifier": cluster.memory().system_identifier,
             "primary": assessment.primary,
             "split_brain": assessment.split_brain,
+            "timeline": assessment.timeline,
             "nodes": nodes.collect::<Vec<_>>(),
         })
     });

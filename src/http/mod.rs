@@ -15,6 +15,7 @@ mod page;
 mod rate;
 mod refusal;
 mod reload;
+mod routing;
 mod rules;
 mod runbooks;
 mod runs;
@@ -158,6 +159,7 @@ fn router(sources: Sources, door: Arc<Door>) -> Router {
         .route("/api/v1/maintenance", maintenance::route(Arc::new(maintainer)))
         .route("/api/v1/openapi.yaml", get(openapi::page))
         .route("/sd", get(sd::targets))
+        .route(routing::PATH, routing::route())
         .merge(runbooks::routes(runbooks))
         .merge(runs::routes(engine))
         .fallback(nowhere)

@@ -9,6 +9,7 @@ const INSTALL_PROMETHEUS: &str = "scripts/bootstrap prometheus";
 const INSTALL_ALERTMANAGER: &str = "scripts/bootstrap alertmanager";
 const INSTALL_ETCD: &str = "scripts/bootstrap etcd";
 const INSTALL_PATRONI: &str = "scripts/bootstrap patroni";
+const INSTALL_HAPROXY: &str = "scripts/bootstrap haproxy";
 
 /// The programs of one PostgreSQL version. Only `initdb` and `postgres` are needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +107,11 @@ pub fn etcd() -> Result<PathBuf, LabError> {
 /// Finds Patroni: `LAB_PATRONI` (the program itself), then `PATH`.
 pub fn patroni() -> Result<PathBuf, LabError> {
     program("patroni", &["patroni"], INSTALL_PATRONI, "LAB_PATRONI")
+}
+
+/// Finds HAProxy: `LAB_HAPROXY` (the program itself), then `PATH`, then where Debian keeps it from all but root.
+pub fn haproxy() -> Result<PathBuf, LabError> {
+    program("haproxy", &["haproxy", "/usr/sbin/haproxy"], INSTALL_HAPROXY, "LAB_HAPROXY")
 }
 
 fn program(

@@ -16,6 +16,7 @@ use crate::clock::Mono;
 use crate::cluster::observers::{ObserverState, Role, Sight, Told, states};
 use crate::peer::{Address, Peer, PeerError};
 use crate::pg::failure::NodeState;
+use crate::pg::lsn::Timeline;
 
 /// How long one answer may take. A fact is older by as much.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -156,6 +157,7 @@ struct Answer {
 struct Cluster {
     name: String,
     system_identifier: Option<String>,
+    timeline: Option<u32>,
     nodes: Vec<Node>,
 }
 
@@ -186,6 +188,7 @@ impl Answer {
             instance: self.instance.clone(),
             ours: self.instance == own,
             system_identifier: told.and_then(|told| told.system_identifier.clone()),
+            timeline: told.and_then(|told| told.timeline).map(Timeline),
             sights: nodes.iter().map(|node| (node.name.clone(), sight(node))).collect(),
             lost: false,
         }

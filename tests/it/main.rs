@@ -26,6 +26,7 @@ mod logs;
 mod patroni;
 mod pki;
 mod prove;
+mod routing;
 mod rules;
 mod runbook_pages;
 mod runbooks;

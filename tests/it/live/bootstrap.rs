@@ -48,9 +48,11 @@ fn leaves_the_machine_alone_where_all_is_there() -> Result<(), LabError> {
     }
     let before = (clusters(), listening());
     let started = Instant::now();
-    let output =
-        bootstrap(&["rust", "build", "postgresql", "prometheus", "alertmanager", "etcd", "patroni"], Some(&shims))
-            .unwrap();
+    let output = bootstrap(
+        &["rust", "build", "postgresql", "prometheus", "alertmanager", "etcd", "patroni", "haproxy"],
+        Some(&shims),
+    )
+    .unwrap();
     let took = started.elapsed();
     let printed = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && printed.is_empty(), "{printed}");

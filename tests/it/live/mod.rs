@@ -34,6 +34,7 @@ mod promotable;
 mod record;
 mod reload;
 mod replay;
+mod routing;
 mod runbook_pages;
 mod runbooks;
 mod secrets;

@@ -1,11 +1,13 @@
 //! The command line: what was said, and which part of the house does it.
 
+mod colour;
 mod runbook;
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use rustix::process::{self, DumpableBehavior};
@@ -14,8 +16,7 @@ use tracing_subscriber::EnvFilter;
 use crate::assets::export::{Exported, Format, Options, export};
 use crate::assets::rule_file::{self, Base};
 use crate::cluster::maintenance::{lasts, reason};
-use crate::config::{self, Environment};
-
+use crate::config::{self, Environment, duration};
 use crate::http::Door;
 use crate::log::{self, Log};
 use crate::peer::Address;
@@ -60,9 +61,12 @@ enum Command {
         /// The API's own answers, as one JSON array.
         #[arg(long)]
         json: bool,
-        /// Again every two seconds.
+        /// Live in the terminal; without one a table at each look.
         #[arg(long, conflicts_with = "json")]
         watch: bool,
+        /// Between two looks, 500ms to 1h.
+        #[arg(long, value_name = "TIME", default_value = "2s", value_parser = interval, requires = "watch")]
+        interval: Duration,
     },
     /// Tell a running pgvigil that people work on a cluster, so that rules which heed it stay quiet, or that they are done.
     Maintenance {
@@ -187,6 +191,10 @@ fn label(text: &str) -> Result<(String, String), &'static str> {
     }
 }
 
+fn interval(text: &str) -> Result<Duration, String> {
+    duration::within(text, Duration::from_millis(500), Duration::from_secs(3_600))
+}
+
 fn mode(text: &str) -> Result<Mode, &'static str> {
     let known = Mode::ALL.iter().find(|(word, _)| *word == text);
     known.map(|(_, mode)| *mode).ok_or("use dry-run, manual or automatic")
@@ -222,9 +230,14 @@ pub fn run() -> ExitCode {
     match cli.command {
         Command::Serve => serve(runtime, config, log),
         Command::Check => check(config),
-        Command::Status { remote, json, watch } => match remote.address(config) {
+        Command::Status { remote, json, watch, interval } => match remote.address(config) {
             Ok(address) => {
-                let shown = status::run(address, Show { json, watch });
+                let show = match (watch, json) {
+                    (true, _) => Show::Watch { interval, colour: colour::is_wanted() },
+                    (false, true) => Show::Json,
+                    (false, false) => Show::Table,
+                };
+                let shown = status::run(address, show);
                 exit(runtime.block_on(shown).map(|()| ExitCode::SUCCESS))
             }
             Err(error) => fail(BAD_CONFIG, &error),

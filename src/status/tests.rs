@@ -1,0 +1,1 @@
+//! Screens from answers of a real pgvigil.

@@ -3,7 +3,6 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -21,18 +20,19 @@ const TICK: Duration = Duration::from_millis(100);
 /// How long the end waits for a terminal that takes nothing.
 const END_DEADLINE: Duration = Duration::from_millis(500);
 
-/// What comes of a look.
-pub(super) enum Heard {
-    /// It was answered.
-    Picture(Box<Picture>),
-    /// It was not, and why.
-    Trouble(String),
+/// What came of the looks until now.
+#[derive(Clone, Default)]
+pub(super) struct Heard {
+    /// The last good answers, and when they came.
+    pub picture: Option<(Arc<Picture>, Mono)>,
+    /// Why there are no newer ones.
+    pub trouble: Option<String>,
 }
 
 /// A terminal that is taken over until it is stopped.
 pub(super) struct Terminal {
-    /// Takes what is to be shown.
-    pub heard: mpsc::Sender<Heard>,
+    /// Takes what is to be shown; a terminal that was slow shows the newest alone.
+    pub heard: watch::Sender<Heard>,
     /// Resolves when a person has enough, or the terminal failed.
     pub ended: oneshot::Receiver<anyhow::Result<()>>,
     stop: Arc<AtomicBool>,
@@ -47,7 +47,7 @@ impl Terminal {
         colour: bool,
         choose: watch::Sender<Option<String>>,
     ) -> io::Result<Self> {
-        let (heard, to_show) = mpsc::channel();
+        let (heard, mut to_show) = watch::channel(Heard::default());
         let (end, ended) = oneshot::channel();
         let stop = Arc::new(AtomicBool::new(false));
         let seen = Seen { server, interval, picture: None, age: Duration::ZERO, trouble: None, chosen: None };
@@ -58,7 +58,7 @@ impl Terminal {
         let terminal = ratatui::try_init().inspect_err(|_| ratatui::restore())?;
         let thread = thread::Builder::new().name("terminal".to_owned()).spawn(move || {
             let back = Back;
-            let worked = desk.work(terminal, &to_show, &until);
+            let worked = desk.work(terminal, &mut to_show, &until);
             drop(back);
             // Whoever started it may have gone.
             let _ = end.send(worked);
@@ -138,13 +138,13 @@ impl Desk {
     fn work(
         &mut self,
         mut terminal: DefaultTerminal,
-        to_show: &mpsc::Receiver<Heard>,
+        to_show: &mut watch::Receiver<Heard>,
         stop: &AtomicBool,
     ) -> anyhow::Result<()> {
         let mut drawn: Option<(bool, u64)> = None;
         while !stop.load(Ordering::Relaxed) {
-            while let Ok(heard) = to_show.try_recv() {
-                self.take(heard);
+            if to_show.has_changed().unwrap_or(false) {
+                self.take(to_show.borrow_and_update().clone());
                 drawn = None;
             }
             self.seen.age = Mono::now().since(self.taken);
@@ -171,13 +171,9 @@ impl Desk {
     }
 
     fn take(&mut self, heard: Heard) {
-        match heard {
-            Heard::Picture(picture) => {
-                self.seen.picture = Some(*picture);
-                self.seen.trouble = None;
-                self.taken = Mono::now();
-            }
-            Heard::Trouble(why) => self.seen.trouble = Some(why),
+        self.seen.trouble = heard.trouble;
+        if let Some((picture, at)) = heard.picture {
+            (self.seen.picture, self.taken) = (Some(picture), at);
         }
     }
 

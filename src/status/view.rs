@@ -1,5 +1,6 @@
 //! What a terminal shows of the API's answers: rows of words. Pure.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::{Brief, Cluster, Clusters, Lag, Lags, Node, Runs};
@@ -25,7 +26,7 @@ pub struct Seen {
     /// How often.
     pub interval: Duration,
     /// The last good answers.
-    pub picture: Option<Picture>,
+    pub picture: Option<Arc<Picture>>,
     /// How old they are.
     pub age: Duration,
     /// Why there are no newer ones.
@@ -95,8 +96,17 @@ fn faint(piece: &mut (String, Tone)) {
 /// What asks for a person, in any cluster.
 fn calls(picture: &Picture, width: usize) -> Vec<Row> {
     let mut rows = Vec::new();
-    for brief in picture.all.clusters.iter().filter(|brief| brief.split_brain == "yes") {
-        let text = format!("two nodes of {} write at the same time", brief.name);
+    for brief in &picture.all.clusters {
+        // The one in full was asked later, and counts.
+        let whole = picture.cluster.as_ref().filter(|cluster| cluster.name == brief.name);
+        if whole.map_or(&brief.split_brain, |cluster| &cluster.split_brain) != "yes" {
+            continue;
+        }
+        let writes = |node: &&Node| node.role == "primary";
+        let writers = whole.iter().flat_map(|cluster| &cluster.nodes).filter(writes);
+        let writers: Vec<&str> = writers.map(|node| node.verdicts.name.as_str()).collect();
+        let text = format!("several nodes of {} write at the same time", brief.name);
+        let text = if writers.is_empty() { text } else { format!("{text}: {}", writers.join(" and ")) };
         rows.extend(paragraph("SPLIT BRAIN", &text, Tone::Alarm, width));
     }
     for run in picture.runs.runs.iter().filter(|run| run.outcome.is_none() && run.phase == "awaiting") {
@@ -191,7 +201,7 @@ fn failover(cluster: &Cluster, old: Option<&str>, width: usize) -> Vec<Row> {
             }
             None => (format!("would go to {candidate}; what it would lose is not known"), Tone::Warn),
         },
-        None if cluster.split_brain == "yes" => ("would not work: two nodes write".to_owned(), Tone::Bad),
+        None if cluster.split_brain == "yes" => ("would not work: several nodes write".to_owned(), Tone::Bad),
         None if standbys().any(|(_, promotable)| promotable.verdict != "no") => {
             ("not known: no standby is known to be able to take over".to_owned(), Tone::Warn)
         }

@@ -1,5 +1,6 @@
 //! `pgvigil status --watch`: asks again and again. What is asked and what is drawn do not wait for each other.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -11,20 +12,24 @@ use super::answer::Clusters;
 use super::terminal::{Heard, Terminal};
 use super::view::Picture;
 use super::{DEADLINE, answers, print, tables};
-use crate::clock::Wall;
+use crate::clock::{Mono, Wall};
 use crate::peer::{Address, Peer};
 
 /// Live in a terminal, until a person or a signal ends it.
 pub(super) async fn run(address: Address, interval: Duration, colour: bool) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let (choose, chosen) = watch::channel(None);
-    let server = address.url.as_str().trim_end_matches('/').to_owned();
+    let host = address.url.host_str().unwrap_or_default();
+    let port = address.url.port().map_or(String::new(), |port| format!(":{port}"));
+    // Not the URL as it was written, which may hold a password.
+    let server = format!("{}://{host}{port}", address.url.scheme());
     let mut terminal = Terminal::start(server, interval, colour, choose).context("cannot take over the terminal")?;
     let ended = tokio::select! {
-        // Only ever ends by what it is dropped for.
-        () = ask(address, interval, chosen, &terminal.heard) => Ok(()),
+        // How it ended is heard before that it did.
+        biased;
         ended = &mut terminal.ended => ended.unwrap_or_else(|_| anyhow::bail!("drawing failed unexpectedly")),
         () = signals.any() => Ok(()),
+        () = ask(address, interval, chosen, &terminal.heard) => Ok(()),
     };
     terminal.stop();
     ended
@@ -34,19 +39,17 @@ async fn ask(
     address: Address,
     interval: Duration,
     mut chosen: watch::Receiver<Option<String>>,
-    heard: &std::sync::mpsc::Sender<Heard>,
+    heard: &watch::Sender<Heard>,
 ) {
     let mut peer = Peer::new(address, DEADLINE);
     loop {
         let name = chosen.borrow_and_update().clone();
-        let said = match timeout(DEADLINE, look(&mut peer, name)).await {
-            Ok(Ok(picture)) => Heard::Picture(Box::new(picture)),
-            Ok(Err(error)) => Heard::Trouble(error),
-            Err(_) => Heard::Trouble(format!("no answer within {} s", DEADLINE.as_secs())),
-        };
-        if heard.send(said).is_err() {
-            return;
-        }
+        let looked = timeout(DEADLINE, look(&mut peer, name)).await;
+        heard.send_modify(|heard| match looked {
+            Ok(Ok(picture)) => *heard = Heard { picture: Some((Arc::new(picture), Mono::now())), trouble: None },
+            Ok(Err(error)) => heard.trouble = Some(error),
+            Err(_) => heard.trouble = Some(format!("no answer within {} s", DEADLINE.as_secs())),
+        });
         tokio::select! {
             () = sleep(interval) => {}
             // Another cluster is shown at once.

@@ -92,8 +92,7 @@ async fn the_live_picture_follows_and_leaves_the_terminal_as_it_was() -> Outcome
     let spawn = Spawn::new("terminal", "script").arg("-qfec").arg(person).arg("/dev/null");
     let cwd = lab.own_dir("terminal-cwd")?;
     let terminal = lab.spawn(spawn.env("TERM", "xterm").env("NO_COLOR", "1").cwd(&cwd))?;
-    let healthy =
-        ["failover  would go to b", "\na     up           primary", "\nc     up           standby", "archive   off"];
+    let healthy = ["failover  would go to b", "\na     up           primary", "\nc     up           standby"];
     until_shown(&terminal, "the healthy picture", &healthy).await?;
     record(&vigil, "healthy").await;
 

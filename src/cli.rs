@@ -1,11 +1,15 @@
 //! The command line: what was said, and which part of the house does it.
 
+mod colour;
+mod help;
+mod pages;
 mod runbook;
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use rustix::process::{self, DumpableBehavior};
@@ -14,8 +18,7 @@ use tracing_subscriber::EnvFilter;
 use crate::assets::export::{Exported, Format, Options, export};
 use crate::assets::rule_file::{self, Base};
 use crate::cluster::maintenance::{lasts, reason};
-use crate::config::{self, Environment};
-
+use crate::config::{self, Environment, duration};
 use crate::http::Door;
 use crate::log::{self, Log};
 use crate::peer::Address;
@@ -32,9 +35,9 @@ const BAD_CONFIG: u8 = 2;
 
 /// True replication lag and WAL archive state for PostgreSQL.
 #[derive(Debug, Parser)]
-#[command(name = "pgvigil", version, arg_required_else_help = true)]
+#[command(name = "pgvigil", version = help::SHORT_VERSION, long_version = help::LONG_VERSION, after_help = help::TOP, arg_required_else_help = true)]
 struct Cli {
-    /// The config file; without one pgvigil.yml, then /etc/pgvigil/pgvigil.yml, then libpq's environment (PGHOST, PGUSER, …).
+    /// The config file; without one pgvigil.yml, then /etc/pgvigil/pgvigil.yml, then libpq's environment (PGHOST, PGUSER and so on).
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// How much is logged: error, warn, info, debug, or a filter such as pgvigil::observe=debug.
@@ -50,43 +53,64 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Watch the clusters of the config and answer over HTTP.
+    #[command(after_help = help::SERVE)]
     Serve,
     /// Say whether the config is good, without asking any server.
+    #[command(after_help = help::CHECK)]
     Check,
-    /// Show what a running pgvigil sees, as a table.
+    /// Show what a running pgvigil sees, as a table, or live.
+    #[command(after_help = help::STATUS)]
     Status {
         #[command(flatten)]
         remote: Remote,
         /// The API's own answers, as one JSON array.
         #[arg(long)]
         json: bool,
-        /// Again every two seconds.
+        /// Live in the terminal; without one a table at each look.
         #[arg(long, conflicts_with = "json")]
         watch: bool,
+        /// Between two looks, 500ms to 1h.
+        #[arg(long, value_name = "TIME", default_value = "2s", value_parser = interval, requires = "watch")]
+        interval: Duration,
     },
     /// Tell a running pgvigil that people work on a cluster, so that rules which heed it stay quiet, or that they are done.
+    #[command(after_help = help::MAINTENANCE)]
     Maintenance {
         #[command(subcommand)]
         command: MaintenanceCommand,
     },
     /// The alert bundle: rules, their tests, runbooks, and an example for Alertmanager.
+    #[command(after_help = help::ASSETS)]
     Assets {
         #[command(subcommand)]
         command: AssetsCommand,
     },
     /// What runbooks would do, do and did, and what you say to that.
+    #[command(after_help = help::RUNBOOK)]
     Runbook {
         #[command(subcommand)]
         command: runbook::RunbookCommand,
     },
     /// Start a private cluster with pgvigil and Prometheus, and break it.
-    #[command(args_conflicts_with_subcommands = true)]
+    #[command(args_conflicts_with_subcommands = true, after_help = help::DEMO)]
     Demo {
         /// What the runbook for a primary that is gone may do: dry-run, manual or automatic.
         #[arg(long, value_name = "MODE", default_value = "dry-run", value_parser = mode)]
         mode: Mode,
         #[command(subcommand)]
         command: Option<DemoCommand>,
+    },
+    /// Print what a shell needs to complete pgvigil's words.
+    #[command(after_help = help::COMPLETIONS)]
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print pgvigil's manual page, or write one for each command.
+    #[command(after_help = help::MAN)]
+    Man {
+        /// The directory for all pages; it is made if it is not there.
+        dir: Option<PathBuf>,
     },
 }
 
@@ -114,6 +138,7 @@ impl Remote {
 #[derive(Debug, Subcommand)]
 enum MaintenanceCommand {
     /// From now on; a second start replaces the end of the first.
+    #[command(after_help = help::MAINTENANCE_START)]
     Start {
         #[command(flatten)]
         which: Which,
@@ -127,6 +152,7 @@ enum MaintenanceCommand {
         remote: Remote,
     },
     /// At once.
+    #[command(after_help = help::MAINTENANCE_END)]
     End {
         #[command(flatten)]
         which: Which,
@@ -148,6 +174,7 @@ struct Which {
 #[derive(Debug, Subcommand)]
 enum AssetsCommand {
     /// Write the bundle to a directory.
+    #[command(after_help = help::EXPORT)]
     Export {
         /// The directory; it is made if it is not there.
         dir: PathBuf,
@@ -187,6 +214,10 @@ fn label(text: &str) -> Result<(String, String), &'static str> {
     }
 }
 
+fn interval(text: &str) -> Result<Duration, String> {
+    duration::within(text, Duration::from_millis(500), Duration::from_secs(3_600))
+}
+
 fn mode(text: &str) -> Result<Mode, &'static str> {
     let known = Mode::ALL.iter().find(|(word, _)| *word == text);
     known.map(|(_, mode)| *mode).ok_or("use dry-run, manual or automatic")
@@ -195,6 +226,7 @@ fn mode(text: &str) -> Result<Mode, &'static str> {
 #[derive(Debug, Subcommand)]
 enum DemoCommand {
     /// Break or mend something in the demo that runs in another terminal.
+    #[command(after_help = help::FAULT)]
     Fault {
         /// What to break or mend.
         #[arg(value_enum)]
@@ -222,9 +254,14 @@ pub fn run() -> ExitCode {
     match cli.command {
         Command::Serve => serve(runtime, config, log),
         Command::Check => check(config),
-        Command::Status { remote, json, watch } => match remote.address(config) {
+        Command::Status { remote, json, watch, interval } => match remote.address(config) {
             Ok(address) => {
-                let shown = status::run(address, Show { json, watch });
+                let show = match (watch, json) {
+                    (true, _) => Show::Watch { interval, colour: colour::is_wanted() },
+                    (false, true) => Show::Json,
+                    (false, false) => Show::Table,
+                };
+                let shown = status::run(address, show);
                 exit(runtime.block_on(shown).map(|()| ExitCode::SUCCESS))
             }
             Err(error) => fail(BAD_CONFIG, &error),
@@ -251,6 +288,8 @@ pub fn run() -> ExitCode {
             exit(runtime.block_on(demo::run(demo::Options { mode, ..Default::default() })))
         }
         Command::Demo { command: Some(DemoCommand::Fault { name }), .. } => exit(runtime.block_on(demo::fault(name))),
+        Command::Completions { shell } => pages::completions(shell),
+        Command::Man { dir } => pages::man(dir.as_deref()),
     }
 }
 

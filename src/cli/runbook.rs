@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use tokio::runtime::Runtime;
 
-use super::{BAD_CONFIG, Remote, exit, fail};
+use super::{BAD_CONFIG, Remote, exit, fail, help};
 use crate::config::{self, Environment};
 use crate::history;
 use crate::runs::{self, Word};
@@ -14,11 +14,13 @@ use crate::runs::{self, Word};
 #[derive(Debug, Subcommand)]
 pub(super) enum RunbookCommand {
     /// Every runbook with its class, mode and steps.
+    #[command(after_help = help::LIST)]
     List {
         #[command(flatten)]
         remote: Remote,
     },
     /// What a runbook would do now: the guards with what they see, the candidate, and each command. Nothing is done.
+    #[command(after_help = help::PLAN)]
     Plan {
         /// Its name.
         runbook: String,
@@ -32,6 +34,7 @@ pub(super) enum RunbookCommand {
         remote: Remote,
     },
     /// Start a runbook now. It does what its mode and the config allow, as if its alert had come.
+    #[command(after_help = help::RUN)]
     Run {
         /// Its name.
         runbook: String,
@@ -42,6 +45,7 @@ pub(super) enum RunbookCommand {
         remote: Remote,
     },
     /// Agree to the plan of a run that waits for it.
+    #[command(after_help = help::APPROVE)]
     Approve {
         #[command(flatten)]
         said: Said,
@@ -50,21 +54,25 @@ pub(super) enum RunbookCommand {
         plan: String,
     },
     /// Say no to the plan of a run.
+    #[command(after_help = help::REJECT)]
     Reject {
         #[command(flatten)]
         said: Said,
     },
     /// End a run, as long as it has not begun to promote.
+    #[command(after_help = help::ABORT)]
     Abort {
         #[command(flatten)]
         said: Said,
     },
     /// Take note of a run that is over, so that others may start by themselves again.
+    #[command(after_help = help::ACK)]
     Ack {
         #[command(flatten)]
         said: Said,
     },
     /// One run: what it did, what every guard saw, and why it stands where it stands.
+    #[command(after_help = help::SHOW)]
     Show {
         /// Its id; without one, all of them.
         run: Option<String>,
@@ -75,6 +83,7 @@ pub(super) enum RunbookCommand {
         remote: Remote,
     },
     /// Keep every run from doing anything, until `resume`.
+    #[command(after_help = help::PAUSE)]
     Pause {
         /// Why.
         #[arg(long, default_value = "")]
@@ -83,6 +92,7 @@ pub(super) enum RunbookCommand {
         remote: Remote,
     },
     /// Let runs go on.
+    #[command(after_help = help::RESUME)]
     Resume {
         /// Why.
         #[arg(long, default_value = "")]
@@ -91,6 +101,7 @@ pub(super) enum RunbookCommand {
         remote: Remote,
     },
     /// Show the journal: alerts and runs, record by record, and verify it; on its machine, also while pgvigil serve runs.
+    #[command(after_help = help::HISTORY)]
     History {
         /// The records as they are written, one JSON object a line.
         #[arg(long)]

@@ -21,6 +21,7 @@ use crate::archive_watch::{archive_dir, hostside};
 use crate::clock::Moment;
 use crate::collector::archive_verdict::ArchiveState;
 use crate::collector::archiver::archive_evidence;
+use crate::collector::replay_wait;
 use crate::collector::snapshot::NodeView;
 use crate::collector::{COLLECTORS, Pace};
 use crate::metric::sample::Samples;
@@ -114,6 +115,12 @@ impl Cluster {
     pub fn archiving(&self, node: &str, now: Moment) -> Option<ArchiveState> {
         let index = self.layout().index_of(node)?;
         Some(archive_evidence(&node_view(index, &self.evidence(now))).verdict())
+    }
+
+    /// What replay on a node does, as it was last read; `None`: that is not known, or there is no such node.
+    pub fn replaying(&self, node: &str, now: Moment) -> Option<&'static str> {
+        let index = self.layout().index_of(node)?;
+        replay_wait::replaying(&node_view(index, &self.evidence(now)))
     }
 }
 

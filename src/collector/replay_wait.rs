@@ -109,13 +109,19 @@ impl super::Collector for Collector {
     }
 
     fn samples(&self, view: &NodeView<'_>, samples: &mut Samples) {
-        let Some(wait) = view.fresh(&view.snapshot.replay_wait, Pace::Slow) else { return };
-        let major = view.snapshot.version.map_or(0, |version| version.major());
-        let settings = view.fresh(&view.snapshot.settings, Pace::Slow);
-        // Where a restore_command that runs looks like replay, only a standby without one is known to replay.
-        let silent = major < TELLS_RESTORE && settings.is_none_or(|settings| settings.restore_command_set);
-        samples.states(&WAIT, &view.labels(), STATES, state(wait, silent));
+        let Some(state) = replaying(view) else { return };
+        samples.states(&WAIT, &view.labels(), STATES, state);
     }
+}
+
+/// What replay on a node does, as in the label `state` of `replay_wait`; `None` where no fresh reading tells.
+pub fn replaying(view: &NodeView<'_>) -> Option<&'static str> {
+    let wait = view.fresh(&view.snapshot.replay_wait, Pace::Slow)?;
+    let major = view.snapshot.version.map_or(0, |version| version.major());
+    let settings = view.fresh(&view.snapshot.settings, Pace::Slow);
+    // Where a restore_command that runs looks like replay, only a standby without one is known to replay.
+    let silent = major < TELLS_RESTORE && settings.is_none_or(|settings| settings.restore_command_set);
+    Some(state(wait, silent))
 }
 
 fn decode(row: &Record<'_>) -> Result<ReplayWait, DecodeError> {

@@ -68,6 +68,8 @@ fn describe(cluster: &Cluster, instance: &str, now: Moment) -> Value {
         let facts = cluster.facts(index);
         json!({
             "role": Role::of(facts, node.up),
+            "archiving": cluster.archiving(&node.name, now),
+            "replay": cluster.replaying(&node.name, now),
             "verdicts": node,
             "failure": facts.failure.as_ref().map(|failing| json!({
                 "source": "connect or read",

@@ -71,10 +71,10 @@ pub(super) fn routes<S: Clone + Send + Sync + 'static>(parts: Parts) -> Router<S
 }
 
 async fn list(State(parts): State<Parts>) -> Json<Value> {
-    let runs = parts.intake.runs();
-    let ended = runs.ended().rev().take(MOST_LISTED);
-    let runs: Vec<Value> = runs.open().chain(ended).map(|run| view(run, false)).collect();
-    Json(json!({ "now": Wall::now().as_seconds(), "runs": runs }))
+    let known = parts.intake.runs();
+    let ended = known.ended().rev().take(MOST_LISTED);
+    let runs: Vec<Value> = known.open().chain(ended).map(|run| view(run, false)).collect();
+    Json(json!({ "now": Wall::now().as_seconds(), "paused": known.paused(), "runs": runs }))
 }
 
 async fn show(State(parts): State<Parts>, Path(id): Path<String>) -> Response {

@@ -55,6 +55,10 @@ const LAYERS: &[(&str, &[&str])] = &[
             "runbook/decide",
             "runbook/plan",
             "runbook/verdict",
+            "status/answer",
+            "status/detail",
+            "status/text",
+            "status/view",
         ],
     ),
     (

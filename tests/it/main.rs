@@ -6,6 +6,7 @@
 mod alertmanager;
 mod architecture;
 mod assets;
+mod cli;
 mod config;
 mod contract;
 mod coverage;

@@ -43,6 +43,7 @@ mod settings;
 mod slots;
 mod source;
 mod state;
+mod status;
 mod sync;
 pub mod systemd;
 mod timelines;

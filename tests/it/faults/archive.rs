@@ -80,6 +80,7 @@ async fn turned_off() -> Outcome {
             "PostgresRestarted info node=a",
         ],
         healing: &["PostgresRestarted", "PostgresPrimaryUnreachable"],
+        within: Duration::from_secs(75),
         ..Row::default()
     }
     .run(

@@ -132,11 +132,15 @@ async fn old_primary_in_doubt() -> Outcome {
             "PostgresFailoverHappened warning",
             "PostgresNoStandby critical",
             "PostgresPrimaryUnreachable engine",
+            "PostgresReplayStalled critical node=a",
             "PostgresRestarted info node=a",
             "PostgresStandbyDisconnected warning node=a",
             "PostgresStandbyDiverged warning node=a",
         ],
+        // What it received of its own WAL counts as a backlog, for the window of that rule.
+        unseen: Duration::from_secs(15),
         healing: &["PostgresRestarted"],
+        within: Duration::from_secs(75),
         ..Row::default()
     }
     .run(

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::family::{Family, Kind, Observers, Unit};
 use super::sample::Samples;
 use crate::runbook::book::Mode;
+use crate::runbook::guard::{Answer, Seen};
 use crate::runbook::run::{Outcome, Phase, Run};
 use crate::runbook::runs::Runs;
 
@@ -30,6 +31,13 @@ static AWAITING: Family = own(
     &["cluster"],
     "Runs of the cluster that wait for a person's approval; absent while the journal is not open.",
 );
+static BLOCKED: Family = own(
+    "pgvigil_runbook_blocked",
+    Kind::Gauge,
+    &["cluster"],
+    "Runs of the cluster that guards hold up, before anything was done or between two steps up to the promotion; absent while the \
+     journal is not open.",
+);
 static UNACKNOWLEDGED: Family = own(
     "pgvigil_runbook_unacknowledged",
     Kind::Gauge,
@@ -44,8 +52,16 @@ static PAUSED: Family = own(
     "1 if a person paused all runs, else 0; absent while the journal is not open.",
 );
 
+static GUARD: Family = own(
+    "pgvigil_runbook_guard",
+    Kind::Gauge,
+    &["cluster", "runbook", "guard", "state"],
+    "1 for what the guard last said in the run of the cluster that is not over: pass, block, or unknown, which blocks too; absent \
+     without such a run.",
+);
+
 /// All of them.
-pub static FAMILIES: &[&Family] = &[&RUNS, &OPEN, &AWAITING, &UNACKNOWLEDGED, &PAUSED];
+pub static FAMILIES: &[&Family] = &[&RUNS, &OPEN, &AWAITING, &BLOCKED, &UNACKNOWLEDGED, &PAUSED, &GUARD];
 
 /// Runs that ended since the start, by runbook, mode and outcome.
 #[derive(Clone, Debug, Default)]
@@ -65,7 +81,10 @@ impl Ended {
 struct Standing {
     open: u64,
     awaiting: u64,
+    blocked: u64,
     unacknowledged: BTreeMap<Outcome, u64>,
+    /// By runbook and guard. Of two open runs of one runbook what blocks counts.
+    guards: BTreeMap<(String, String), Answer>,
 }
 
 /// What is known of runs.
@@ -85,6 +104,12 @@ impl Runbooks {
             let standing = told.entry(run.plan.episode.cluster.clone()).or_default();
             standing.open += 1;
             standing.awaiting += u64::from(run.phase == Phase::Awaiting);
+            standing.blocked += u64::from(is_held_up(run));
+            for seen in &run.judged.1 {
+                let guard = (run.plan.runbook.clone(), seen.guard.clone());
+                let told = standing.guards.entry(guard).or_insert(seen.answer);
+                *told = seen.answer.max(*told);
+            }
         }
         for run in runs.ended().filter(|run| run.is_unacknowledged()) {
             let standing = told.entry(run.plan.episode.cluster.clone()).or_default();
@@ -96,6 +121,16 @@ impl Runbooks {
     }
 }
 
+/// Whether guards hold it up. After the promotion nobody asks them.
+fn is_held_up(run: &Run) -> bool {
+    let passes = |seen: &Seen| seen.answer == Answer::Pass;
+    match run.phase {
+        Phase::Blocked => true,
+        Phase::Ready => !run.past_return && !run.judged.1.iter().all(passes),
+        _ => false,
+    }
+}
+
 /// Adds the samples.
 pub fn runbook_samples(runbooks: &Runbooks, samples: &mut Samples) {
     for ((runbook, mode, outcome), count) in &runbooks.ended.0 {
@@ -104,10 +139,19 @@ pub fn runbook_samples(runbooks: &Runbooks, samples: &mut Samples) {
     for (cluster, standing) in &runbooks.clusters {
         samples.number(&OPEN, &[cluster], standing.open as f64);
         samples.number(&AWAITING, &[cluster], standing.awaiting as f64);
+        samples.number(&BLOCKED, &[cluster], standing.blocked as f64);
         for outcome in Outcome::ALL {
             if outcome.needs_acknowledgement() || outcome == Outcome::Superseded {
                 let count = standing.unacknowledged.get(&outcome).copied().unwrap_or_default();
                 samples.number(&UNACKNOWLEDGED, &[cluster, outcome.as_str()], count as f64);
+            }
+        }
+    }
+    for (cluster, standing) in &runbooks.clusters {
+        for ((runbook, guard), said) in &standing.guards {
+            for answer in Answer::ALL {
+                let value = f64::from(u8::from(answer == *said));
+                samples.number(&GUARD, &[cluster, runbook, guard, answer.as_str()], value);
             }
         }
     }

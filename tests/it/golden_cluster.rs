@@ -25,7 +25,7 @@ use pgvigil::pg::failure::{Cause, Failure, NodeState};
 use pgvigil::pg::lsn::{Lsn, Timeline};
 use pgvigil::pg::version::ServerVersion;
 use pgvigil::runbook::book::{Class, Limits, Mode, Trigger};
-use pgvigil::runbook::guard::Cause as Wake;
+use pgvigil::runbook::guard::{Answer as Said, Cause as Wake, Seen};
 use pgvigil::runbook::record::{Entry, Reason, Record};
 use pgvigil::runbook::run::{Episode, Event, Outcome as RunOutcome, Plan, RunRecord};
 use pgvigil::runbook::runs::Runs;
@@ -163,7 +163,9 @@ fn plan(mode: Mode) -> Plan {
         steps: Vec::new(),
         candidate: None,
         loss_bytes: None,
-        guards: Vec::new(),
+        guards: [("no_manager", Said::Pass), ("primary_gone", Said::Unknown), ("candidate_valid", Said::Block)]
+            .map(|(guard, answer)| Seen { guard: guard.to_owned(), answer, value: String::new() })
+            .into(),
     }
 }
 

@@ -140,6 +140,20 @@ pub enum Answer {
     Unknown,
 }
 
+impl Answer {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Pass, Self::Block, Self::Unknown];
+
+    /// As the metrics write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Block => "block",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// A guard's answer with what it saw.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

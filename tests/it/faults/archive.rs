@@ -68,6 +68,35 @@ async fn noop() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn turned_off() -> Outcome {
+    Row {
+        fault: 21,
+        name: "archive-turned-off",
+        how: "archive_mode of the primary is turned off though pgvigil is told of an archive, and the primary started again; nobody writes",
+        topology: Topology { archive: Archiving::Watched, commits: 0, ..Topology::DEFAULT },
+        alerts: &[
+            "PostgresArchiveOff warning node=a",
+            "PostgresPrimaryUnreachable engine",
+            "PostgresRestarted info node=a",
+        ],
+        healing: &["PostgresRestarted", "PostgresPrimaryUnreachable"],
+        within: Duration::from_secs(75),
+        ..Row::default()
+    }
+    .run(
+        async |cast| {
+            cast.a.configure(&[("archive_mode", "off")]);
+            cast.restart(&cast.a).await
+        },
+        async |cast| {
+            cast.a.configure(&[("archive_mode", "on")]);
+            cast.restart(&cast.a).await
+        },
+    )
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn unset() -> Outcome {
     Row {
         fault: 21,
@@ -90,6 +119,7 @@ async fn gap() -> Outcome {
         topology: Topology { archive: Archiving::Watched, ..Topology::DEFAULT },
         alerts: &["PostgresArchiveGap critical"],
         within: Duration::from_secs(75),
+        unseen: Duration::from_secs(3),
         ..Row::default()
     }
     .run(

@@ -66,6 +66,8 @@ pub struct Topology {
     pub archive: Archiving,
     /// Whether pgvigil runs beside the servers.
     pub beside: bool,
+    /// Runbooks, each with its front matter; there are none that act without them.
+    pub books: Settings,
     /// Whole lines of pgvigil's configuration.
     pub config: &'static str,
     /// Commits a second; 0: an idle primary.
@@ -85,6 +87,7 @@ impl Topology {
         standby: &[],
         archive: Archiving::Off,
         beside: false,
+        books: &[],
         config: "",
         commits: 10,
     };
@@ -212,10 +215,23 @@ impl Cast {
             Archiving::Watched => format!("  archive_dir: {}\n", self.archive().display()),
             _ => String::new(),
         };
+        let (acting, dirs) = match topology.books {
+            [] => ("", String::new()),
+            books => {
+                let dir = self.lab.own_dir("books")?;
+                for (name, front) in books {
+                    std::fs::write(dir.join(format!("{name}.md")), format!("---\n{front}---\n# {name}\n\nIn a row.\n"))
+                        .expect("a file in the lab");
+                }
+                let acting = "  manager: none\n  runbooks: {mode: manual, single_receiver: true}\n";
+                (acting, format!("runbook_dirs: ['{}']\n", dir.display()))
+            }
+        };
         let mut text = format!(
             "listen: 127.0.0.1:{port}\nstate_dir: {}\nsample_interval: 1s\ncollect_interval: 1s\n\
              login_interval: 1s\narchive_hung_after: 3s\n\
-             access:\n- {{name: ops, role: approver, token_file: {TOKEN}}}\n{}clusters:\n- name: {}\n{archive_dir}  nodes:\n",
+             access:\n- {{name: ops, role: approver, token_file: {TOKEN}}}\n{dirs}{}clusters:\n- name: {}\n\
+             {acting}{archive_dir}  nodes:\n",
             state.display(),
             topology.config,
             self.name,
@@ -226,7 +242,13 @@ impl Cast {
             let address = format!("127.0.0.1:{}", server.port());
             let data_dir =
                 if topology.beside { format!(", data_dir: {}", server.data_dir().display()) } else { String::new() };
-            let _ = writeln!(text, "  - {{name: {}, dsn: \"{dsn}\", address: \"{address}\"{data_dir}}}", server.name());
+            // Nothing acts on a node that it has no admin_dsn for.
+            let admin = match topology.books {
+                [] => String::new(),
+                _ => format!(", admin_dsn: \"{}\"", Server::dsn_through(server.port(), Role::Superuser)),
+            };
+            let name = server.name();
+            let _ = writeln!(text, "  - {{name: {name}, dsn: \"{dsn}\", address: \"{address}\"{data_dir}{admin}}}");
         }
         Ok(text)
     }
@@ -288,9 +310,14 @@ impl Cast {
 
     /// Says that somebody works on the cluster, as a person does.
     pub async fn maintain(&self, state: &str, more: &[&str]) -> Result<(), LabError> {
+        self.order(&[&["maintenance", state], more].concat()).await
+    }
+
+    /// Lets a person order something of the first pgvigil.
+    pub async fn order(&self, words: &[&str]) -> Result<(), LabError> {
         let server = format!("http://127.0.0.1:{}", self.vigil().port());
-        let command = Spawn::new("maintenance", env!("CARGO_BIN_EXE_pgvigil")).arg("maintenance").arg(state);
-        let command = more.iter().fold(command, |command, argument| command.arg(*argument));
+        let command = Spawn::new(words[0], env!("CARGO_BIN_EXE_pgvigil"));
+        let command = words.iter().fold(command, |command, word| command.arg(*word));
         let command = command.arg("--server").arg(server).arg("--token-file").arg(self.lab.path().join(TOKEN));
         let process = self.lab.spawn(command)?;
         let code = process.wait(WELL_WITHIN).await?;

@@ -121,6 +121,45 @@ async fn old_primary_diverged() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn old_primary_in_doubt() -> Outcome {
+    Row {
+        fault: 29,
+        name: "old-primary-in-doubt",
+        how: "the primary writes on unseen by its standby and by pgvigil and is killed, the standby is promoted, and the old \
+              primary becomes its standby without pg_rewind",
+        topology: Topology { links: &["b"], views: &["a"], ..Topology::DEFAULT },
+        alerts: &[
+            "PostgresFailoverHappened warning",
+            "PostgresNoStandby critical",
+            "PostgresPrimaryUnreachable engine",
+            "PostgresReplayStalled critical node=a",
+            "PostgresRestarted info node=a",
+            "PostgresStandbyDisconnected warning node=a",
+            "PostgresStandbyDiverged warning node=a",
+        ],
+        // What it received of its own WAL counts as a backlog, for the window of that rule.
+        unseen: Duration::from_secs(15),
+        healing: &["PostgresRestarted"],
+        within: Duration::from_secs(75),
+        ..Row::default()
+    }
+    .run(
+        async |cast| {
+            cast.view("a").set(WireMode::Cut).await?;
+            cast.link("b").set(WireMode::Cut).await?;
+            cast.write(1).await?;
+            cast.a.kill();
+            sleep(OUTAGE).await;
+            cast.b().promote().await?;
+            cast.view("a").set(WireMode::Pass).await?;
+            cast.a.rejoin(cast.b(), None).await
+        },
+        async |cast| cast.remake(&cast.a, cast.b()).await,
+    )
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn left_behind() -> Outcome {
     Row {
         fault: 29,

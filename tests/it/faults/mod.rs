@@ -4,6 +4,7 @@
 
 pub mod alert;
 mod archive;
+mod bound;
 pub mod cast;
 pub mod cluster;
 mod observer;
@@ -13,6 +14,7 @@ mod quiet;
 mod recording;
 mod replay;
 pub mod row;
+mod runbooks;
 mod slots;
 pub mod stage;
 mod standby;

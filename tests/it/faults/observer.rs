@@ -34,6 +34,7 @@ async fn frozen() -> Outcome {
         name: "observer-frozen",
         how: "SIGSTOP to the only pgvigil of a cluster",
         alerts: &["PostgresClusterNotWatched critical", "PostgresObserverDown warning instance=pgvigil-0"],
+        unseen: Duration::from_secs(1),
         ..Row::default()
     }
     .run(async |cast| cast.vigil().process().freeze(), async |cast| cast.vigil().process().thaw())

@@ -30,6 +30,7 @@ async fn frozen() -> Outcome {
         name: "primary-frozen",
         how: "SIGSTOP to all processes of the primary",
         alerts: &["PostgresPrimaryUnreachable engine", "PostgresPrimaryDown critical"],
+        unseen: Duration::from_secs(3),
         ..Row::default()
     }
     .run(async |cast| cast.a.freeze(), async |cast| cast.a.thaw())
@@ -43,6 +44,7 @@ async fn postmaster_frozen() -> Outcome {
         name: "postmaster-frozen",
         how: "SIGSTOP to the primary's postmaster alone",
         alerts: &["PostgresLoginsFail critical node=a"],
+        unseen: Duration::from_secs(3),
         ..Row::default()
     }
     .run(async |cast| cast.a.freeze_process(Backend::Postmaster).await.map(drop), async |cast| cast.a.thaw())
@@ -102,6 +104,7 @@ async fn host_gone() -> Outcome {
         how: "nothing comes through to the primary any more, from pgvigil and from the standby",
         topology: Topology { links: &["b"], views: &["a"], ..Topology::default() },
         alerts: &["PostgresPrimaryUnreachable engine", "PostgresPrimaryDown critical"],
+        unseen: Duration::from_secs(4),
         ..Row::default()
     }
     .run(
@@ -125,6 +128,7 @@ async fn out_of_our_reach() -> Outcome {
         how: "nothing comes through from pgvigil to the primary; the standby streams on",
         topology: Topology { views: &["a"], ..Topology::default() },
         alerts: &["PostgresPrimaryUnreachable engine", "PostgresNodeUnreachable warning node=a"],
+        unseen: Duration::from_secs(4),
         ..Row::default()
     }
     .run(

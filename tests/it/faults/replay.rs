@@ -124,6 +124,7 @@ async fn stalled() -> Outcome {
         name: "replay-stalled",
         how: "SIGSTOP to the standby's startup process",
         alerts: &["PostgresReplayStalled critical node=b"],
+        unseen: Duration::from_secs(15),
         ..Row::default()
     }
     .run(async |cast| cast.b().freeze_process(Backend::Startup).await.map(drop), async |cast| cast.b().thaw())
@@ -173,6 +174,7 @@ async fn setting_too_low() -> Outcome {
             "PostgresStandbySettingTooLow warning node=b",
         ],
         healing: &["PostgresRestarted"],
+        unseen: Duration::from_secs(5),
         ..Row::default()
     }
     .run(
@@ -203,6 +205,7 @@ async fn blocked_by_settings() -> Outcome {
             "PostgresRestarted info node=a",
         ],
         healing: &["PostgresRestarted", "PostgresLagUnknown"],
+        unseen: Duration::from_secs(5),
         ..Row::default()
     }
     .run(

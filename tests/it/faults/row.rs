@@ -9,6 +9,7 @@ use pgvigil::lab::{LabError, wait_until};
 use tokio::time::Instant;
 
 use super::alert::{Alert, Alerts, name};
+use super::bound;
 use super::cast::{Cast, Topology};
 use super::prometheus::{Labels, Series};
 use super::recording::Recording;
@@ -37,6 +38,9 @@ pub struct Row {
     pub topology: Topology,
     /// All that must come to the webhook, and nothing else may.
     pub alerts: &'static [&'static str],
+    /// What no factor divides and passes before the fault is to be seen: PostgreSQL's own waits, deadlines of pgvigil, thresholds in
+    /// seconds, windows that must be full. Alerts that wake somebody may come so much later than [`bound::of`].
+    pub unseen: Duration,
     /// Names of alerts that the healing itself may raise.
     pub healing: &'static [&'static str],
     /// For as long the alerts may take to come.
@@ -57,6 +61,7 @@ impl Default for Row {
             how: "",
             topology: Topology::default(),
             alerts: &[],
+            unseen: Duration::ZERO,
             healing: &[],
             within: Duration::from_secs(45),
             settling: SETTLING,
@@ -70,6 +75,8 @@ impl Default for Row {
 pub struct Measured {
     /// Seconds from the fault until each alert came to the webhook.
     pub fired: BTreeMap<String, f64>,
+    /// Of each alert that wakes somebody: seconds since all of the fault was there, and how many it may take.
+    pub waking: BTreeMap<String, (f64, f64)>,
     /// Seconds from the healing until the last was told to be resolved.
     pub resolved: f64,
 }
@@ -106,7 +113,9 @@ impl Row {
 
         let injected = Instant::now();
         inject(cast).await?;
+        let made = Instant::now();
         self.until_raised(watched).await?;
+        let waking = self.waking(watched, made);
         recording.check(watched.now().await, epoch());
 
         let healed = Instant::now();
@@ -119,9 +128,20 @@ impl Row {
         let heard = |alert: &&str| ((*alert).to_owned(), since(watched.times(alert).0, injected));
         let fired = self.alerts.iter().map(heard);
         let resolved = self.alerts.iter().map(|alert| since(watched.times(alert).1, healed)).fold(0.0, f64::max);
-        table::note(self, &Measured { fired: fired.collect(), resolved });
+        table::note(self, &Measured { fired: fired.collect(), waking, resolved });
         recording.write(self, watched).await;
         Ok(())
+    }
+
+    /// Holds the alerts that wake somebody to their bounds.
+    fn waking(&self, watched: &Watched, made: Instant) -> BTreeMap<String, (f64, f64)> {
+        let bounds = self.alerts.iter().filter_map(|alert| Some((*alert, bound::of(alert)? + self.unseen)));
+        let heard = bounds.map(|(alert, bound)| {
+            let heard = watched.times(alert).0.map_or(Duration::MAX, |at| at.saturating_duration_since(made));
+            assert!(heard <= bound, "{}: {alert} came after {heard:?}, and not within {bound:?}", self.name);
+            (alert.to_owned(), (heard.as_secs_f64(), bound.as_secs_f64()))
+        });
+        heard.collect()
     }
 
     /// Waits for the alerts, and then until no other can be on its way.

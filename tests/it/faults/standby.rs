@@ -292,6 +292,7 @@ async fn wal_gone() -> Outcome {
         },
         alerts: &["PostgresStandbyNeedsRebuild critical node=b"],
         healing: &["PostgresRestarted"],
+        unseen: Duration::from_secs(5),
         ..Row::default()
     }
     .run(

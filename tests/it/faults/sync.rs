@@ -1,5 +1,7 @@
 //! Synchronous replication that is not satisfied.
 
+use std::time::Duration;
+
 use pgvigil::lab::LabError;
 
 use super::cast::Topology;
@@ -20,6 +22,7 @@ async fn commits_hang() -> Outcome {
         },
         alerts: &["PostgresCommitsBlocked critical node=a", "PostgresStandbyDown warning node=b"],
         healing: &["PostgresRestarted"],
+        unseen: Duration::from_secs(10),
         ..Row::default()
     }
     .run(async |cast| cast.kill("b"), async |cast| cast.b().start().await)

@@ -37,8 +37,11 @@ fn head() -> String {
          {} s. These alerts came to a webhook, and no other did; all were told to be resolved after the fault was \
          healed.\n\n\
          *Fires*: seconds from the fault until the webhook had each alert. PostgreSQL's own waits, and thresholds in \
-         seconds, are not divided. *Resolves*: seconds from the healing until the last was told to be resolved.\n\n\
-         | fault | row | made by | alerts | fires | resolves | commit, day |\n|---|---|---|---|---|---|---|\n",
+         seconds, are not divided. *Wakes*: of each alert that wakes a person or the engine, seconds since all of the fault was there, and \
+         the bound that the run holds it to: a scrape, an evaluation, its `for`, its `group_wait`, a second, and what \
+         PostgreSQL's own waits and thresholds in seconds take before. *Resolves*: seconds from the healing until \
+         the last was told to be resolved.\n\n\
+         | fault | row | made by | alerts | fires | wakes | resolves | commit, day |\n|---|---|---|---|---|---|---|---|\n",
         SCALE.factor,
         SCALE.scrape.as_secs(),
     )
@@ -49,8 +52,13 @@ fn line(row: &Row, measured: &Measured) -> String {
     let joined = |words: Vec<String>| if silent { "none".to_owned() } else { words.join("<br>") };
     let alerts = joined(measured.fired.keys().cloned().collect());
     let fires = joined(measured.fired.values().map(|heard| format!("{heard:.1}")).collect());
+    let wakes = measured.fired.keys().map(|alert| match measured.waking.get(alert) {
+        Some((heard, bound)) => format!("{heard:.1} of {bound:.1}"),
+        None => "–".to_owned(),
+    });
+    let wakes = joined(wakes.collect());
     let resolves = if silent { "none".to_owned() } else { format!("{:.1}", measured.resolved) };
-    format!("| {} | {} | {} | {alerts} | {fires} | {resolves} | {} |", row.fault, row.name, row.how, build())
+    format!("| {} | {} | {} | {alerts} | {fires} | {wakes} | {resolves} | {} |", row.fault, row.name, row.how, build())
 }
 
 /// Number and name of the row that a line of the table is.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use pgvigil::lab::{Lab, LabError, Role, Server, ServerOptions, Spawn, Spawned, StandbyOptions, wait_until};
+use pgvigil::lab::{Archive, Lab, LabError, Role, Server, ServerOptions, Spawn, Spawned, StandbyOptions, wait_until};
 use tokio::time::{sleep, timeout};
 
 use super::watch::SOON;
@@ -50,9 +50,15 @@ impl<'a> Cast<'a> {
         let text = text.replace("'a'", "'\0'").replace("=a'", "=\0'").replace("=a\\n", "=\0\\n");
         let text = text.replace("'b'", &format!("'{new}'")).replace("name=b\"", &format!("name={new}\""));
         let text = text.replace("-S b ", &format!("-S {new} ")).replace('\0', old);
+        let text = text.replace("/srv/wal", &wal_of(self.old).display().to_string());
         text.replace("host=10.0.0.1 port=5432", &address(self.old))
             .replace("host=10.0.0.2 port=5432", &address(self.new))
     }
+}
+
+/// Where the pages' archive_command copies to.
+fn wal_of(server: &Server) -> std::path::PathBuf {
+    server.data_dir().with_extension("wal")
 }
 
 fn address(server: &Server) -> String {
@@ -285,6 +291,94 @@ async fn a_failover_a_rewind_and_a_copy_as_written_bring_the_old_primary_back() 
     assert_eq!(a.value(rows).await?.as_deref(), Some("-1 1"));
     assert_ne!(a.value("SELECT pg_postmaster_start_time()").await?, before);
     assert!(a.data_dir().with_extension("old").is_dir(), "the old data are kept aside");
+    lab.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stream_that_never_starts_and_readers_that_are_moved_as_written() -> Outcome {
+    let lab = Lab::new()?;
+    let a = lab.primary("a", ServerOptions::default()).await?;
+    let b = lab.standby_of(&a, "b", StandbyOptions { slot: Some("b".to_owned()), ..Default::default() }).await?;
+    a.wait_streaming("b", SOON).await?;
+    a.sql("CREATE ROLE reporting LOGIN PASSWORD 'reports'").await?;
+    b.wait_caught_up(&a, SOON).await?;
+    let mut operator = Operator::new(&lab).await?;
+    let cast = Cast { old: &a, new: &b, other: None };
+
+    let read = "SELECT pg_sleep(300)";
+    let reader = Spawn::new("reader", lab.binaries().dir().join("psql")).as_server().env("PGPASSWORD", "reports");
+    let reader =
+        lab.spawn(reader.arg(format!("{} user=reporting dbname=postgres", address(&b))).arg("-c").arg(read))?;
+    let readers = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'reporting'";
+    let until_readers = async |wanted: &str| {
+        wait_until(format!("{wanted} readers"), SOON, async || match b.value(readers).await? {
+            Some(count) if count == wanted => Ok(()),
+            other => Err(format!("{other:?}: {}", reader.log())),
+        })
+        .await
+    };
+    until_readers("1").await?;
+    let page = operator.pages.remove("MoveReads").expect("a procedure");
+    for block in &page.blocks {
+        operator.step("MoveReads", block, &cast).await?;
+    }
+    assert_eq!(page.blocks.len(), 2);
+    until_readers("0").await?;
+
+    // Another address, and no slot.
+    b.repoint(lab.free_port()?).await?;
+    wait_until("the slot to be dropped", SOON, async || {
+        a.sql("SELECT pg_drop_replication_slot('b')").await.map_err(|error| error.to_string())
+    })
+    .await?;
+    operator.follow("StreamingNeverStarts", &cast).await?;
+    a.wait_streaming("b", SOON).await?;
+    lab.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_archive_that_is_stuck_as_written_is_whole_again() -> Outcome {
+    let lab = Lab::new()?;
+    let a = lab.primary("a", ServerOptions::default().archive(&Archive::Hung)).await?;
+    let mut operator = Operator::new(&lab).await?;
+    operator.shell(Some(&a), &format!("mkdir '{}'", wal_of(&a).display())).await?;
+    a.sql("CREATE TABLE t AS SELECT 1; SELECT pg_switch_wal()").await?;
+    let archiver = "archiver=$(pgrep -P \"$(head -n 1 \"$PGDATA/postmaster.pid\")\" -f '^postgres:.*archiver')\n";
+    operator.shell(Some(&a), &format!("{archiver}until pgrep -P $archiver; do sleep 0.05; done")).await?;
+
+    let page = operator.pages.remove("ArchiveStuck").expect("a procedure");
+    let cast = Cast { old: &a, new: &a, other: None };
+    // The last resort is taken for itself.
+    let (resort, steps): (Vec<_>, Vec<_>) = page.blocks.iter().partition(|block| block.text.contains("/bin/true"));
+    for block in steps.iter().filter(|block| block.section != "Verify") {
+        operator.step("ArchiveStuck", block, &cast).await?;
+    }
+    operator.shell(Some(&a), &format!("{archiver}kill $(pgrep -P $archiver)")).await?;
+    for block in steps.iter().filter(|block| block.section == "Verify") {
+        operator.step("ArchiveStuck", block, &cast).await?;
+    }
+    let until_none_waits = async || {
+        wait_until("nothing to wait", Duration::from_secs(90), async || {
+            let waiting = "SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready'";
+            match a.value(waiting).await? {
+                Some(count) if count == "0" => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await
+    };
+    until_none_waits().await?;
+    let archived = || std::fs::read_dir(wal_of(&a)).expect("the archive").count();
+    let kept = archived();
+    assert!(kept >= 2, "{kept}");
+    for block in resort {
+        operator.step("ArchiveStuck", block, &cast).await?;
+    }
+    a.sql("CREATE TABLE u AS SELECT 1; SELECT pg_switch_wal()").await?;
+    until_none_waits().await?;
+    assert_eq!(archived(), kept, "it keeps nothing");
     lab.stop().await;
     Ok(())
 }

@@ -1,12 +1,13 @@
 //! The alert rules, proven by promtool: each test with one pgvigil and with one beside each node, at 15 s and at 60 s. `make prove-rules`
 //! runs each as it is written, and in all variants that users have.
 
-mod bundle;
-mod case;
+pub mod bundle;
+pub mod case;
 mod contract;
 mod documentation;
 mod objective;
 mod prove_rules;
+mod thresholds;
 mod variant;
 
 use std::fs;

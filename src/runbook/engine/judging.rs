@@ -9,6 +9,7 @@ use super::driver::{Driver, SLOW_LOOK};
 use super::hands::Means;
 use super::{Parts, Preview, Refused};
 use crate::clock::{Moment, Mono};
+use crate::cluster::loss::Loss;
 use crate::runbook::book::{Book, Class, Mode};
 use crate::runbook::candidate;
 use crate::runbook::decide::Happened;
@@ -55,7 +56,8 @@ impl Driver {
         } else {
             Stage::Fence
         };
-        let evidence = self.gather(&run.id).await;
+        let mut evidence = self.gather(&run.id).await;
+        evidence.assessment.failover_loss = evidence.assessment.failover_loss.map(|loss| narrowed(loss, run));
         let mut plan = run.plan.clone();
         plan.cause = self.cause_now(&run.plan.cause);
         let guards = self.judge(stage, &plan, &evidence, &run.data).await;
@@ -198,6 +200,12 @@ impl Driver {
         plan.guards = self.judge(Stage::Plan, &plan, evidence, &Map::new()).await;
         Ok(plan)
     }
+}
+
+/// The loss by what the journal knows, too: who is fenced writes no more, and the plan's bound is of a process that may have seen more.
+fn narrowed(loss: Loss, run: &Run) -> Loss {
+    let loss = run.fenced_at.map_or(loss, |fenced| loss.ended_by(fenced.mono));
+    run.plan.loss_bytes.map_or(loss, |bytes| loss.told(bytes, run.planned.mono))
 }
 
 /// What a look amounts to. What is planned begins with a primary that lives.

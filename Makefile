@@ -78,9 +78,14 @@ prove-faults: ## Every fault of the matrix; by hand, 20 minutes; UPDATE=1 writes
 	@LAB_ALL=1 LAB_TIER_SECONDS=5400 LAB_TEST_THREADS=$${LAB_TEST_THREADS:-3} scripts/tier faults
 
 .PHONY: prove-failover
-prove-failover: ## test-failover with pgvigil killed at a hundred points of a failover; by hand, 20 minutes
+prove-failover: ## test-failover with pgvigil killed at 130 points of failovers and switchovers, and 100 stalls; by hand, an hour
 	@scripts/bootstrap rust build postgresql etcd
 	@LAB_ALL=1 LAB_TIER_SECONDS=5400 LAB_TEST_THREADS=$${LAB_TEST_THREADS:-2} scripts/tier failover
+
+.PHONY: bench-failover
+bench-failover: ## From a dead or frozen primary to the first write on the new one; by hand, 20 minutes; UPDATE=1 writes docs/measured/failover.md
+	@scripts/bootstrap rust build postgresql prometheus alertmanager
+	@LAB_TIER_SECONDS=5400 LAB_TEST_THREADS=1 scripts/tier speed
 
 .PHONY: prove-detection
 prove-detection: ## How soon a primary that is gone is told of; by hand, 10 minutes; UPDATE=1 writes docs/measured/detection.md

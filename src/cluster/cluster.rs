@@ -14,10 +14,11 @@ use super::observers::{self, Circle, Told};
 use super::promotable::Promised;
 use super::reconnects::Reconnects;
 use crate::archive_watch::archive_dir::ArchiveDir;
-use crate::clock::{Moment, Wall};
+use crate::clock::{Moment, Mono, Wall};
 use crate::collector::recovery::{Recovery, ReplayPause};
 use crate::collector::snapshot::Fact;
 use crate::metric::histogram::{self, Histogram};
+use crate::pg::lsn::Timeline;
 use crate::pg::wal_file::SegmentSize;
 
 /// The stages of a walsender's own lag, as in the label `stage`.
@@ -344,6 +345,20 @@ impl Cluster {
         if let Some((timeline, lsn)) = told.max(remembered.streamed) {
             self.memory.note_reported(timeline, lsn);
         }
+        if let Some((timeline, at)) = self.heard(node).filter(|_| self.memory.is_fed(name)) {
+            self.memory.note_heard(timeline, at);
+        }
+    }
+
+    /// When this standby last heard from its upstream, if it has all that it was told: what was on its way then was the newest.
+    fn heard(&self, node: usize) -> Option<(Timeline, Mono)> {
+        let snapshot = &self.facts[node].snapshot;
+        let (recovery, fact) = (snapshot.recovery.as_ref()?, snapshot.wal_receiver.as_ref()?);
+        let receiver = fact.value.as_ref()?;
+        let has_all = receiver.written_lsn? >= receiver.latest_end_lsn?;
+        let age = recovery.value.server_time.seconds_since(receiver.last_msg_receipt_time?);
+        let age = Duration::try_from_secs_f64(age).unwrap_or_default();
+        (has_all && recovery.seen == fact.seen).then_some((receiver.received_tli?, fact.seen.mono.minus(age)))
     }
 
     /// Adds the primary's position to the history, if it is of this system and alone on its timeline.

@@ -19,8 +19,8 @@ const THIN_EACH: usize = 64;
 const MEAN_SPAN: Duration = Duration::from_secs(120);
 /// No mean is made of less.
 const MEAN_LEAST: Duration = Duration::from_secs(3);
-/// Rates are looked for among so many newest points at most.
-const RATE_SPAN: Duration = Duration::from_secs(300);
+/// The peak rate is that of so much time: what was written before says little of a primary's last second.
+const RATE_SPAN: Duration = Duration::from_secs(5);
 
 /// The primary was first seen at `lsn` or beyond it at `seen`, and last seen before it at `prior`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,7 +174,7 @@ impl History {
         }
     }
 
-    /// The highest rate of WAL in the last five minutes, in bytes a second.
+    /// The highest rate of WAL in the last five seconds, in bytes a second.
     pub fn peak_rate(&self, now: Mono) -> f64 {
         let recent = self.points.windows(2).rev().take_while(|pair| now.since(pair[1].seen) <= RATE_SPAN);
         let rates = recent.filter_map(|pair| {

@@ -14,6 +14,8 @@ use crate::pg::lsn::Lsn;
 
 /// For how long the backends of a killed postmaster may go on committing: 1.2 s was seen.
 const ORPHANS: Duration = Duration::from_secs(2);
+/// What a primary that wrote next to nothing may have written last: one commit with the page images of its table and indexes.
+const ONE_COMMIT: u64 = 64 << 10;
 
 /// The loss in one bound.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -22,20 +24,65 @@ pub struct Loss {
     pub seen_bytes: u64,
     /// The time in which that WAL was written, in seconds; `None` where the history has a gap.
     pub seen_seconds: Option<f64>,
-    /// `seen_bytes` and what the primary may have written since it was last seen, at its recent peak rate.
+    /// `seen_bytes` and what the primary may have written since it was last heard of, at its highest rate of the seconds before; once
+    /// it is not seen, one commit more.
     pub estimated_bytes: u64,
     /// `seen_seconds` and the time since the primary was last seen.
     pub estimated_seconds: Option<f64>,
+    /// What the estimate is made of.
+    #[serde(skip)]
+    pub unseen: Unseen,
 }
 
-/// The loss if the standby at `best` became the primary. `reported` is the highest position that the primary told its standbys;
-/// `ended` is from when on the primary can have written no more.
+/// The time in which the primary may have written what nobody saw.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Unseen {
+    /// Since when: it was read, or a standby got all that it had. `None`: not known.
+    pub since: Option<Mono>,
+    /// Until when at most.
+    pub until: Option<Mono>,
+    /// Its highest rate in the seconds before, in bytes a second.
+    pub rate: f64,
+    /// What is added whatever the time.
+    pub margin: u64,
+}
+
+impl Unseen {
+    fn bytes(&self) -> u64 {
+        let time = self.since.zip(self.until).map_or(0.0, |(since, until)| until.since(since).as_secs_f64());
+        self.margin.saturating_add((self.rate * time).ceil() as u64)
+    }
+}
+
+impl Loss {
+    /// The loss if it is known that the primary wrote nothing after `ended`.
+    pub fn ended_by(self, ended: Mono) -> Self {
+        let unseen = Unseen { until: self.unseen.until.map(|until| until.min(ended)), ..self.unseen };
+        let less = self.unseen.bytes().saturating_sub(unseen.bytes());
+        Self { estimated_bytes: self.estimated_bytes.saturating_sub(less), unseen, ..self }
+    }
+
+    /// The same where somebody who saw more found at the moment `at` that it was `bytes` at most: a new process, whose memory is some
+    /// seconds older than the end of the one before it, need not count from its own last sight.
+    pub fn told(self, bytes: u64, at: Mono) -> Self {
+        if self.unseen.since.is_none_or(|since| since >= at) {
+            return self;
+        }
+        let since = Unseen { since: Some(at), ..self.unseen };
+        let told = bytes.saturating_add(since.bytes()).max(self.seen_bytes);
+        Self { estimated_bytes: self.estimated_bytes.min(told), ..self }
+    }
+}
+
+/// The loss if the standby at `best` became the primary. `reported` is the highest position that the primary told its standbys, `heard`
+/// when one of them last had all that it was told; `ended` is from when on the primary can have written no more.
 /// `None`: the history does not tell.
 pub fn loss(
     yardstick: &Yardstick<'_>,
     best: &Position,
     remembered: &Remembered,
     reported: Option<Lsn>,
+    heard: Option<Mono>,
     ended: Option<Mono>,
 ) -> Option<Loss> {
     let (timeline, newest) = yardstick.history.newest()?;
@@ -47,14 +94,21 @@ pub fn loss(
         Standing::Unknown if best.timeline == timeline => None,
         Standing::Diverged | Standing::Unknown => return None,
     };
-    let blind = ended.map_or(yardstick.now.mono, |ended| ended.min(yardstick.now.mono)).since(last_seen).as_secs_f64();
-    let peak = yardstick.history.peak_rate(last_seen);
+    let until = ended.map_or(yardstick.now.mono, |ended| ended.min(yardstick.now.mono));
+    let blind = until.since(last_seen).as_secs_f64();
+    let unseen = Unseen {
+        since: Some(heard.map_or(last_seen, |heard| heard.max(last_seen))),
+        until: Some(until),
+        rate: yardstick.history.peak_rate(last_seen),
+        margin: if yardstick.primary_fresh { 0 } else { ONE_COMMIT },
+    };
     let seen_bytes = highest.bytes_since(best.received);
     Some(Loss {
         seen_bytes,
         seen_seconds,
-        estimated_bytes: seen_bytes.saturating_add((peak * blind).ceil() as u64),
+        estimated_bytes: seen_bytes.saturating_add(unseen.bytes()),
         estimated_seconds: seen_seconds.map(|seconds| seconds + blind),
+        unseen,
     })
 }
 
@@ -91,7 +145,8 @@ impl Evidence<'_> {
         let remembered = self.memory.node(&self.layout.members[best].name);
         let timeline = yardstick.history.newest()?.0;
         let reported = self.memory.reported.filter(|(told, _)| *told == timeline).map(|(_, lsn)| lsn);
-        loss(yardstick, &position, &remembered, reported, self.ended(lost))
+        let heard = self.memory.heard.filter(|(told, _)| *told == timeline).map(|(_, at)| at);
+        loss(yardstick, &position, &remembered, reported, heard, self.ended(lost))
     }
 
     /// When the last of a primary's processes can have ended. Known only where its machine says that nobody listens any more: a

@@ -8,6 +8,7 @@ use super::history::History;
 use super::maintenance::Maintenance;
 use super::position::Remembered;
 use super::promotable::Promised;
+use crate::clock::Mono;
 use crate::pg::lsn::{Lsn, Timeline};
 
 /// The history of the primary and the last word of each node.
@@ -31,6 +32,9 @@ pub struct Memory {
     /// The highest position that a standby heard of its primary, with the timeline of its stream.
     #[serde(default)]
     pub reported: Option<(Timeline, Lsn)>,
+    /// When a standby that the primary feeds last had all that it was told, with the timeline of its stream.
+    #[serde(default)]
+    pub heard: Option<(Timeline, Mono)>,
     /// Whom the primary's commits waited for.
     #[serde(default)]
     pub promised: Option<Promised>,
@@ -60,6 +64,7 @@ impl Memory {
     /// What of it holds after a boot of our machine, whose clock all moments are of: who was the primary, and the timelines.
     pub fn timeless(mut self) -> Self {
         self.history = self.history.timeless();
+        self.heard = None;
         for node in self.nodes.values_mut() {
             *node = std::mem::take(node).timeless();
         }
@@ -84,5 +89,18 @@ impl Memory {
     /// Takes in that a standby that receives `timeline` heard of `lsn`.
     pub fn note_reported(&mut self, timeline: Timeline, lsn: Lsn) {
         self.reported = self.reported.max(Some((timeline, lsn)));
+    }
+
+    /// Takes in that at `at` a standby had all that the primary of `timeline` had told it.
+    pub fn note_heard(&mut self, timeline: Timeline, at: Mono) {
+        self.heard = self.heard.max(Some((timeline, at)));
+    }
+
+    /// Whether the primary fed this node when it was last read.
+    pub fn is_fed(&self, node: &str) -> bool {
+        self.promised
+            .as_ref()
+            .map(Promised::fed)
+            .is_some_and(|(primary, mut fed)| self.primary.as_deref() == Some(primary) && fed.any(|name| name == node))
     }
 }

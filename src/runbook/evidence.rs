@@ -140,11 +140,14 @@ impl Evidence {
     }
 
     /// What a promotion of `candidate` would lose at most, in bytes: by observation's estimate, and no less than the probes show to be
-    /// missing. `None` if that is not known, also because observation would choose another.
+    /// missing. `None` if that is not known, also because observation would choose another that has received more or less.
     pub fn loss_to(&self, candidate: &str) -> Option<u64> {
-        let chosen = self.assessment.failover_candidate.as_deref() == Some(candidate);
-        let estimated = self.assessment.failover_loss.as_ref().filter(|_| chosen)?.estimated_bytes;
-        let server = self.nodes.iter().find(|look| look.node == candidate)?.probe.as_ref().ok();
+        let of = |name: &str| self.nodes.iter().find(|look| look.node == name)?.probe.as_ref().ok();
+        let place = |name: &str| of(name).map(|server| (server.timeline, server.position));
+        let chosen = self.assessment.failover_candidate.as_deref()?;
+        let is_as_far = chosen == candidate || (place(chosen).is_some() && place(chosen) == place(candidate));
+        let estimated = self.assessment.failover_loss.as_ref().filter(|_| is_as_far)?.estimated_bytes;
+        let server = of(candidate);
         let missing =
             self.primary.as_ref().zip(server).map(|(primary, server)| primary.flushed.bytes_since(server.position));
         Some(estimated.max(missing.unwrap_or_default()))

@@ -236,6 +236,8 @@ pub struct Run {
     pub changed: Moment,
     /// Since when it stands where it stands: guards that pass and block by turns do not move it.
     pub since: Moment,
+    /// When the newest plan was made.
+    pub planned: Moment,
     /// The newest plan.
     pub plan: Plan,
     /// Where it stands.
@@ -256,6 +258,8 @@ pub struct Run {
     pub acted: bool,
     /// Whether the old primary is fenced by proof.
     pub fenced: bool,
+    /// Since when, at the latest.
+    pub fenced_at: Option<Moment>,
     /// Whether the promotion was begun: from then on only forward.
     pub past_return: bool,
     /// Whether the candidate is the primary.
@@ -289,6 +293,7 @@ impl Run {
             began: at,
             changed: at,
             since: at,
+            planned: at,
             plan,
             phase: Phase::Planned,
             until: None,
@@ -299,6 +304,7 @@ impl Run {
             step_began: None,
             acted: false,
             fenced: false,
+            fenced_at: None,
             past_return: false,
             promoted: false,
             left_out: Vec::new(),
@@ -333,14 +339,13 @@ impl Run {
             Event::Planned(plan) if !self.acted => {
                 self.judged = (Stage::Plan, plan.guards.clone());
                 self.loss_bytes = plan.loss_bytes;
-                self.plan = (**plan).clone();
+                (self.plan, self.planned) = ((**plan).clone(), at);
                 self.phase = Phase::Planned;
                 (self.until, self.approved_by, self.token) = (None, None, None);
             }
             Event::Passed { stage, guards, loss_bytes } => {
                 self.judged = (*stage, guards.clone());
-                // A pgvigil that was started since may know less of what the primary wrote.
-                self.loss_bytes = self.loss_bytes.max(*loss_bytes);
+                self.loss_bytes = loss_bytes.or(self.loss_bytes);
             }
             Event::Blocked { stage, guards } => {
                 self.judged = (*stage, guards.clone());
@@ -370,6 +375,7 @@ impl Run {
                 Probe::Yes => {
                     self.take_data(data.as_ref());
                     self.step_is_done();
+                    self.fenced_at = self.fenced_at.or(self.fenced.then_some(at));
                 }
                 Probe::No | Probe::Unknown => {
                     self.report.clone_from(detail);

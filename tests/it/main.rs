@@ -35,4 +35,5 @@ mod scaled;
 mod scenarios;
 mod series;
 mod soak;
+mod speed;
 mod web_config;

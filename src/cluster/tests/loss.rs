@@ -3,6 +3,9 @@
 use super::*;
 use crate::cluster::loss::Loss;
 
+/// What one commit may be.
+const MARGIN: u64 = 65_536;
+
 fn candidate(paper: &Paper) -> Option<String> {
     paper.assess().failover_candidate
 }
@@ -109,12 +112,12 @@ fn the_estimated_loss_grows_until_the_last_backend_must_be_gone() {
     paper.fail(A, Cause::Timeout);
     paper.wait(5.0);
     let silent = read(&mut paper);
-    assert_eq!((silent.seen_bytes, silent.estimated_bytes, silent.estimated_seconds), (0, 500, Some(5.0)));
+    assert_eq!((silent.seen_bytes, silent.estimated_bytes, silent.estimated_seconds), (0, MARGIN + 500, Some(5.0)));
     // Refused: nobody listens there any more; orphans of a killed postmaster may commit for two seconds.
     paper.fail(A, Cause::Refused);
-    assert_eq!(read(&mut paper).estimated_bytes, 500);
+    assert_eq!(read(&mut paper).estimated_bytes, MARGIN + 500);
     paper.wait(10.0);
-    assert_eq!(read(&mut paper).estimated_bytes, 700);
+    assert_eq!(read(&mut paper).estimated_bytes, MARGIN + 700);
 }
 
 #[test]
@@ -125,6 +128,64 @@ fn a_primary_that_is_only_cut_off_from_us_goes_on_writing() {
         paper.wait(20.0);
         paper.read(B, &standby(1, 200, 200));
         paper.read(C, &standby(1, 200, 200));
-        assert_eq!(told(&paper).estimated_bytes, 2_000, "{cause}");
+        assert_eq!(told(&paper).estimated_bytes, MARGIN + 2_000, "{cause}");
     }
+}
+
+#[test]
+fn what_is_not_heard_in_full_and_at_first_hand_shortens_nothing() {
+    let feeds = |flush| Says { walsenders: vec![(11, "b", flush, flush, 1000.0)], ..primary(1, flush) };
+    let mut paper = healthy();
+    paper.read(A, &feeds(200));
+    paper.wait(1.0);
+    paper.read(A, &feeds(300));
+    paper.fail(A, Cause::Timeout);
+    paper.wait(1.0);
+    let told_at = |received, at| Says { heard: Some(350), message: Some((at, at)), ..standby(1, received, received) };
+    let now = 1004.0;
+    // It lacks some of what it was told: when the rest was written is not known.
+    paper.read(B, &told_at(340, now - 0.25));
+    paper.read(C, &standby(1, 300, 300));
+    assert_eq!((told(&paper).seen_bytes, told(&paper).estimated_bytes), (10, 10 + MARGIN + 100));
+    // Only whom the primary feeds hears of it at first hand.
+    paper.read(C, &told_at(350, now - 0.25));
+    assert_eq!(told(&paper).estimated_bytes, 10 + MARGIN + 100);
+}
+
+#[test]
+fn what_is_fenced_writes_no_more() {
+    let mut paper = healthy();
+    paper.fail(A, Cause::Timeout);
+    paper.wait(10.0);
+    paper.read(B, &standby(1, 200, 200));
+    paper.read(C, &standby(1, 200, 200));
+    let loss = told(&paper);
+    assert_eq!(loss.estimated_bytes, MARGIN + 1_000);
+    assert_eq!(loss.ended_by(moment(1004.0).mono).estimated_bytes, MARGIN + 200);
+    assert_eq!(loss.ended_by(moment(9000.0).mono), loss);
+    assert_eq!(loss.ended_by(moment(1.0).mono).estimated_bytes, MARGIN);
+    // What was told at a moment grows from there, and a worse word of then changes nothing.
+    let fenced = loss.ended_by(moment(1004.0).mono);
+    let later = loss.ended_by(moment(1009.0).mono);
+    assert_eq!(later.told(70, moment(1008.5).mono).estimated_bytes, MARGIN + 120);
+    assert_eq!(fenced.told(1 << 30, moment(1003.5).mono), fenced);
+    // Who has seen it since knows better.
+    assert_eq!(loss.told(0, moment(1001.5).mono), loss);
+}
+
+#[test]
+fn a_burst_of_long_ago_says_nothing_of_the_last_second() {
+    let mut paper = healthy();
+    paper.wait(1.0);
+    paper.read(A, &primary(1, 50_000_200));
+    for second in 1..=6 {
+        paper.wait(1.0);
+        paper.read(A, &primary(1, 50_000_200 + 10 * second));
+    }
+    paper.fail(A, Cause::Timeout);
+    paper.wait(2.0);
+    for node in [B, C] {
+        paper.read(node, &standby(1, 50_000_260, 50_000_260));
+    }
+    assert_eq!(told(&paper).estimated_bytes, MARGIN + 20);
 }

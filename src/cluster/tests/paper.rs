@@ -219,6 +219,7 @@ impl Paper {
                             ("received_tli", text(timeline)),
                             ("sender_host", says.sender_host.and_then(text)),
                             ("sender_port", says.sender_host.and_then(|_| text(5432))),
+                            ("written_lsn", lsn(says.receive)),
                             ("latest_end_lsn", lsn(says.heard)),
                             ("last_msg_send_time", says.message.and_then(|(sent, _)| text(sent))),
                             ("last_msg_receipt_time", says.message.and_then(|(_, came)| text(came))),
@@ -332,8 +333,8 @@ impl Paper {
     }
 }
 
-const WAL_RECEIVER_NULLS: [&str; 6] =
-    ["receive_start_lsn", "receive_start_tli", "written_lsn", "flushed_lsn", "latest_end_time", "slot_name"];
+const WAL_RECEIVER_NULLS: [&str; 5] =
+    ["receive_start_lsn", "receive_start_tli", "flushed_lsn", "latest_end_time", "slot_name"];
 
 pub fn moment(seconds: f64) -> Moment {
     Moment { mono: Mono::from_nanos((seconds * 1e9) as u64), wall: Wall::from_seconds(seconds) }

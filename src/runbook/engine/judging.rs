@@ -9,6 +9,7 @@ use super::driver::{Driver, SLOW_LOOK};
 use super::hands::Means;
 use super::{Parts, Preview, Refused};
 use crate::clock::{Moment, Mono};
+use crate::cluster::loss::Loss;
 use crate::runbook::book::{Book, Class, Mode, Step};
 use crate::runbook::candidate;
 use crate::runbook::decide::Happened;
@@ -19,6 +20,9 @@ use crate::runbook::plan::{self, Judgement, NoPlan, judgement};
 use crate::runbook::record::Entry;
 use crate::runbook::run::{Event, Outcome, Phase, Plan, Run, RunRecord};
 use crate::runbook::verdict::{self, PrimaryVerdict};
+
+/// The clocks of a boot and of the calendar drift apart by less.
+const SAME_BOOT: Duration = Duration::from_secs(5);
 
 /// What a run would do now.
 pub(super) async fn preview(parts: &Parts, means: Arc<Means>, book: &Book) -> Result<Preview, Refused> {
@@ -55,7 +59,8 @@ impl Driver {
             true if !run.fenced => Stage::Fence,
             _ => Stage::Promote,
         };
-        let evidence = self.gather(&run.id).await;
+        let mut evidence = self.gather(&run.id).await;
+        evidence.assessment.failover_loss = evidence.assessment.failover_loss.map(|loss| narrowed(loss, run));
         let mut plan = run.plan.clone();
         plan.cause = self.cause_now(&run.plan.cause);
         let guards = self.judge(stage, &plan, &evidence, &run.data).await;
@@ -200,6 +205,19 @@ impl Driver {
         plan.guards = self.judge(Stage::Plan, &plan, evidence, &Map::new()).await;
         Ok(plan)
     }
+}
+
+/// The loss by what the journal knows, too: who is fenced writes no more, and the plan's bound is of a process that may have seen more.
+fn narrowed(loss: Loss, run: &Run) -> Loss {
+    let now = Moment::now();
+    // Times since boot count only where our machine was not started since, which moves them against the calendar.
+    let of_this_boot = |then: &Moment| {
+        let by_clock = now.mono.since(then.mono).as_secs_f64();
+        (by_clock - now.wall.seconds_since(then.wall)).abs() < SAME_BOOT.as_secs_f64()
+    };
+    let loss = run.fenced_at.filter(of_this_boot).map_or(loss, |fenced| loss.ended_by(fenced.mono));
+    let told = run.plan.loss_bytes.filter(|_| of_this_boot(&run.planned));
+    told.map_or(loss, |bytes| loss.told(bytes, run.planned.mono))
 }
 
 /// What a look amounts to. What is planned begins with a primary that lives.

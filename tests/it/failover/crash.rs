@@ -33,20 +33,39 @@ async fn killed_after_records_3_6_9_12() -> Outcome {
     all_points(3).await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_while_the_fence_runs() -> Outcome {
+    let rounds = if std::env::var_os("LAB_ALL").is_some() { 5 } else { 1 };
+    for round in 0..rounds {
+        point(At::InTheFence, Duration::from_millis(round * 140)).await?;
+    }
+    Ok(())
+}
+
+/// Where pgvigil is killed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum At {
+    /// When it has written so many records since the alert.
+    Record(usize),
+    /// When its fence runs.
+    InTheFence,
+}
+
 /// One round; a hundred points and more with `LAB_ALL`, later and later after the record.
 async fn all_points(first: usize) -> Outcome {
     let (rounds, last) = if std::env::var_os("LAB_ALL").is_some() { (7, 15) } else { (1, POINTS) };
     for round in 0..rounds {
         for number in (first..=last).step_by(TESTS) {
-            point(number, Duration::from_millis(round * 7)).await?;
+            point(At::Record(number), Duration::from_millis(round * 7)).await?;
         }
     }
     Ok(())
 }
 
-/// Kills pgvigil so long after it has written so many records since the alert.
-async fn point(number: usize, pause: Duration) -> Outcome {
-    let mut stage = Stage::open(Play::default()).await?;
+/// Kills pgvigil so long after that.
+async fn point(at: At, pause: Duration) -> Outcome {
+    let fence_thinks = if at == At::InTheFence { "0.7" } else { "0" };
+    let mut stage = Stage::open(Play { fence_thinks, ..Play::default() }).await?;
     let client = stage.written().await?;
     let writable = Writable::watch(&stage.servers()).await?;
     client.wait_more(20).await?;
@@ -54,9 +73,13 @@ async fn point(number: usize, pause: Duration) -> Outcome {
     let before = records(&journal).len();
     stage.a.kill_postmaster()?;
     let (answer, written) = tokio::join!(stage.alert_to(&stage.vigil), async {
-        let written = wait_until(format!("record {number}"), OVER, async || {
+        let written = wait_until(format!("{at:?}"), OVER, async || {
             let written = records(&journal).split_off(before);
-            if written.len() >= number {
+            let is_there = match at {
+                At::Record(number) => written.len() >= number,
+                At::InTheFence => !stage.fenced().is_empty(),
+            };
+            if is_there {
                 Ok(written)
             } else {
                 Err(format!("{}\n{}", kinds(&written), stage.vigil.process().log_tail(3)))
@@ -68,7 +91,7 @@ async fn point(number: usize, pause: Duration) -> Outcome {
         Ok::<_, pgvigil::lab::LabError>(written)
     });
     let written = kinds(&written?);
-    println!("point {number} + {pause:?}: killed after {written}");
+    println!("point {at:?} + {pause:?}: killed after {written}");
     stage.vigil.start_again(&stage.lab).await?;
     if answer.map_or(true, |answer| answer.status != 202) {
         // As Alertmanager does.
@@ -97,11 +120,11 @@ async fn point(number: usize, pause: Duration) -> Outcome {
     Ok(())
 }
 
-fn records(journal: &Path) -> Vec<Record> {
+pub fn records(journal: &Path) -> Vec<Record> {
     Reader::open(journal).map(|reader| reader.map_while(Result::ok).collect()).unwrap_or_default()
 }
 
-fn kinds(records: &[Record]) -> String {
+pub fn kinds(records: &[Record]) -> String {
     let kind = |record: &Record| match &record.entry {
         Entry::Run(told) => told.event.kind(),
         Entry::Opened(_) => "opened",

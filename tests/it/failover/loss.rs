@@ -9,9 +9,20 @@ use serde_json::Value;
 use super::client::Client;
 use super::stage::Stage;
 
+/// What was lost, and what the run said of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Lost {
+    /// Acknowledged rows that the new primary lacks.
+    pub rows: usize,
+    /// WAL beyond the fork.
+    pub bytes: u64,
+    /// The most that the run said it would be.
+    pub reported: u64,
+}
+
 /// Prints acknowledged rows that the new primary lacks beside the bytes that the run reported and those that were lost, and panics if
 /// these are more than those. Ends the client.
-pub async fn judge(client: Client, run: &Value, stage: &Stage, new: &Server) -> Result<u64, LabError> {
+pub async fn judge(client: Client, run: &Value, stage: &Stage, new: &Server) -> Result<Lost, LabError> {
     let acked = client.acked().len();
     let lost = client.lost_on(new).await;
     let bytes = wal_lost(stage, new).await?;
@@ -22,7 +33,7 @@ pub async fn judge(client: Client, run: &Value, stage: &Stage, new: &Server) -> 
     );
     assert!(reported.is_some_and(|reported| bytes <= reported), "{bytes} bytes were lost, {reported:?} reported");
     assert!(bytes > 0 || lost.is_empty(), "no WAL was lost and these rows were: {lost:?}");
-    Ok(bytes)
+    Ok(Lost { rows: lost.len(), bytes, reported: reported.unwrap_or_default() })
 }
 
 /// How much WAL the first primary, which is stopped, has beyond the point at which `new` left its timeline.

@@ -6,12 +6,12 @@ mod crash;
 mod freeze;
 mod kill;
 mod lock;
-mod loss;
+pub mod loss;
 mod manual;
 mod observed;
 mod partition;
-mod stage;
+pub mod stage;
 mod switchover;
-mod writable;
+pub mod writable;
 
 type Outcome = Result<(), pgvigil::lab::LabError>;

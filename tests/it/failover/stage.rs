@@ -36,19 +36,26 @@ pub struct Play {
     pub settings: &'static [(&'static str, &'static str)],
     /// Whether pgvigil reaches the primary through a wire.
     pub wire: bool,
+    /// How long the fence thinks before it does anything, in seconds.
+    pub fence_thinks: &'static str,
+}
+
+impl Play {
+    pub const DEFAULT: Self = Self {
+        mode: "automatic",
+        trigger: "[alert]",
+        // A busy machine is late by less than two of these.
+        sample_interval: "500ms",
+        limits: "{block_after_run: 0s, hang_limit: 1s}",
+        settings: &[],
+        wire: false,
+        fence_thinks: "0",
+    };
 }
 
 impl Default for Play {
     fn default() -> Self {
-        Self {
-            mode: "automatic",
-            trigger: "[alert]",
-            // A busy machine is late by less than two of these.
-            sample_interval: "500ms",
-            limits: "{max_loss_bytes: 1073741824, block_after_run: 0s, hang_limit: 1s}",
-            settings: &[],
-            wire: false,
-        }
+        Self::DEFAULT
     }
 }
 
@@ -162,8 +169,9 @@ impl Stage {
         let fence = hook(
             "fence",
             format!(
-                "{head}echo \"$PGV_KIND $PGV_RUN_ID\" >>{}/fenced\n{each}  kill -9 ${{p#/proc/}}\ndone\n",
-                etc.display()
+                "{head}echo \"$PGV_KIND $PGV_RUN_ID\" >>{}/fenced\nsleep {}\n{each}  kill -9 ${{p#/proc/}}\ndone\n",
+                etc.display(),
+                play.fence_thinks,
             ),
         );
         let probe = hook("is-fenced", format!("{head}{each}  exit 10\ndone\nexit 0\n"));
@@ -261,7 +269,18 @@ impl Stage {
                 other => Err(format!("{other:?}\n{}", self.vigil.process().log_tail(12))),
             }
         })
-        .await?;
+        .await;
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => {
+                // What its guards say is what one asks first.
+                for run in self.runs().await {
+                    println!("{:#}", self.run(run["id"].as_str().unwrap_or_default()).await);
+                }
+                println!("{}", self.vigil.log());
+                return Err(error);
+            }
+        };
         Ok(self.run(&found).await)
     }
 }

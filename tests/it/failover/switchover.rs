@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 
 use super::Outcome;
 use super::client::Client;
+use super::crash::{kinds, records};
 use super::stage::{Play, SOON_AFTER, Stage};
+use super::writable::Writable;
 use crate::deploy_hooks::{ACTIONS, DIR, PROBES};
 use crate::fixture::ROOT;
 
@@ -108,6 +110,52 @@ async fn a_switchover_loses_no_row() -> Outcome {
     let acked = client.acked();
     let gap = acked.windows(2).map(|pair| pair[1].at - pair[0].at).max();
     println!("{} rows, the longest time without one {gap:?}", acked.len());
+    assert_eq!(client.lost_on(new).await, []);
+    stage.a.stop(StopMode::Immediate).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_switchover_that_pgvigil_dies_in_goes_on() -> Outcome {
+    let (first, last) = if std::env::var_os("LAB_ALL").is_some() { (1, 24) } else { (7, 8) };
+    for number in first..=last {
+        point(number).await?;
+    }
+    Ok(())
+}
+
+/// Kills pgvigil when it has written so many records since it was asked, and starts it again.
+async fn point(number: usize) -> Outcome {
+    let mut stage = Stage::open(Play { trigger: "[alert]", ..Play::default() }).await?;
+    let hooks = install(&stage).await?;
+    write_book(&stage, &hooks, "automatic", "stop-primary").await;
+    let client = stage.written().await?;
+    let writable = Writable::watch(&stage.servers()).await?;
+    let journal = stage.journal();
+    let before = records(&journal).len();
+    start(&stage).await;
+    let written = wait_until(format!("record {number}"), UNDONE, async || {
+        let written = records(&journal).split_off(before);
+        let over = stage.runs().await.first().is_some_and(|run| !run["outcome"].is_null());
+        if written.len() >= number || over { Ok(written) } else { Err(kinds(&written)) }
+    })
+    .await?;
+    stage.vigil.crash().await?;
+    println!("point {number} of a switchover: killed after {}", kinds(&written));
+    stage.vigil.start_again(&stage.lab).await?;
+    let run = until_ended(&stage, "succeeded").await?;
+    println!("then {}", kinds(&records(&journal).split_off(before)));
+    let (whole, said) = stage.command(&["runbook", "history"]).await;
+    assert!(whole, "{said}");
+    assert_eq!(stage.runs().await.len(), 1);
+    let candidate = run["candidate"].as_str().unwrap().to_owned();
+    let (new, other) = if candidate == "b" { (&stage.b, "c") } else { (&stage.c, "b") };
+    writes(&client, &candidate, 20).await?;
+    new.wait_streaming(other, SOON_AFTER).await?;
+    new.wait_streaming("a", SOON_AFTER).await?;
+    let histories = "SELECT count(*) FROM pg_ls_waldir() WHERE name LIKE '%.history'";
+    assert_eq!(new.value(histories).await?.as_deref(), Some("1"), "promoted once");
+    assert_eq!(writable.never_two(), ["a", candidate.as_str()]);
     assert_eq!(client.lost_on(new).await, []);
     stage.a.stop(StopMode::Immediate).await?;
     Ok(())

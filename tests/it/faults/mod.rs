@@ -9,7 +9,7 @@ pub mod cast;
 pub mod cluster;
 mod observer;
 mod primary;
-mod prometheus;
+pub mod prometheus;
 mod quiet;
 mod recording;
 mod replay;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pgvigil::clock::{Moment, Mono, Wall};
 use pgvigil::cluster::assess::{Assessment, NodeAssessment, Verdict};
-use pgvigil::cluster::loss::Loss;
+use pgvigil::cluster::loss::{Loss, Unseen};
 use pgvigil::cluster::observers::{Agreement, Opinion, Others, Role, Silence};
 use pgvigil::cluster::promotable::{Promotable, Reason};
 use pgvigil::cluster::source::RecoverySource;
@@ -248,6 +248,7 @@ impl Scenario {
                 seen_seconds: Some(0.0),
                 estimated_bytes: bytes,
                 estimated_seconds: Some(1.0),
+                unseen: Unseen::default(),
             }),
             standbys: Vec::new(),
         }

@@ -8,6 +8,7 @@ const INSTALL_POSTGRESQL: &str = "scripts/bootstrap postgresql";
 const INSTALL_PROMETHEUS: &str = "scripts/bootstrap prometheus";
 const INSTALL_ALERTMANAGER: &str = "scripts/bootstrap alertmanager";
 const INSTALL_ETCD: &str = "scripts/bootstrap etcd";
+const INSTALL_PGBOUNCER: &str = "scripts/bootstrap pgbouncer";
 const INSTALL_PATRONI: &str = "scripts/bootstrap patroni";
 
 /// The programs of one PostgreSQL version. Only `initdb` and `postgres` are needed.
@@ -106,6 +107,12 @@ pub fn etcd() -> Result<PathBuf, LabError> {
 /// Finds Patroni: `LAB_PATRONI` (the program itself), then `PATH`.
 pub fn patroni() -> Result<PathBuf, LabError> {
     program("patroni", &["patroni"], INSTALL_PATRONI, "LAB_PATRONI")
+}
+
+/// Finds PgBouncer: `LAB_PGBOUNCER` (the program itself), then `PATH` and Debian's place for it.
+pub fn pgbouncer() -> Result<PathBuf, LabError> {
+    let names = ["pgbouncer", "/usr/sbin/pgbouncer"];
+    program("pgbouncer", &names, INSTALL_PGBOUNCER, "LAB_PGBOUNCER")
 }
 
 fn program(

@@ -154,6 +154,8 @@ impl Place {
         let hostaddr = one("hostaddr")?.map(|hostaddr| parse(hostaddr, "an IP address")).transpose()?;
         match one("host")? {
             Some(dir) if hostaddr.is_none() && dir.text.starts_with('/') => Ok(Self::Socket(dir.text.clone().into())),
+            // libpq dials the address; the directory has no name to compare.
+            Some(dir) if dir.text.starts_with('/') => Ok(Self::Network { host: None, hostaddr }),
             Some(host) if host.text.contains(|c: char| c.is_whitespace() || "@/=?#'".contains(c)) => {
                 Err(value(host, "a host name, an IP address or the absolute directory of a socket"))
             }

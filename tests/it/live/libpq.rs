@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
+use futures_util::stream::{self, StreamExt};
 use pgvigil::config::{self, Environment};
 use pgvigil::lab::{Lab, LabError, Server, ServerOptions, Spawn};
 use pgvigil::pg::session::Session;
@@ -20,7 +21,7 @@ use crate::pki::Authority;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const PASSWORD: &str = r"s3:c\r t";
 /// Roles that may log in over TCP, by pg_hba.conf below.
-const ROLES: [&str; 6] = ["scram", "clear", "tls_only", "plain_only", "trusted", "$ME"];
+const ROLES: [&str; 7] = ["scram", "split", "clear", "tls_only", "plain_only", "trusted", "$ME"];
 const HBA: &str = "
 local   all scram scram-sha-256
 local   all all trust
@@ -28,6 +29,8 @@ hostssl all tls_only 127.0.0.1/32 scram-sha-256
 host    all tls_only all reject
 hostnossl all plain_only 127.0.0.1/32 scram-sha-256
 host    all plain_only all reject
+hostssl all split 127.0.0.1/32 scram-sha-256
+hostnossl all split 127.0.0.1/32 trust
 hostssl all pgvigil 127.0.0.1/32 cert
 host    all md5 127.0.0.1/32 md5
 host    all clear 127.0.0.1/32 password
@@ -140,6 +143,23 @@ impl Stage {
         }
     }
 
+    /// The form's HOME with its files, its environment, and its connection string.
+    fn lay_out(&self, form: &Form, number: &mut usize) -> (PathBuf, BTreeMap<String, String>, String) {
+        *number += 1;
+        let home = self.lab.path().join(format!("home-{number}"));
+        std::fs::create_dir_all(home.join(".postgresql")).unwrap();
+        let mode = u32::from_str_radix(form.mode.as_deref().unwrap_or("600"), 8).unwrap();
+        for (name, text) in &form.files {
+            std::fs::write(home.join(name), self.filled(text, &home)).unwrap();
+            std::fs::set_permissions(home.join(name), std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let filled = |(name, value): (&String, &String)| (name.clone(), self.filled(value, &home));
+        let mut env: BTreeMap<String, String> = form.env.iter().map(filled).collect();
+        env.insert("HOME".to_owned(), home.display().to_string());
+        let dsn = self.filled(&form.dsn, &home);
+        (home, env, dsn)
+    }
+
     /// What psql makes of it.
     async fn psql(&self, dsn: &str, env: &BTreeMap<String, String>) -> Outcome {
         let mut psql = Command::new(self.lab.binaries().dir().join("psql"));
@@ -159,8 +179,7 @@ impl Stage {
         let path = home.join("pgvigil.yml");
         let dsn = dsn.replace('\'', "''");
         std::fs::write(&path, format!("clusters: [{{name: c, nodes: [{{name: n, dsn: '{dsn}'}}]}}]\n")).unwrap();
-        let (env, trail): (Environment, _) =
-            (env.iter().collect::<Vec<_>>().into_iter().map(owned).collect(), Trail::default());
+        let (env, trail): (Environment, _) = (env.iter().map(owned).collect(), Trail::default());
         let report = match config::check(Some(&path), &env) {
             Ok(report) => report,
             Err(error) => return Ok(Err(error.to_string())),
@@ -238,22 +257,12 @@ async fn every_form_means_what_it_means_to_psql() -> Result<(), LabError> {
     let (mut wrong, mut number, mut deviations) = (Vec::new(), 0, 0);
     for group in &groups {
         stage.show(&group.certificate).await?;
-        for form in &group.forms {
-            number += 1;
-            let home = stage.lab.path().join(format!("home-{number}"));
-            std::fs::create_dir_all(home.join(".postgresql")).unwrap();
-            for (name, text) in &form.files {
-                let (path, mode) = (home.join(name), form.mode.as_deref().unwrap_or("600"));
-                private(&path, &stage.filled(text, &home));
-                let mode = u32::from_str_radix(mode, 8).unwrap();
-                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            }
-            let mut env: BTreeMap<String, String> =
-                form.env.iter().map(|(name, value)| (name.clone(), stage.filled(value, &home))).collect();
-            env.insert("HOME".to_owned(), home.display().to_string());
-            let (dsn, expected) = (stage.filled(&form.dsn, &home), stage.filled(&form.psql, &home));
-            let psql = stage.psql(&dsn, &env).await;
-            let ours = stage.ours(&dsn, &env, &home).await?;
+        let ready: Vec<_> = group.forms.iter().map(|form| stage.lay_out(form, &mut number)).collect();
+        let asked = ready.iter().map(|(_, env, dsn)| stage.psql(dsn, env));
+        let said: Vec<Outcome> = stream::iter(asked).buffered(4).collect().await;
+        for ((form, (home, env, dsn)), psql) in group.forms.iter().zip(&ready).zip(said) {
+            let expected = stage.filled(&form.psql, home);
+            let ours = stage.ours(dsn, env, home).await?;
             let wanted = match (&form.ours, &form.deviates) {
                 (Some(ours), Some(_)) => ours.clone(),
                 (Some(said), None) => format!("refused: {said}"),

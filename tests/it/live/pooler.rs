@@ -10,7 +10,8 @@ use super::watch::{Node, Page, SOON, Vigil};
 /// The series of a node, without its name.
 fn series(page: &Page, node: &str) -> BTreeSet<String> {
     let label = format!("node=\"{node}\"");
-    let of_node = page.series().keys().filter(|series| series.contains(&label));
+    // What is told of the other node, which is never reached, is no matter here.
+    let of_node = page.series().keys().filter(|series| series.contains(&label) && !series.contains("unsaid"));
     of_node.map(|series| series.replace(&label, "node")).collect()
 }
 

@@ -26,7 +26,7 @@ test: check test-live ## check and test-live
 
 .PHONY: test-live
 test-live: ## The live tests on the installed PostgreSQL
-	@scripts/bootstrap rust build postgresql prometheus alertmanager etcd patroni haproxy
+	@scripts/bootstrap rust build postgresql prometheus alertmanager etcd patroni haproxy pgbouncer
 	@LAB_TEST_THREADS=$${LAB_TEST_THREADS:-3} scripts/tier live
 
 .PHONY: test-faults

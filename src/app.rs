@@ -156,7 +156,7 @@ fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
 
 /// What is to be watched by these settings. Reads the files that say where the nodes are.
 fn plans(settings: &Settings, environment: &Arc<Environment>) -> Vec<Plan> {
-    let place = |node: &Node| Place { dsn: node.dsn.clone(), data_dir: node.data_dir.clone() };
+    let place = |node: &Node| Place { dsn: node.dsn.clone(), pooled: node.pooled, data_dir: node.data_dir.clone() };
     let plan = |cluster: &Cluster| Plan {
         layout: layout(settings, cluster, environment),
         places: cluster.nodes.iter().map(|node| (place(node), source(node, environment))).collect(),

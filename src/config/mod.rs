@@ -117,6 +117,7 @@ fn judge(path: Option<PathBuf>, text: Option<&str>, env: &Environment) -> Result
                     _ => format!(", for runbooks at {}, sslmode {}", target.address, target.tls.mode),
                 };
             }
+            line += if node.pooled { ", through a pooler" } else { "" };
             line += &node.data_dir.as_ref().map_or(String::new(), |dir| format!(", its files in {}", dir.display()));
             nodes.push(line);
         }
@@ -211,7 +212,7 @@ impl From<TargetError> for Failure {
 /// How to dial a node. Reads its `dsn_file`, so that a rotated password counts at the next login. The files that are read leave a
 /// `trail`.
 pub fn target(node: &Node, env: &Environment, trail: &Trail) -> Result<Target, TargetError> {
-    dial("dsn", &node.dsn, env, trail)
+    Ok(Target { pooled: node.pooled, ..dial("dsn", &node.dsn, env, trail)? })
 }
 
 /// The same for runbooks, by the node's `admin_dsn`; `None` if it has none.

@@ -234,6 +234,9 @@ pub struct RawNode {
     /// The file that says how to reach it.
     #[serde(default)]
     pub dsn_file: Option<Spanned<String>>,
+    /// Whether a pooler is in between.
+    #[serde(default)]
+    pub pooled: Option<bool>,
     /// How its walreceiver calls itself.
     #[serde(default)]
     pub application_name: Option<Spanned<String>>,

@@ -87,6 +87,8 @@ pub struct Node {
     pub name: String,
     /// How to reach it.
     pub dsn: Dsn,
+    /// Whether its dsn leads through a pooler that gives each transaction another session of the server.
+    pub pooled: bool,
     /// How runbooks reach it, to look and to act. Without it they stay dry runs.
     pub admin_dsn: Option<Dsn>,
     /// How its walreceiver calls itself; the node's name unless set. Unique in its cluster.
@@ -239,6 +241,7 @@ fn lone(name: &str) -> Node {
     Node {
         name: name.to_owned(),
         dsn: Dsn::Inline(Secret::new("")),
+        pooled: false,
         admin_dsn: None,
         application_name: name.to_owned(),
         slot: name.to_owned(),
@@ -336,7 +339,8 @@ fn node(raw: &RawNode, dir: &Path) -> Result<Node, Problem> {
         }
     };
     let data_dir = directory(raw.data_dir.as_ref(), dir, &format!("data_dir of node {name}"))?;
-    Ok(Node { name, dsn, admin_dsn, application_name, slot, address, expected: raw.expected.unwrap_or(true), data_dir })
+    let (pooled, expected) = (raw.pooled.unwrap_or(false), raw.expected.unwrap_or(true));
+    Ok(Node { name, dsn, pooled, admin_dsn, application_name, slot, address, expected, data_dir })
 }
 
 /// What `key` or `key` with `_file` says of where the connection string is.

@@ -8,6 +8,7 @@ const INSTALL_POSTGRESQL: &str = "scripts/bootstrap postgresql";
 const INSTALL_PROMETHEUS: &str = "scripts/bootstrap prometheus";
 const INSTALL_ALERTMANAGER: &str = "scripts/bootstrap alertmanager";
 const INSTALL_ETCD: &str = "scripts/bootstrap etcd";
+const INSTALL_PGBOUNCER: &str = "scripts/bootstrap pgbouncer";
 const INSTALL_PATRONI: &str = "scripts/bootstrap patroni";
 const INSTALL_HAPROXY: &str = "scripts/bootstrap haproxy";
 
@@ -112,6 +113,12 @@ pub fn patroni() -> Result<PathBuf, LabError> {
 /// Finds HAProxy: `LAB_HAPROXY` (the program itself), then `PATH`, then where Debian keeps it from all but root.
 pub fn haproxy() -> Result<PathBuf, LabError> {
     program("haproxy", &["haproxy", "/usr/sbin/haproxy"], INSTALL_HAPROXY, "LAB_HAPROXY")
+}
+
+/// Finds PgBouncer: `LAB_PGBOUNCER` (the program itself), then `PATH` and Debian's place for it.
+pub fn pgbouncer() -> Result<PathBuf, LabError> {
+    let names = ["pgbouncer", "/usr/sbin/pgbouncer"];
+    program("pgbouncer", &names, INSTALL_PGBOUNCER, "LAB_PGBOUNCER")
 }
 
 fn program(

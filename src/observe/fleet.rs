@@ -35,6 +35,8 @@ pub struct Plan {
 pub struct Place {
     /// Where its connection string is.
     pub dsn: Dsn,
+    /// Whether a pooler is in between.
+    pub pooled: bool,
     /// Its data directory, if that can be looked into.
     pub data_dir: Option<PathBuf>,
 }

@@ -33,7 +33,9 @@ pub fn failure_of(error: &tokio_postgres::Error, previous: Option<&Failure>) -> 
         ("timeout waiting for server", _) => Failure::new(Cause::Timeout, "").after(previous),
         ("connection closed", _) => Failure::new(Cause::Closed, "").after(previous),
         ("invalid configuration", _) if detail == "password missing" => Failure::new(Cause::Password, "none is set"),
-        ("authentication error" | "invalid configuration", _) => Failure::new(Cause::Auth, &detail),
+        ("authentication error" | "invalid configuration", _) => {
+            Failure::new(Cause::Auth, login_refused_by_us(&detail))
+        }
         // What was read breaks the framing of messages.
         (_, Some(io))
             if matches!(io.kind(), ErrorKind::Other | ErrorKind::InvalidData | ErrorKind::InvalidInput)
@@ -43,6 +45,22 @@ pub fn failure_of(error: &tokio_postgres::Error, previous: Option<&Failure>) -> 
         }
         (_, Some(io)) => classify_io(io.kind(), io.raw_os_error(), previous),
         (text, None) => Failure::new(Cause::Other, text),
+    }
+}
+
+/// Why we ended the login ourselves, and what to do.
+fn login_refused_by_us(why: &str) -> &str {
+    match why {
+        "server did not use channel binding" => {
+            "channel_binding=require, and the server did not bind: that takes TLS and a password kept for SCRAM"
+        }
+        "SCRAM iteration count exceeds the maximum allowed" => {
+            "the server keeps the password with more than 100,000 iterations, and a client takes no more: set it again with a lower scram_iterations"
+        }
+        "unsupported authentication method" | "unsupported SASL mechanism" => {
+            "pg_hba.conf asks for a login that pgvigil does not speak: let its role in by scram-sha-256 or cert"
+        }
+        other => other,
     }
 }
 
@@ -63,7 +81,12 @@ pub fn failure_of_answer(answer: &DbError, previous: Option<&Failure>) -> Failur
         detail: answer.detail(),
         routine: answer.routine(),
     };
-    classify_server_error(&answer, previous)
+    let mut failure = classify_server_error(&answer, previous);
+    // PgBouncer's words; it has no translations.
+    if answer.message.starts_with("unsupported startup parameter") {
+        failure.message += "; if it is PgBouncer with pool_mode = transaction, give the node pooled: true";
+    }
+    failure
 }
 
 /// Whether a TLS session could not be made.

@@ -1,7 +1,13 @@
 //! libpq's connection strings, in both forms, as text: which options there are, which of them count here, and why others are refused.
 //! No error shows a value: it may be a password, or the rest of one that was not quoted.
 
+mod service;
+mod uri;
+
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::trail::Trail;
 
 /// A connection string that cannot be used. The text is safe to show.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -44,6 +50,22 @@ pub enum DsnError {
     /// A URI that breaks its own syntax.
     #[error("the URI is wrong: {0}")]
     Uri(&'static str),
+    /// A service file that cannot be used.
+    #[error("service file {path}: {why}", path = .path.display())]
+    ServiceFile {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        why: String,
+    },
+    /// No service file has the service.
+    #[error("no service {name:?} is in {looked}: add a section [{name}], or name another service")]
+    NoService {
+        /// What was asked for.
+        name: String,
+        /// The files that were looked into.
+        looked: String,
+    },
     /// Nothing says as whom to log in.
     #[error("no user is named, and the name of this process's user cannot be found: set user or PGUSER")]
     NoUser,
@@ -62,6 +84,8 @@ enum Rule {
 
 const LATER: &str = "not in this version of pgvigil";
 const KERBEROS: &str = "pgvigil does not speak Kerberos";
+const REVOKED: &str =
+    "pgvigil reads no revocation lists: take the authority of a revoked certificate out of sslrootcert";
 const EACH_SERVER: &str = "pgvigil watches each server by itself: give each its own node";
 
 /// Every option of libpq, with its environment variable.
@@ -87,37 +111,28 @@ const OPTIONS: &[(&str, &str, Rule)] = &[
     ("sslkey", "PGSSLKEY", Rule::Used),
     ("application_name", "", Rule::Used),
     ("fallback_application_name", "", Rule::Used),
+    ("sslsni", "PGSSLSNI", Rule::Used),
+    ("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION", Rule::Used),
+    ("ssl_max_protocol_version", "PGSSLMAXPROTOCOLVERSION", Rule::Used),
+    ("service", "PGSERVICE", Rule::Used),
     ("client_encoding", "", Rule::Only(&["UTF8", "utf8", "UTF-8", "utf-8", "auto"], "pgvigil always speaks UTF8")),
     ("gssencmode", "PGGSSENCMODE", Rule::Only(&["disable", "prefer"], KERBEROS)),
     ("sslcompression", "", Rule::Only(&["0"], "TLS compression is not safe")),
-    ("sslsni", "", Rule::Only(&["1"], LATER)),
     ("sslnegotiation", "PGSSLNEGOTIATION", Rule::Only(&["postgres"], LATER)),
     ("sslcertmode", "PGSSLCERTMODE", Rule::Only(&["allow"], LATER)),
-    (
-        "ssl_min_protocol_version",
-        "PGSSLMINPROTOCOLVERSION",
-        Rule::Only(&["TLSv1", "TLSv1.1", "TLSv1.2"], "TLS is 1.2 or 1.3 here"),
-    ),
-    ("ssl_max_protocol_version", "PGSSLMAXPROTOCOLVERSION", Rule::Only(&["TLSv1.3"], "TLS is 1.2 or 1.3 here")),
     ("target_session_attrs", "PGTARGETSESSIONATTRS", Rule::Only(&["any"], EACH_SERVER)),
     ("load_balance_hosts", "PGLOADBALANCEHOSTS", Rule::Only(&["disable"], EACH_SERVER)),
     ("replication", "", Rule::Only(&["false", "off", "no", "0"], "pgvigil reads by ordinary sessions")),
+    ("servicefile", "", Rule::Refused("name the file in PGSERVICEFILE")),
     (
-        "service",
-        "PGSERVICE",
-        Rule::Refused("service files are not read by this version of pgvigil: write out host, port and user"),
+        "sslpassword",
+        "",
+        Rule::Refused("give the key without a passphrase (openssl pkey removes it), readable by pgvigil alone"),
     ),
-    (
-        "servicefile",
-        "PGSERVICEFILE",
-        Rule::Refused("service files are not read by this version of pgvigil: write out host, port and user"),
-    ),
-    ("sslpassword", "", Rule::Refused("give the key without a passphrase, readable by pgvigil alone")),
-    ("sslcrl", "PGSSLCRL", Rule::Refused(LATER)),
-    ("sslcrldir", "PGSSLCRLDIR", Rule::Refused(LATER)),
+    ("sslcrl", "PGSSLCRL", Rule::Refused(REVOKED)),
+    ("sslcrldir", "PGSSLCRLDIR", Rule::Refused(REVOKED)),
     ("require_auth", "PGREQUIREAUTH", Rule::Refused(LATER)),
     ("requirepeer", "PGREQUIREPEER", Rule::Refused(LATER)),
-    ("requiressl", "PGREQUIRESSL", Rule::Refused("write sslmode=require")),
     ("sslkeylogfile", "", Rule::Refused(LATER)),
     ("min_protocol_version", "PGMINPROTOCOLVERSION", Rule::Refused(LATER)),
     ("max_protocol_version", "PGMAXPROTOCOLVERSION", Rule::Refused(LATER)),
@@ -144,7 +159,27 @@ impl Conninfo {
         Ok(conninfo)
     }
 
-    /// Fills in what the environment says and the string does not.
+    /// Fills in what the service of the string or of the environment says, and the string does not. `home`: of this user.
+    pub(super) fn fill_from_service(
+        &mut self,
+        env: &dyn Fn(&str) -> Option<String>,
+        home: Option<&Path>,
+        trail: &Trail,
+    ) -> Result<(), DsnError> {
+        let named = self.0.get("service").map(|value| value.text.clone());
+        let Some(service) = named.or_else(|| env("PGSERVICE")) else { return Ok(()) };
+        let mut found = Self::default();
+        service::read(&service, env, home, trail, &mut |name, value| {
+            // Here the first counts.
+            if found.0.contains_key(name) { Ok(()) } else { found.set(name, value, 0) }
+        })?;
+        for (name, value) in found.0 {
+            self.0.entry(name).or_insert(value);
+        }
+        Ok(())
+    }
+
+    /// Fills in what the environment says and neither the string nor its service does.
     pub(super) fn fill_from(&mut self, env: &dyn Fn(&str) -> Option<String>) -> Result<(), DsnError> {
         for (name, variable, rule) in OPTIONS {
             if variable.is_empty() || self.0.contains_key(name) {
@@ -154,11 +189,20 @@ impl Conninfo {
                 self.insert(name, *rule, variable, value)?;
             }
         }
+        // Older than sslmode, and still read by libpq.
+        if !self.0.contains_key("sslmode") && env("PGREQUIRESSL").is_some_and(|value| value.starts_with('1')) {
+            self.0.insert("sslmode", Value { text: "require".to_owned(), source: "PGREQUIRESSL" });
+        }
         Ok(())
     }
 
-    /// The value of an option, and what set it.
+    /// The value of an option, and what set it. As in libpq an empty value is none, and no other counts in its place.
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
+        self.given(name).filter(|value| !value.text.is_empty())
+    }
+
+    /// The same for an option whose value cannot be empty.
+    pub(super) fn given(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }
 
@@ -167,13 +211,11 @@ impl Conninfo {
         self.get(name).map(|value| value.text.as_str())
     }
 
-    /// As in libpq an empty value is none, and of two the last counts.
+    /// Of two values the last counts.
     fn insert(&mut self, name: &'static str, rule: Rule, source: &'static str, value: String) -> Result<(), DsnError> {
-        if value.is_empty() {
-            return Ok(());
-        }
         let refused = |why| DsnError::Refused { name: source.to_owned(), why };
         match rule {
+            Rule::Only(..) | Rule::Refused(_) if value.is_empty() => {}
             Rule::Used if value.contains('\0') => {
                 return Err(DsnError::Value { name: source.to_owned(), expected: "free of NUL" });
             }
@@ -185,6 +227,12 @@ impl Conninfo {
     }
 
     fn set(&mut self, name: &str, value: String, at: usize) -> Result<(), DsnError> {
+        // Older than sslmode, and still read by libpq.
+        let (name, value) = match name {
+            "requiressl" if value.starts_with('1') => ("sslmode", "require".to_owned()),
+            "requiressl" => ("sslmode", "prefer".to_owned()),
+            name => (name, value),
+        };
         match OPTIONS.iter().find(|(known, ..)| *known == name) {
             Some((name, _, rule)) => self.insert(name, *rule, name, value),
             None => {
@@ -205,7 +253,7 @@ pub(super) type Set<'a> = &'a mut dyn FnMut(&str, String, usize) -> Result<(), D
 /// Hands each option of either form to `set`.
 pub(super) fn read(text: &str, set: Set<'_>) -> Result<(), DsnError> {
     match text.strip_prefix("postgresql://").or_else(|| text.strip_prefix("postgres://")) {
-        Some(uri) => read_uri(uri, set),
+        Some(uri) => uri::read(uri, set),
         None => read_keywords(text, set),
     }
 }
@@ -242,55 +290,4 @@ fn read_keywords(text: &str, set: Set<'_>) -> Result<(), DsnError> {
         }
         set(&name, value, start + 1)?;
     }
-}
-
-/// `[user[:password]@][host[:port]][/dbname][?name=value&…]`, each part percent-encoded.
-fn read_uri(uri: &str, set: Set<'_>) -> Result<(), DsnError> {
-    let (base, query) = uri.split_once('?').unwrap_or((uri, ""));
-    let (authority, dbname) = base.split_once('/').unwrap_or((base, ""));
-    let (login, place) = authority.split_once('@').unwrap_or(("", authority));
-    if place.contains('@') || dbname.contains('@') {
-        return Err(DsnError::Uri("an @, / or ? in the password is written %40, %2F or %3F"));
-    }
-    let (user, password) = login.split_once(':').unwrap_or((login, ""));
-    let (host, port) = match place.strip_prefix('[') {
-        Some(bracketed) => {
-            let (host, rest) = bracketed.split_once(']').ok_or(DsnError::Uri("[ is not closed"))?;
-            let port = if rest.is_empty() { Some("") } else { rest.strip_prefix(':') };
-            (host, port.ok_or(DsnError::Uri("only :port may follow ]"))?)
-        }
-        None => place.split_once(':').unwrap_or((place, "")),
-    };
-    let parts = [("user", user), ("password", password), ("host", host), ("port", port), ("dbname", dbname)];
-    for (name, part) in parts {
-        set(name, decode(part)?, 0)?;
-    }
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').ok_or(DsnError::Uri("an option after ? has no ="))?;
-        match (decode(name)?.as_str(), decode(value)?) {
-            ("ssl", value) if value == "true" => set("sslmode", "require".into(), 0)?,
-            (name, value) => set(name, value, 0)?,
-        }
-    }
-    Ok(())
-}
-
-/// Undoes percent-encoding.
-fn decode(text: &str) -> Result<String, DsnError> {
-    let bad = DsnError::Uri("a % is not followed by the two digits of a byte; a plain % is written %25");
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((byte, tail)) = rest.split_first() {
-        rest = tail;
-        if *byte != b'%' {
-            bytes.push(*byte);
-            continue;
-        }
-        let digit =
-            |at: usize| tail.get(at).and_then(|b| char::from(*b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
-        let (Some(high), Some(low)) = (digit(0), digit(1)) else { return Err(bad) };
-        bytes.push(high << 4 | low);
-        rest = tail.get(2..).unwrap_or_default();
-    }
-    String::from_utf8(bytes).map_err(|_| DsnError::Uri("the percent-encoded bytes are not UTF-8"))
 }

@@ -7,11 +7,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use tokio_postgres::config::ChannelBinding;
+use tokio_postgres::error::SqlState;
 
 pub use super::conninfo::DsnError;
 use super::conninfo::{Conninfo, Value};
 use super::passfile::{self, Login, Lookup};
-use super::tls::{Connector, SslMode, Tls, TlsError};
+use super::tls::{Connector, Roots, SslMode, Tls, TlsError, Versions};
 use super::trail::Trail;
 
 /// How every session of ours calls itself, whatever the connection string says.
@@ -29,6 +30,8 @@ pub struct Target {
     pub address: String,
     /// How TLS is spoken to it.
     pub tls: Tls,
+    /// Whether a pooler is in between that gives each transaction another session of the server.
+    pub pooled: bool,
     /// What was passed over and may surprise: a password file that others may read.
     pub notes: Vec<String>,
 }
@@ -44,8 +47,9 @@ impl Target {
     /// defaults for what it leaves open. An empty string is a valid one. The files that are read leave a `trail`.
     pub fn parse(dsn: &str, env: &dyn Fn(&str) -> Option<String>, trail: &Trail) -> Result<Self, DsnError> {
         let mut conninfo = Conninfo::parse(dsn)?;
-        conninfo.fill_from(env)?;
         let home = env("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+        conninfo.fill_from_service(env, home.as_deref(), trail)?;
+        conninfo.fill_from(env)?;
         let mut config = tokio_postgres::Config::new();
         config.application_name(APPLICATION_NAME);
 
@@ -78,7 +82,8 @@ impl Target {
         } else if let Some(path) =
             conninfo.text("passfile").map(PathBuf::from).or_else(|| Some(home.as_ref()?.join(".pgpass")))
         {
-            let login = Login { host: place.passfile_host(), port: &port.to_string(), dbname: &dbname, user: &user };
+            let host = place.passfile_host();
+            let login = Login { host: &host, port: &port.to_string(), dbname: &dbname, user: &user };
             trail.about_to_read(&path);
             match passfile::look_up(&path, login) {
                 Lookup::Found(password) => drop(config.password(password)),
@@ -87,7 +92,7 @@ impl Target {
             }
         }
         set_timings(&conninfo, &mut config)?;
-        if let Some(binding) = conninfo.get("channel_binding") {
+        if let Some(binding) = conninfo.given("channel_binding") {
             config.channel_binding(match binding.text.as_str() {
                 "disable" => ChannelBinding::Disable,
                 "prefer" => ChannelBinding::Prefer,
@@ -98,11 +103,11 @@ impl Target {
 
         let tls = tls(&conninfo, &place, home.as_ref(), trail)?;
         config.ssl_mode(match tls.mode {
-            SslMode::Disable => tokio_postgres::config::SslMode::Disable,
+            SslMode::Disable | SslMode::Allow => tokio_postgres::config::SslMode::Disable,
             SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
             SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => tokio_postgres::config::SslMode::Require,
         });
-        Ok(Self { config, address: place.address(port), tls, notes })
+        Ok(Self { config, address: place.address(port), tls, pooled: false, notes })
     }
 
     /// What a session needs for TLS. Reads the TLS files, so that renewed ones count at the next login.
@@ -110,16 +115,22 @@ impl Target {
         self.tls.connector(trail)
     }
 
-    /// What to try after `error` where libpq would try again in plain text: only under `sslmode=prefer`, after a TLS handshake that
-    /// failed or a pg_hba.conf that does not let TLS in.
-    pub fn plaintext_after(&self, error: &tokio_postgres::Error) -> Option<tokio_postgres::Config> {
-        let retry = super::connect_error::is_tls(error)
-            || error.code() == Some(&tokio_postgres::error::SqlState::INVALID_AUTHORIZATION_SPECIFICATION);
-        (retry && self.tls.mode == SslMode::Prefer).then(|| {
-            let mut config = self.config.clone();
-            config.ssl_mode(tokio_postgres::config::SslMode::Disable);
-            config
-        })
+    /// What to try after `error` where libpq would try again: plain text under `sslmode=prefer`, after a TLS handshake that failed or
+    /// a pg_hba.conf that does not let TLS in; TLS under `sslmode=allow`, after plain text was refused.
+    pub fn second_try(&self, error: &tokio_postgres::Error) -> Option<tokio_postgres::Config> {
+        let refused = error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION);
+        let mode = match self.tls.mode {
+            SslMode::Prefer if refused || super::connect_error::is_tls(error) => {
+                tokio_postgres::config::SslMode::Disable
+            }
+            SslMode::Allow if refused || error.code() == Some(&SqlState::INVALID_PASSWORD) => {
+                tokio_postgres::config::SslMode::Prefer
+            }
+            _ => return None,
+        };
+        let mut config = self.config.clone();
+        config.ssl_mode(mode);
+        Some(config)
     }
 }
 
@@ -143,6 +154,8 @@ impl Place {
         let hostaddr = one("hostaddr")?.map(|hostaddr| parse(hostaddr, "an IP address")).transpose()?;
         match one("host")? {
             Some(dir) if hostaddr.is_none() && dir.text.starts_with('/') => Ok(Self::Socket(dir.text.clone().into())),
+            // libpq dials the address; the directory has no name to compare.
+            Some(dir) if dir.text.starts_with('/') => Ok(Self::Network { host: None, hostaddr }),
             Some(host) if host.text.contains(|c: char| c.is_whitespace() || "@/=?#'".contains(c)) => {
                 Err(value(host, "a host name, an IP address or the absolute directory of a socket"))
             }
@@ -167,48 +180,53 @@ impl Place {
         }
     }
 
-    fn passfile_host(&self) -> &str {
+    fn passfile_host(&self) -> String {
         match self {
-            Self::Socket(dir) if SOCKET_DIRS.iter().any(|default| dir.as_os_str() == *default) => "localhost",
-            Self::Socket(dir) => dir.to_str().unwrap_or_default(),
-            Self::Network { host, .. } => host.as_deref().unwrap_or_default(),
+            Self::Socket(dir) if SOCKET_DIRS.iter().any(|default| dir.as_os_str() == *default) => {
+                "localhost".to_owned()
+            }
+            Self::Socket(dir) => dir.display().to_string(),
+            Self::Network { host: Some(host), .. } => host.clone(),
+            Self::Network { host: None, hostaddr } => hostaddr.map(|address| address.to_string()).unwrap_or_default(),
         }
     }
 }
 
 fn tls(conninfo: &Conninfo, place: &Place, home: Option<&PathBuf>, trail: &Trail) -> Result<Tls, DsnError> {
-    let mode = match conninfo.get("sslmode") {
+    let is_system = conninfo.text("sslrootcert") == Some("system");
+    let mode = match conninfo.given("sslmode") {
+        None if is_system => SslMode::VerifyFull,
         None => SslMode::Prefer,
         Some(mode) => match mode.text.as_str() {
             "disable" => SslMode::Disable,
+            "allow" => SslMode::Allow,
             "prefer" => SslMode::Prefer,
             "require" => SslMode::Require,
             "verify-ca" => SslMode::VerifyCa,
             "verify-full" => SslMode::VerifyFull,
-            "allow" => {
-                let why = "allow sends plain text first; write prefer, which takes TLS where the server has it";
-                return Err(DsnError::Refused { name: format!("{}=allow", mode.source), why });
-            }
-            _ => return Err(value(mode, "disable, prefer, require, verify-ca or verify-full")),
+            _ => return Err(value(mode, "disable, allow, prefer, require, verify-ca or verify-full")),
         },
     };
+    let versions = versions(conninfo)?;
     if matches!(place, Place::Socket(_)) || mode == SslMode::Disable {
-        return Ok(Tls { mode: SslMode::Disable, root: None, identity: None });
+        return Ok(Tls { mode: SslMode::Disable, ..Tls::default() });
     }
     let default = |name: &str| {
         let path = home?.join(".postgresql").join(name);
         trail.about_to_read(&path);
         path.exists().then_some(path)
     };
-    let root = match conninfo.get("sslrootcert") {
-        Some(root) if root.text == "system" => {
-            let why = "name a file of certificates, such as /etc/ssl/certs/ca-certificates.crt";
-            return Err(DsnError::Refused { name: format!("{}=system", root.source), why });
+    let roots = match conninfo.get("sslrootcert") {
+        Some(root) if is_system && mode != SslMode::VerifyFull => {
+            let why =
+                "anybody can have a certificate of an authority that the system trusts: write sslmode=verify-full";
+            return Err(DsnError::Refused { name: format!("{}=system with sslmode={mode}", root.source), why });
         }
-        Some(root) => Some(PathBuf::from(&root.text)),
-        None => default("root.crt"),
+        Some(_) if is_system => Roots::System,
+        Some(root) => Roots::File(PathBuf::from(&root.text)),
+        None => default("root.crt").map_or(Roots::Nobody, Roots::File),
     };
-    if matches!(mode, SslMode::VerifyCa | SslMode::VerifyFull) && root.is_none() {
+    if matches!(mode, SslMode::VerifyCa | SslMode::VerifyFull) && roots == Roots::Nobody {
         return Err(DsnError::Value {
             name: "sslrootcert".to_owned(),
             expected: "set, and sslmode verifies against it: name the file of the certificate authority",
@@ -226,33 +244,57 @@ fn tls(conninfo: &Conninfo, place: &Place, home: Option<&PathBuf>, trail: &Trail
         }
         (None, _) => None,
     };
-    Ok(Tls { mode, root, identity })
+    let names_host = conninfo.text("sslsni").is_none_or(|sni| sni.starts_with('1'));
+    Ok(Tls { mode, roots, identity, versions, names_host })
 }
 
-/// Keepalives are on and quick unless told otherwise: a dead peer is noticed within half a minute, not two hours.
+/// libpq takes 1.2 and later unless told otherwise; older than 1.2 there is nothing here.
+fn versions(conninfo: &Conninfo) -> Result<Versions, DsnError> {
+    let number = |name: &str, default: u8| match conninfo.get(name) {
+        None => Ok(default),
+        Some(version) => match version.text.to_ascii_lowercase().as_str() {
+            "tlsv1" => Ok(0),
+            "tlsv1.1" => Ok(1),
+            "tlsv1.2" => Ok(2),
+            "tlsv1.3" => Ok(3),
+            _ => Err(value(version, "TLSv1, TLSv1.1, TLSv1.2 or TLSv1.3")),
+        },
+    };
+    match (number("ssl_min_protocol_version", 2)?, number("ssl_max_protocol_version", 3)?) {
+        (least, most) if least > most => Err(DsnError::Value {
+            name: "ssl_min_protocol_version".to_owned(),
+            expected: "a version up to ssl_max_protocol_version",
+        }),
+        (_, 0 | 1) => {
+            let why = "TLS before 1.2 is not safe, and pgvigil does not speak it";
+            Err(DsnError::Refused { name: "ssl_max_protocol_version".to_owned(), why })
+        }
+        (3, _) => Ok(Versions::Only13),
+        (_, 2) => Ok(Versions::Only12),
+        _ => Ok(Versions::Both),
+    }
+}
+
+/// Keepalives are on and quick unless told otherwise: a dead peer is noticed within half a minute, not two hours. As in libpq 0 and
+/// less stand for the default, which here is not the system's.
 fn set_timings(conninfo: &Conninfo, config: &mut tokio_postgres::Config) -> Result<(), DsnError> {
-    let seconds = |name: &str, default: u64| match conninfo.get(name) {
-        Some(text) => parse(text, "a whole number of seconds"),
+    let number = |name: &str, default: u32, expected: &'static str| match conninfo.given(name) {
+        Some(text) => Ok(u32::try_from(parse::<i32>(text, expected)?).ok().filter(|n| *n > 0).unwrap_or(default)),
         None => Ok(default),
     };
-    config.keepalives(match conninfo.get("keepalives") {
+    const SECONDS: &str = "a whole number of seconds";
+    config.keepalives(match conninfo.given("keepalives") {
         Some(text) => parse::<i64>(text, "0 or 1")? != 0,
         None => true,
     });
-    config.keepalives_idle(Duration::from_secs(seconds("keepalives_idle", 10)?.max(1)));
-    config.keepalives_interval(Duration::from_secs(seconds("keepalives_interval", 5)?.max(1)));
-    config.keepalives_retries(match conninfo.get("keepalives_count") {
-        Some(text) => parse::<u32>(text, "a whole number")?.max(1),
-        None => 3,
-    });
-    if let Some(text) = conninfo.get("tcp_user_timeout") {
-        config.tcp_user_timeout(Duration::from_millis(parse(text, "a whole number of milliseconds")?));
-    }
-    if let Some(text) = conninfo.get("connect_timeout") {
-        let seconds: i64 = parse(text, "a whole number of seconds")?;
-        if let Ok(seconds @ 1..) = u64::try_from(seconds) {
-            config.connect_timeout(Duration::from_secs(seconds));
-        }
+    config.keepalives_idle(Duration::from_secs(number("keepalives_idle", 10, SECONDS)?.into()));
+    config.keepalives_interval(Duration::from_secs(number("keepalives_interval", 5, SECONDS)?.into()));
+    config.keepalives_retries(number("keepalives_count", 3, "a whole number")?);
+    let unacknowledged = number("tcp_user_timeout", 20_000, "a whole number of milliseconds")?;
+    config.tcp_user_timeout(Duration::from_millis(unacknowledged.into()));
+    match number("connect_timeout", 0, SECONDS)? {
+        0 => {}
+        seconds => drop(config.connect_timeout(Duration::from_secs(seconds.into()))),
     }
     Ok(())
 }

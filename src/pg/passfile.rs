@@ -45,7 +45,10 @@ pub(super) fn look_up(path: &Path, login: Login<'_>) -> Lookup {
     }
     let mut bytes = Vec::new();
     match File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes)) {
-        Ok(_) => find(&String::from_utf8_lossy(&bytes), login).map_or(Lookup::Nothing, Lookup::Found),
+        Ok(_) => match find(&String::from_utf8_lossy(&bytes), login) {
+            Some(password) if !password.is_empty() => Lookup::Found(password),
+            _ => Lookup::Nothing,
+        },
         Err(error) => ignored(&error.to_string()),
     }
 }
@@ -59,8 +62,9 @@ fn find(text: &str, login: Login<'_>) -> Option<String> {
             let (raw, plain) = fields.next_field();
             raw == "*" || plain == *wanted
         });
-        let (_, password) = fields.next_field();
-        (matches && !password.is_empty()).then_some(password)
+        // A line without a fifth field is none; one that is empty ends the search, and there is no password.
+        let is_whole = line.matches(':').count() >= 4;
+        (matches && is_whole).then(|| fields.next_field().1)
     })
 }
 
@@ -101,7 +105,7 @@ mod tests {
             ("db1:5432:postgres:pgvigil:one\n*:*:*:*:two", Some("one")),
             ("db2:5432:postgres:pgvigil:one\r\n*:*:*:*:two\r\n", Some("two")),
             ("#db1:5432:postgres:pgvigil:no\n\ndb1:*:*:pgvigil:a\\:b\\\\c", Some("a:b\\c")),
-            ("db1:5432:postgres:pgvigil:", None),
+            ("db1:5432:postgres:pgvigil:\n*:*:*:*:two", Some("")),
             ("db1:5432:postgres", None),
             ("\\*:*:*:*:no", None),
             ("db1:5432:postgres:pgvigil:one:two", Some("one")),

@@ -1,6 +1,7 @@
 //! A session is one connection with its statements prepared; it hands out text. Beside it only [`super::admin`] speaks to PostgreSQL.
 
 pub(in crate::pg) mod link;
+mod pooled;
 mod together;
 mod wire;
 
@@ -32,6 +33,8 @@ pub struct Session {
     together: Option<Statement>,
     /// By what the server bounds each statement, and whether it knows.
     bound: (Duration, bool),
+    /// Instead of `statements`, if each transaction may be another session of the server.
+    pooled: Option<Vec<&'static dyn Collector>>,
 }
 
 struct Prepared {
@@ -53,15 +56,18 @@ pub type Costs = Vec<(&'static str, Duration)>;
 
 impl Session {
     /// Connects and logs in, all within `deadline`: the name's lookup, TCP, TLS and the login. A frozen server accepts TCP and
-    /// then says nothing. Every transaction of the session is read-only and bounded on the server by `query_timeout`.
+    /// then says nothing. Every transaction of the session is read-only and bounded on the server by `query_timeout`. Through a pooler
+    /// (`Target::pooled`) nothing is prepared, and each transaction sets these bounds for itself.
     pub async fn connect(
         target: &Target,
         tls: &Connector,
         deadline: Duration,
         query_timeout: Duration,
     ) -> Result<Self, Failure> {
-        let link = Link::dial(target, tls, deadline, &options(query_timeout)).await?;
-        Ok(Self { link, statements: Vec::new(), together: None, bound: (query_timeout, true) })
+        let options = if target.pooled { String::new() } else { options(query_timeout) };
+        let link = Link::dial(target, tls, deadline, &options).await?;
+        let pooled = target.pooled.then(Vec::new);
+        Ok(Self { link, statements: Vec::new(), together: None, bound: (query_timeout, true), pooled })
     }
 
     /// The server's version.
@@ -73,6 +79,10 @@ impl Session {
     /// A statement that the server refuses is remembered as such and costs the others nothing.
     pub async fn prepare(&mut self, collectors: &[&'static dyn Collector]) -> Result<(), Failure> {
         self.link.renew();
+        if let Some(pooled) = &mut self.pooled {
+            pooled.extend(collectors);
+            return Ok(());
+        }
         // Not among the options of the login: a server that does not know one of those refuses it.
         if self.link.version.major() >= FIRST_WITH_JIT
             && let Err(error) = self.link.client.batch_execute("SET jit = off").await
@@ -116,6 +126,12 @@ impl Session {
     pub async fn read_once(&mut self, collector: &'static dyn Collector) -> Result<Result<Records, String>, Failure> {
         let Some(sql) = collector.sql().pick(self.link.version) else { return Ok(Err(too_old(self.link.version))) };
         self.link.renew();
+        if self.pooled.is_some() {
+            return match pooled::ask(&self.link, sql, self.bound.0).await {
+                Ok(records) => Ok(Ok(records)),
+                Err(error) => Ok(Err(self.link.refusal(&error).await?)),
+            };
+        }
         match self.link.client.query(sql, &[]).await {
             Ok(rows) => {
                 let columns = rows.first().map(Row::columns).unwrap_or_default();
@@ -150,6 +166,9 @@ impl Session {
     /// Runs all prepared statements in one round trip. `Err`: the session is over.
     pub async fn read(&mut self) -> Result<Answers, Failure> {
         self.link.renew();
+        if self.pooled.is_some() {
+            return Ok(self.read_pooled(|_| true).await?.0);
+        }
         self.tell_bound().await?;
         if let Some(statement) = &self.together {
             match self.link.client.query(statement, &[]).await {
@@ -169,6 +188,9 @@ impl Session {
     /// Runs the statements of the collectors of these names in one round trip. `Err`: the session is over.
     pub async fn read_these(&mut self, names: &[&'static str]) -> Result<(Answers, Costs), Failure> {
         self.link.renew();
+        if self.pooled.is_some() {
+            return self.read_pooled(|name| names.contains(&name)).await;
+        }
         self.tell_bound().await?;
         self.read_each(|name| names.contains(&name)).await
     }
@@ -210,6 +232,32 @@ impl Session {
             if let Some((end, before)) = end.zip(before) {
                 costs.push((collector.name(), end.duration_since(before)));
             }
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(error) => Err(self.link.refusal(&error).await?),
+            };
+            answers.push((collector, answer));
+        }
+        Ok((answers, costs))
+    }
+
+    /// The same through a pooler: each statement is a message of its own, sent without waiting for the one before.
+    async fn read_pooled(&mut self, wanted: impl Fn(&'static str) -> bool) -> Result<(Answers, Costs), Failure> {
+        let (link, within) = (&self.link, self.bound.0);
+        let all = self.pooled.iter().flatten().copied().filter(|collector| wanted(collector.name()));
+        let questions = all.map(|collector| async move {
+            let answer = match collector.sql().pick(link.version) {
+                Some(sql) => pooled::ask(link, sql, within).await.map(Ok),
+                None => Ok(Err(too_old(link.version))),
+            };
+            (collector, answer, Instant::now())
+        });
+        let mut before = Instant::now();
+        let (mut answers, mut costs) = (Answers::new(), Costs::new());
+        for (collector, answer, end) in join_all(questions).await {
+            // Some of it is the pooler's.
+            costs.push((collector.name(), end.saturating_duration_since(before)));
+            before = before.max(end);
             let answer = match answer {
                 Ok(answer) => answer,
                 Err(error) => Err(self.link.refusal(&error).await?),

@@ -1,6 +1,8 @@
 //! TLS towards a server, with libpq's meaning of sslmode on rustls.
 
+mod name;
 mod verify;
+mod version_one;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -14,16 +16,24 @@ use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::trail::Trail;
-use verify::{Check, Verifier};
+use verify::{Check, Trusted, Verifier};
+
+const ONLY_12: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS12];
+const ONLY_13: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13];
+
+type WithVerifier = rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>;
 
 /// How TLS is spoken to one server, with everything that the files say.
 pub type Connector = MakeRustlsConnect;
 
-/// libpq's sslmode, without `allow`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// libpq's sslmode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SslMode {
     /// No TLS.
+    #[default]
     Disable,
+    /// Plain text; TLS if that is refused.
+    Allow,
     /// TLS if the server has it; plain text otherwise. Protects against nobody who is in the way.
     Prefer,
     /// TLS, whoever answers; with a root certificate as `VerifyCa`.
@@ -38,6 +48,7 @@ impl fmt::Display for SslMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Disable => "disable",
+            Self::Allow => "allow",
             Self::Prefer => "prefer",
             Self::Require => "require",
             Self::VerifyCa => "verify-ca",
@@ -46,15 +57,43 @@ impl fmt::Display for SslMode {
     }
 }
 
+/// Who is trusted to vouch for a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Roots {
+    /// Nobody, and nobody is asked.
+    #[default]
+    Nobody,
+    /// The certificates of a file, PEM.
+    File(PathBuf),
+    /// The authorities that this system trusts, or those of `SSL_CERT_FILE`.
+    System,
+}
+
+/// Which versions of TLS are spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Versions {
+    /// 1.2 and 1.3.
+    #[default]
+    Both,
+    /// 1.2.
+    Only12,
+    /// 1.3.
+    Only13,
+}
+
 /// What a TLS session to one server needs. Files are read when a connector is made, so that renewed ones count at the next login.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {
     /// Whether, and how much of the certificate is checked.
     pub mode: SslMode,
-    /// The certificates to trust, PEM.
-    pub root: Option<PathBuf>,
+    /// Who vouches for it.
+    pub roots: Roots,
     /// Our certificate with its chain, and its key, PEM.
     pub identity: Option<(PathBuf, PathBuf)>,
+    /// Which versions are spoken.
+    pub versions: Versions,
+    /// Whether the server is told the name that we know it by (SNI).
+    pub names_host: bool,
 }
 
 /// TLS cannot be set up as configured.
@@ -83,23 +122,29 @@ impl Tls {
 
     fn client_config(&self, trail: &Trail) -> Result<ClientConfig, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let check = match (self.mode, &self.root) {
-            (SslMode::Disable, _) | (SslMode::Prefer | SslMode::Require, None) => Check::Nothing,
-            (SslMode::VerifyFull, root) => {
-                let (roots, pinned) = trusted(root.as_deref(), trail)?;
-                Check::ChainAndName(roots, pinned)
+        let check = match (self.mode, &self.roots) {
+            (SslMode::Disable, _) | (SslMode::Allow | SslMode::Prefer | SslMode::Require, Roots::Nobody) => {
+                Check::Nothing
             }
-            (_, root) => {
-                let (roots, pinned) = trusted(root.as_deref(), trail)?;
-                Check::Chain(roots, pinned)
-            }
+            (SslMode::VerifyFull, roots) => Check::ChainAndName(trusted(roots, trail)?),
+            (_, roots) => Check::Chain(trusted(roots, trail)?),
         };
         let verifier = Verifier::new(check, provider.signature_verification_algorithms);
         let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(match self.versions {
+                Versions::Both => rustls::DEFAULT_VERSIONS,
+                Versions::Only12 => ONLY_12,
+                Versions::Only13 => ONLY_13,
+            })
             .map_err(|error| TlsError::Setup(error.to_string()))?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
+        let mut config = self.identify(builder, trail)?;
+        config.enable_sni = self.names_host;
+        Ok(config)
+    }
+
+    fn identify(&self, builder: WithVerifier, trail: &Trail) -> Result<ClientConfig, TlsError> {
         match &self.identity {
             Some((cert, key)) if self.mode != SslMode::Disable => {
                 let chain = certificates("sslcert", cert, trail)?;
@@ -115,15 +160,27 @@ impl Tls {
     }
 }
 
-/// The trust anchors of a root certificate file, and its certificates as they stand there: a server certificate that is one of them
-/// is trusted as it is, which makes self-signed ones work.
-fn trusted(root: Option<&Path>, trail: &Trail) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), TlsError> {
-    let root = root.ok_or_else(|| TlsError::Setup("no root certificate: name its file in sslrootcert".to_owned()))?;
-    let pinned = certificates("sslrootcert", root, trail)?;
-    let mut roots = RootCertStore::empty();
-    // What cannot be an anchor (X.509 version 1, for example) may still be pinned.
-    roots.add_parsable_certificates(pinned.iter().cloned());
-    Ok((roots, pinned))
+/// Who vouches for servers. A server certificate that is one of those of the file is trusted as it is, which makes self-signed ones
+/// work.
+fn trusted(roots: &Roots, trail: &Trail) -> Result<Trusted, TlsError> {
+    let named = match roots {
+        Roots::Nobody => {
+            return Err(TlsError::Setup("no root certificate: name its file in sslrootcert".to_owned()));
+        }
+        Roots::File(file) => certificates("sslrootcert", file, trail)?,
+        Roots::System => {
+            let found = rustls_native_certs::load_native_certs();
+            if found.certs.is_empty() {
+                let why = "sslrootcert=system: this system has no trusted certificates (package ca-certificates)";
+                return Err(TlsError::Setup(why.to_owned()));
+            }
+            found.certs
+        }
+    };
+    let mut anchors = RootCertStore::empty();
+    // What cannot be an anchor may still be trusted as it is.
+    anchors.add_parsable_certificates(named.iter().cloned());
+    Ok(Trusted { anchors, named })
 }
 
 fn certificates(option: &'static str, path: &Path, trail: &Trail) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -194,7 +251,7 @@ fn explain_rustls(error: &rustls::Error) -> String {
             );
         }
         Bad::NotValidForNameContext { expected, presented } => {
-            let names = presented.iter().map(|name| plain_name(name)).collect::<Vec<_>>().join(", ");
+            let names = presented.join(", ");
             return format!("the server's certificate is for {names}, not for {}", expected.to_str());
         }
         Bad::NotValidForName => "the server's certificate is for another host",
@@ -208,11 +265,6 @@ fn explain_rustls(error: &rustls::Error) -> String {
         bad => return format!("the server's certificate is not acceptable: {bad}"),
     };
     words.to_owned()
-}
-
-/// `DnsName("db.example")` as `db.example`, `IpAddress(127.0.0.1)` as `127.0.0.1`.
-fn plain_name(name: &str) -> &str {
-    name.split_once('(').and_then(|(_, name)| name.strip_suffix(')')).unwrap_or(name).trim_matches('"')
 }
 
 #[cfg(test)]

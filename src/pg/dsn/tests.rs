@@ -39,6 +39,8 @@ fn both_forms_mean_what_they_mean_to_libpq() {
         ("postgres:///postgres?host=/run/pg&user=m", "/run/pg:5432", "m", "postgres", None),
         ("postgres://db1?user=m&sslmode=require", "db1:5432", "m", "m", None),
         ("postgres://m@db1?ssl=true", "db1:5432", "m", "m", None),
+        ("postgres://m:se?cret@db1", "db1:5432", "m", "m", Some("se?cret")),
+        ("postgres://m@db1/x@y", "db1:5432", "m", "x@y", None),
         ("host=db1 user=m application_name=x fallback_application_name=y", "db1:5432", "m", "m", None),
         ("host=db1 user=m client_encoding=UTF8 target_session_attrs=any gssencmode=prefer", "db1:5432", "m", "m", None),
     ] {
@@ -83,7 +85,6 @@ fn refusals_say_what_to_do_and_show_no_value() {
         ("host=a port=abc", "port is not a port from 1 to 65535"),
         ("postgres://m:se/cret@db1", "the URI is wrong: an @, / or ? in the password is written %40, %2F or %3F"),
         ("postgres://m:se@cret@db1", "the URI is wrong: an @, / or ? in the password is written %40, %2F or %3F"),
-        ("postgres://m:se?cret@db1", "the URI is wrong: an option after ? has no ="),
         (
             "postgres://m:100%@db1",
             "the URI is wrong: a % is not followed by the two digits of a byte; a plain % is written %25",
@@ -92,28 +93,26 @@ fn refusals_say_what_to_do_and_show_no_value() {
         ("postgres://m@[::1]5432", "the URI is wrong: only :port may follow ]"),
         ("hostaddr=db1", "hostaddr is not an IP address"),
         ("host='db1 user=m'", "host is not a host name, an IP address or the absolute directory of a socket"),
-        ("host=a sslmode=full", "sslmode is not disable, prefer, require, verify-ca or verify-full"),
-        (
-            "host=a sslmode=allow",
-            "sslmode=allow is not available: allow sends plain text first; write prefer, which takes TLS where the server has it",
-        ),
+        ("host=a sslmode=full", "sslmode is not disable, allow, prefer, require, verify-ca or verify-full"),
         (
             "host=a sslmode=verify-full",
             "sslrootcert is not set, and sslmode verifies against it: name the file of the certificate authority",
         ),
         (
-            "host=a sslmode=verify-full sslrootcert=system",
-            "sslrootcert=system is not available: name a file of certificates, such as /etc/ssl/certs/ca-certificates.crt",
+            "host=a sslmode=require sslrootcert=system",
+            "sslrootcert=system with sslmode=require is not available: anybody can have a certificate of an authority that the system trusts: write sslmode=verify-full",
+        ),
+        ("host=a sslmode=''", "sslmode is not disable, allow, prefer, require, verify-ca or verify-full"),
+        (
+            "host=a ssl_max_protocol_version=TLSv1.1 ssl_min_protocol_version=TLSv1",
+            "ssl_max_protocol_version is not available: TLS before 1.2 is not safe, and pgvigil does not speak it",
         ),
         ("hostaddr=::1 sslmode=verify-full sslrootcert=x", "host is not set, and sslmode=verify-full compares it"),
         ("host=a sslcert=x", "sslkey is not set, and sslcert needs it"),
         ("host=a connect_timeout=soon", "connect_timeout is not a whole number of seconds"),
-        ("host=a keepalives_idle=-1", "keepalives_idle is not a whole number of seconds"),
+        ("host=a keepalives_idle=1.5", "keepalives_idle is not a whole number of seconds"),
         ("host=a channel_binding=yes", "channel_binding is not disable, prefer or require"),
-        (
-            "service=db",
-            "service is not available: service files are not read by this version of pgvigil: write out host, port and user",
-        ),
+        ("service=db", "no service \"db\" is in any file (there is none): add a section [db], or name another service"),
         (
             "host=a target_session_attrs=read-write",
             "target_session_attrs is not available: pgvigil watches each server by itself: give each its own node",
@@ -154,10 +153,10 @@ fn the_environment_fills_in_what_is_left_open() {
     };
     assert_eq!(wrong("PGPORT", "abc"), "PGPORT is not a port from 1 to 65535");
     assert_eq!(
-        wrong("PGSSLMODE", "allow"),
-        "PGSSLMODE=allow is not available: allow sends plain text first; write prefer, which takes TLS where the server has it"
+        wrong("PGSSLMODE", "full"),
+        "PGSSLMODE is not disable, allow, prefer, require, verify-ca or verify-full"
     );
-    assert!(wrong("PGSERVICE", "x").starts_with("PGSERVICE is not available"));
+    assert!(wrong("PGSERVICE", "x").starts_with("no service \"x\" is in "));
 }
 
 #[test]

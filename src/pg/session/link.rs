@@ -19,13 +19,6 @@ use crate::pg::lookup::{self, Place};
 use crate::pg::tls::Connector;
 use crate::pg::version::{SUPPORTED, ServerVersion};
 
-/// Kernel probes on an idle connection, so that a dead host is noticed even where no query is under way.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-const KEEPALIVE_RETRIES: u32 = 3;
-/// How long sent bytes may stay unacknowledged by the other host's kernel.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
-
 /// One connection.
 pub(in crate::pg) struct Link {
     pub(in crate::pg) client: Client,
@@ -78,9 +71,18 @@ impl Way {
         Ok((wire, tls.map_err(|error| Lost::Name(error.to_string()))?))
     }
 
+    /// `connect_timeout` bounds all of it, as in libpq: a server may accept the connection and then say nothing.
     async fn log_in(&self, allowance: Allowance) -> Result<(Client, Connection<Wire, TlsStream>), Lost> {
-        let (wire, tls) = self.open(allowance).await?;
-        self.config.connect_raw(wire, tls).await.map_err(Lost::Login)
+        let logging_in = async {
+            let (wire, tls) = self.open(allowance).await?;
+            self.config.connect_raw(wire, tls).await.map_err(Lost::Login)
+        };
+        match self.config.get_connect_timeout() {
+            Some(within) => timeout(*within, logging_in)
+                .await
+                .unwrap_or_else(|_| Err(Lost::Connect(io::ErrorKind::TimedOut.into()))),
+            None => logging_in.await,
+        }
     }
 }
 
@@ -131,8 +133,8 @@ impl Link {
             places.iter().map(move |place| Way { place: place.clone(), config: config.clone(), tls: tls.clone() })
         };
         let connected = match first_of(ways(target.config.clone())).await {
-            Err(Lost::Login(error)) => match target.plaintext_after(&error) {
-                Some(plaintext) => first_of(ways(plaintext)).await,
+            Err(Lost::Login(error)) => match target.second_try(&error) {
+                Some(config) => first_of(ways(config)).await,
                 None => Err(Lost::Login(error)),
             },
             connected => connected,
@@ -195,15 +197,12 @@ impl Drop for Link {
     }
 }
 
-/// Says at the login what the session is to be, and bounds how long a dead network goes unnoticed.
+/// Says at the login what the session is to be.
 fn bounded(mut config: Config, more: &str) -> Config {
-    let options = config.get_options().unwrap_or_default().to_owned();
-    config
-        .options(format!("{options} {more}"))
-        .keepalives_idle(KEEPALIVE_IDLE)
-        .keepalives_interval(KEEPALIVE_INTERVAL)
-        .keepalives_retries(KEEPALIVE_RETRIES)
-        .tcp_user_timeout(UNACKNOWLEDGED);
+    if !more.is_empty() {
+        let options = config.get_options().unwrap_or_default().to_owned();
+        config.options(format!("{options} {more}"));
+    }
     config
 }
 

@@ -10,7 +10,7 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 fn tls(mode: SslMode, root: Option<&str>) -> Tls {
-    Tls { mode, root: root.map(fixture), identity: None }
+    Tls { mode, roots: root.map_or(Roots::Nobody, |root| Roots::File(fixture(root))), ..Tls::default() }
 }
 
 /// A handshake in memory with a server that shows `certificate`; what a person would read if it fails.
@@ -62,11 +62,8 @@ fn each_mode_checks_what_libpq_checks() {
     let issuer = "no certificate in sslrootcert vouches for the server's certificate";
     let named = "the server's certificate is for db.example, ";
     let other = "the server's certificate is for db.example, 127.0.0.1, not for other.example";
-    let unnamed =
-        "the server's certificate names no host: issue it with subjectAltName db.example, or use sslmode=verify-ca";
     let expired = "the server's certificate has expired, or this machine's clock is wrong";
     let own = "the server's certificate is an authority's own: if it signs itself, name it in sslrootcert, else issue another";
-    let old = "the server's certificate is X.509 version 1, which cannot be checked";
     for (mode, root, certificate, host, expected) in [
         (Require, None, "named.crt", "other.example", None),
         (Prefer, None, "named.crt", "other.example", None),
@@ -78,7 +75,8 @@ fn each_mode_checks_what_libpq_checks() {
         (VerifyCa, ca, "named.crt", "other.example", None),
         (VerifyCa, ca, "common-name.crt", "db.example", None),
         (VerifyCa, ca, "expired.crt", "db.example", Some(expired)),
-        (VerifyCa, ca, "version-one.crt", "db.example", Some(old)),
+        (VerifyCa, ca, "version-one.crt", "other.example", None),
+        (VerifyCa, Some("other-ca.crt"), "version-one.crt", "db.example", Some(issuer)),
         (VerifyCa, Some("other-ca.crt"), "named.crt", "db.example", Some(issuer)),
         (VerifyCa, Some("self-signed.crt"), "self-signed.crt", "db.example", None),
         (VerifyCa, Some("version-one.crt"), "version-one.crt", "db.example", None),
@@ -86,17 +84,37 @@ fn each_mode_checks_what_libpq_checks() {
         (VerifyFull, ca, "named.crt", "127.0.0.1", None),
         (VerifyFull, ca, "named.crt", "other.example", Some(other)),
         (VerifyFull, ca, "named.crt", "127.0.0.2", Some(named)),
-        (VerifyFull, ca, "common-name.crt", "db.example", Some(unnamed)),
+        (VerifyFull, ca, "common-name.crt", "db.example", None),
+        (
+            VerifyFull,
+            ca,
+            "common-name.crt",
+            "other.example",
+            Some("the server's certificate is for db.example, not for other.example"),
+        ),
+        (VerifyFull, ca, "version-one.crt", "db.example", None),
+        (VerifyFull, ca, "version-one.crt", "other.example", Some("the server's certificate is for db.example, not")),
         (VerifyFull, ca, "self-signed.crt", "db.example", Some(own)),
         (VerifyFull, Some("self-signed.crt"), "self-signed.crt", "db.example", None),
         (VerifyFull, Some("self-signed.crt"), "self-signed.crt", "other.example", Some(named.trim_end_matches(", "))),
-        (VerifyFull, Some("version-one.crt"), "version-one.crt", "db.example", Some(old)),
+        (VerifyFull, Some("version-one.crt"), "version-one.crt", "db.example", None),
     ] {
         let got = shake_hands(&tls(mode, root), certificate, host);
         let case = format!("{mode:?} {root:?} {certificate} {host}: {got:?}");
         match expected {
             None => assert_eq!(got, Ok(()), "{case}"),
             Some(words) => assert!(got.as_ref().is_err_and(|got| got.starts_with(words)), "{case}"),
+        }
+    }
+}
+
+#[test]
+fn a_version_can_be_asked_for_and_the_old_certificate_is_checked_in_each() {
+    for versions in [Versions::Only12, Versions::Only13] {
+        for (root, fits) in [("ca.crt", true), ("other-ca.crt", false)] {
+            let tls = Tls { versions, ..tls(SslMode::VerifyFull, Some(root)) };
+            let got = shake_hands(&tls, "version-one.crt", "db.example");
+            assert_eq!(got.is_ok(), fits, "{versions:?} {root} {got:?}");
         }
     }
 }
@@ -124,7 +142,7 @@ fn a_key_that_others_may_read_is_refused() {
     let key = dir.join("client.key");
     std::fs::write(&key, KEY).unwrap();
     let identity = Some((fixture("client.crt"), key.clone()));
-    let with_key = Tls { mode: SslMode::Require, root: None, identity };
+    let with_key = Tls { mode: SslMode::Require, identity, ..Tls::default() };
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
     let open = with_key.connector(&Trail::default()).err().map(|error| error.to_string()).unwrap_or_default();
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();

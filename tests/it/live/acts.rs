@@ -90,7 +90,7 @@ async fn observe(lab: &Lab, servers: &[&Server]) -> (Fleet, Arc<Hub>) {
         archive_hung_after: second,
     };
     let members = servers.iter().map(|server| member(server)).collect();
-    let place = Place { dsn: Dsn::Inline(Secret::new("")), data_dir: None };
+    let place = Place { dsn: Dsn::Inline(Secret::new("")), pooled: false, data_dir: None };
     let places = servers.iter().map(|server| (place.clone(), source(server, Role::Monitor))).collect();
     let layout = Layout { name: "lab".to_owned(), members, observers: Vec::new(), timing };
     let fleet = Fleet::new(Arc::new(Keeper::new(lab.path().join("state"), true)));

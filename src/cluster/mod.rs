@@ -38,7 +38,7 @@ pub mod upstream;
 mod witness;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use cluster::{Cluster, WALSENDER_STAGES, WalsenderLags};
 pub use samples::cluster_samples;

@@ -16,6 +16,9 @@ pub mod tree;
 pub mod verdict;
 pub mod view;
 
+#[cfg(test)]
+mod tests;
+
 use maud::Markup;
 use view::View;
 

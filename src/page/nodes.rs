@@ -52,30 +52,31 @@ pub fn role(node: &Node, view: &View) -> &'static str {
 
 /// The state and since when, and for a standby that is up how far it is behind.
 pub fn state(node: &Node) -> String {
-    let since = node.since.map(|since| format!(" since {}", time(since))).unwrap_or_default();
+    let since = node.since.map(|since| format!(", since {}", time(since))).unwrap_or_default();
     match (node.state, &node.verdicts.lag) {
         (NodeState::Up, Some(lag)) if !node.writes() => match node.look.replay {
-            "paused" => format!("up, REPLAY PAUSED, {}", behind(&lag.replayed)),
-            "pause_requested" => format!("up, PAUSE REQUESTED, {}", behind(&lag.replayed)),
-            _ => format!("up, {}", behind(&lag.replayed)),
+            "paused" => format!("up, REPLAY PAUSED, {}", late(&lag.replayed)),
+            "pause_requested" => format!("up, PAUSE REQUESTED, {}", late(&lag.replayed)),
+            _ => format!("up, {}", late(&lag.replayed)),
         },
         (state, _) => format!("{}{since}", meaning(state)),
     }
+}
+
+/// How far behind a stage is, where there is no room for why it is not known.
+fn late(lag: &StageLag) -> String {
+    lag.seconds.map_or_else(|_| "lag unknown".to_owned(), |late| format!("{} behind", seconds(late)))
 }
 
 /// How far behind a stage is.
 pub fn behind(lag: &StageLag) -> String {
     match lag.seconds {
         Ok(late) => format!("{} behind", seconds(late)),
-        Err(why) => format!("lag unknown: {}", why.as_str()),
+        Err(why) => format!("unknown: {}", why.as_str()),
     }
 }
 
-/// Whether anything about it is wrong, and not only not known.
+/// Whether its state is bad, and not only not known.
 pub fn is_bad(node: &Node) -> bool {
-    !matches!(node.state, NodeState::Up | NodeState::Unknown)
-        || node.is_paused()
-        || node.is_missing()
-        || node.verdicts.lineage.diverged == Some(Verdict::Yes)
-        || node.verdicts.needs_rebuild == Some(Verdict::Yes)
+    !matches!(node.state, NodeState::Up | NodeState::Unknown) || node.is_paused()
 }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::figures::{bytes, time};
+use super::figures::bytes;
 use super::view::View;
 use crate::runbook::guard::{Answer, Seen};
 use crate::runbook::run::{Phase, Run};
@@ -92,9 +92,4 @@ const fn said(answer: Answer) -> &'static str {
         Answer::Block => "✕ block",
         Answer::Unknown => "? unknown, blocks",
     }
-}
-
-/// The time of the day at which it ended or is to be approved.
-pub fn until(run: &Run) -> Option<String> {
-    run.until.map(|until| time(until.wall))
 }

@@ -147,7 +147,7 @@ fn line(node: &Node, view: &View) -> Markup {
 
 /// The state with what replay does, without the lag.
 fn state(node: &Node) -> String {
-    let since = node.since.map(|since| format!(" since {}", super::figures::time(since))).unwrap_or_default();
+    let since = node.since.map(|since| format!(", since {}", super::figures::time(since))).unwrap_or_default();
     let state = format!("{}{since}", nodes::meaning(node.state));
     match node.look.replay {
         "paused" => format!("{state}, replay paused"),

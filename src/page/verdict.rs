@@ -7,6 +7,7 @@ use super::runs::guards;
 use super::view::View;
 use crate::cluster::assess::Verdict;
 use crate::cluster::promotable::Reason;
+use crate::runbook::guard::{self, Seen};
 
 /// Whether a failover would work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,11 +68,18 @@ pub fn section(view: &View) -> Markup {
             (blocks(view))
             @if let Some(run) = view.runs.open() {
                 h3 { "Guards of run " a href={ "/runs/" (run.id) } { (run.id) } }
-                (guards(&run.judged.1))
+                details id="verdict-guards" open[passing(&run.judged.1) < run.judged.1.len()] {
+                    summary { (passing(&run.judged.1)) " of " (run.judged.1.len()) " pass" }
+                    (guards(&run.judged.1))
+                }
             }
             p.note { "By what is observed now. A run looks again with new connections, and its guards decide." }
         }
     }
+}
+
+fn passing(seen: &[Seen]) -> usize {
+    seen.iter().filter(|seen| seen.answer == guard::Answer::Pass).count()
 }
 
 const fn title(answer: Answer) -> &'static str {

@@ -1,7 +1,7 @@
 //! A run: what is known of it from the journal alone. Pure: the same records give the same run.
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;
 mod words;
 
 use serde::{Deserialize, Serialize};

@@ -9,6 +9,7 @@ mod lock;
 mod loss;
 mod manual;
 mod observed;
+mod page;
 mod partition;
 mod stage;
 mod switchover;

@@ -42,6 +42,7 @@ mod settings;
 mod slots;
 mod source;
 mod state;
+pub mod status;
 mod sync;
 pub mod systemd;
 mod timelines;

@@ -162,7 +162,7 @@ fn the_last_minutes_have_gaps_where_nothing_was_known() {
     let b = &view.nodes[B];
     assert_eq!(b.trend.len(), SLOTS);
     let known = |past: &super::view::Past| matches!(past, super::view::Past::Known(_, Some(_)));
-    assert!(b.trend.iter().any(|past| *past == super::view::Past::Nothing), "before it was looked at");
+    assert!(b.trend.contains(&super::view::Past::Nothing), "before it was looked at");
     assert!(b.trend.iter().filter(|past| known(past)).count() >= 5, "{:?}", b.trend);
     assert!(b.trend[SLOTS - 11..SLOTS - 6].iter().any(|past| !known(past)), "{:?}", b.trend);
     let text = text(&paper);

@@ -67,6 +67,16 @@ prove-webhook: ## 1,000 webhooks, 50 at a time; by hand, a minute; UPDATE=1 writ
 	@scripts/bootstrap rust build
 	cargo test --test it prove::webhook:: -- --nocapture
 
+.PHONY: prove-pages
+prove-pages: ## 200 open status pages on a real cluster; by hand, 2 minutes; UPDATE=1 writes docs/measured/pages.md
+	@scripts/bootstrap rust build postgresql
+	cargo test --test it prove::pages:: -- --nocapture
+
+.PHONY: bench-page
+bench-page: ## The status page of 50 nodes: its size, and how long it takes to make
+	@scripts/bootstrap rust build
+	cargo test --release --lib page::tests::fifty_nodes -- --nocapture
+
 .PHONY: prove-rules
 prove-rules: ## Every alert test in every layout, and each recorded fault without each of its alerts; by hand, 5 minutes
 	@scripts/bootstrap rust build prometheus

@@ -5,7 +5,7 @@ mod identity;
 mod loss;
 mod maintenance;
 mod observers;
-mod paper;
+pub(crate) mod paper;
 mod promotable;
 mod recovery;
 mod relayout;
@@ -22,7 +22,7 @@ use crate::pg::failure::Cause;
 use paper::{A, B, C, Paper, Says, moment, primary, standby};
 
 /// A healthy cluster: `a` is the primary at 200, `b` and `c` have all of it.
-fn healthy() -> Paper {
+pub(crate) fn healthy() -> Paper {
     let mut paper = Paper::new();
     for flush in [100, 200] {
         paper.wait(1.0);

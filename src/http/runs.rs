@@ -169,12 +169,16 @@ fn said(said: Said) -> MethodRouter<Parts> {
 }
 
 fn answer_refused(error: &Refused) -> Response {
-    let status = match error {
+    refused(code_of(error), &error.to_string())
+}
+
+/// The status that says why.
+pub(super) const fn code_of(error: &Refused) -> StatusCode {
+    match error {
         Refused::Unknown(_) => StatusCode::NOT_FOUND,
         Refused::Conflict(_) => StatusCode::CONFLICT,
         Refused::Journal(_) => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    refused(status, &error.to_string())
+    }
 }
 
 /// A run as JSON; `whole`: with its plan and what the guards saw.

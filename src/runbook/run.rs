@@ -2,7 +2,7 @@
 
 mod phase;
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;
 mod words;
 
 use serde::{Deserialize, Serialize};

@@ -6,7 +6,7 @@ use crate::runbook::book::Hook;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A run of a fence, a promotion and a verification, and no word of what happened to it yet.
-pub(in crate::runbook) fn plan(cluster: &str, mode: Mode) -> Plan {
+pub(crate) fn plan(cluster: &str, mode: Mode) -> Plan {
     let hook = Hook {
         argv: vec!["/act".into()],
         probe: Some(vec!["/ask".into()]),

@@ -9,6 +9,7 @@ mod lock;
 pub mod loss;
 mod manual;
 mod observed;
+mod page;
 mod partition;
 pub mod stage;
 mod switchover;

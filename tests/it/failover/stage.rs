@@ -14,7 +14,7 @@ use crate::live::client::{Answer, exchange, try_get};
 use crate::live::watch::{Node, SOON, Vigil};
 
 pub const WEBHOOK: &str = "webhook-token-0123456789";
-const OPS: &str = "ops-token-0123456789";
+pub const OPS: &str = "ops-token-0123456789";
 pub const VIEWER: &str = "viewer-token-0123456789";
 /// What the config says of runbooks where there is one pgvigil.
 const ALONE: &str = "{mode: automatic, single_receiver: true}";

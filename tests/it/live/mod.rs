@@ -46,6 +46,7 @@ mod slots;
 mod source;
 mod state;
 mod status;
+pub mod status_page;
 mod sync;
 pub mod systemd;
 mod timelines;

@@ -9,6 +9,7 @@ const INSTALL_PROMETHEUS: &str = "scripts/bootstrap prometheus";
 const INSTALL_ALERTMANAGER: &str = "scripts/bootstrap alertmanager";
 const INSTALL_ETCD: &str = "scripts/bootstrap etcd";
 const INSTALL_PATRONI: &str = "scripts/bootstrap patroni";
+const INSTALL_BROWSER: &str = "scripts/bootstrap browser";
 
 /// The programs of one PostgreSQL version. Only `initdb` and `postgres` are needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +107,16 @@ pub fn etcd() -> Result<PathBuf, LabError> {
 /// Finds Patroni: `LAB_PATRONI` (the program itself), then `PATH`.
 pub fn patroni() -> Result<PathBuf, LabError> {
     program("patroni", &["patroni"], INSTALL_PATRONI, "LAB_PATRONI")
+}
+
+/// Finds Chromium: `LAB_CHROMIUM` (the program itself), then `PATH`.
+pub fn chromium() -> Result<PathBuf, LabError> {
+    program("Chromium", &["chromium"], INSTALL_BROWSER, "LAB_CHROMIUM")
+}
+
+/// Finds the WebDriver of Chromium: `LAB_CHROMEDRIVER` (the program itself), then `PATH`.
+pub fn chromedriver() -> Result<PathBuf, LabError> {
+    program("chromedriver", &["chromedriver"], INSTALL_BROWSER, "LAB_CHROMEDRIVER")
 }
 
 fn program(

@@ -6,6 +6,7 @@
 mod alertmanager;
 mod architecture;
 mod assets;
+mod browser;
 mod config;
 mod contract;
 mod coverage;

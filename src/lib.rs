@@ -5,7 +5,7 @@
 //! | layer | modules |
 //! |---|---|
 //! | vocabulary | [`pg`]`::{lsn, records, version, failure, trail}`, [`metric`]`::{family, sample, histogram}`, [`clock`], [`nearest`] |
-//! | pure | [`alertmanager`], [`archive_watch`] but what touches files, [`collector`], [`cluster`], [`metric`]`::{catalog, own, webhook}`, [`pg`]`::conninfo`, [`config`]`::{raw, settings}`, [`runbook`]`::{book, chain, markdown, record, seen}`, [`assets`] |
+//! | pure | [`alertmanager`], [`archive_watch`] but what touches files, [`collector`], [`cluster`], [`metric`]`::{catalog, own, webhook}`, [`pg`]`::conninfo`, [`config`]`::{raw, settings}`, [`runbook`]`::{book, chain, markdown, record, seen}`, [`assets`], [`page`] |
 //! | adapters | [`pg`]`::{dsn, tls, connect_error, session}`, [`metric`]`::exposition`, [`config`]`::{load, reload}`, [`runbook`]`::{journal, shelf, step}`, [`assets`]`::export`, [`peer`], [`patience`], [`log`], [`systemd`], [`archive_watch`]`::{data_dir, archive}` |
 //! | drivers | [`observe`], [`http`], [`lab`], [`runbook`]`::intake` |
 //! | wiring | [`app`], [`demo`], [`history`], [`status`], [`maintenance`], [`cli`], `main` |
@@ -28,6 +28,7 @@ pub mod maintenance;
 pub mod metric;
 pub mod nearest;
 pub mod observe;
+pub mod page;
 pub mod patience;
 pub mod peer;
 pub mod pg;

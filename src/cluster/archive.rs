@@ -24,13 +24,33 @@ pub(super) fn archive_samples(
     evidence: &Evidence<'_>,
     samples: &mut Samples,
 ) {
-    let Some(known) = Known::of(index, view, evidence) else { return };
-    samples.number(&family::ARCHIVE_LAG_BYTES, &view.labels(), known.position.bytes_since(known.archived) as f64);
+    let Some(lag) = archive_lag(index, is_primary, view, evidence) else { return };
+    samples.number(&family::ARCHIVE_LAG_BYTES, &view.labels(), lag.bytes as f64);
+    samples.known(&family::ARCHIVE_LAG_SECONDS, &view.labels(), lag.seconds);
+}
+
+/// WAL of a node that is not in its archive.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ArchiveLag {
+    /// How much, in bytes.
+    pub bytes: u64,
+    /// The age of the first of it; `None` where that is not known.
+    pub seconds: Option<f64>,
+}
+
+/// The archive lag of node number `index`; `None` where it is not known, and of a node that does not archive.
+pub(super) fn archive_lag(
+    index: usize,
+    is_primary: bool,
+    view: &NodeView<'_>,
+    evidence: &Evidence<'_>,
+) -> Option<ArchiveLag> {
+    let known = Known::of(index, view, evidence)?;
     let seconds = match known.position > known.archived {
         false => Some(0.0),
         true => known.age_beyond(index, is_primary, evidence),
     };
-    samples.known(&family::ARCHIVE_LAG_SECONDS, &view.labels(), seconds);
+    Some(ArchiveLag { bytes: known.position.bytes_since(known.archived), seconds })
 }
 
 /// Where a node's WAL stands.

@@ -13,6 +13,7 @@ use super::memory::Memory;
 use super::observers::{self, Circle, Told};
 use super::promotable::Promised;
 use super::reconnects::Reconnects;
+use super::trend::Trend;
 use crate::archive_watch::archive_dir::ArchiveDir;
 use crate::clock::{Moment, Wall};
 use crate::collector::recovery::{Recovery, ReplayPause};
@@ -40,6 +41,7 @@ pub struct Cluster {
     memory: Memory,
     circle: Circle,
     sampled: Vec<[SampledLag; 2]>,
+    trends: Vec<Trend>,
     walsender_lags: WalsenderLags,
     reconnects: Reconnects,
     /// What is in `archive_dir`; `None` if there is none.
@@ -62,6 +64,7 @@ impl Cluster {
         Self {
             facts: vec![NodeFacts::default(); nodes],
             sampled: vec![Default::default(); nodes],
+            trends: vec![Trend::default(); nodes],
             walsender_lags: WalsenderLags::new(),
             reconnects: Reconnects::default(),
             archive_dir: None,
@@ -92,6 +95,8 @@ impl Cluster {
             .collect();
         self.facts =
             known.iter().map(|before| before.map_or_else(NodeFacts::default, |at| self.facts[at].clone())).collect();
+        self.trends =
+            known.iter().map(|before| before.map_or_else(Trend::default, |at| self.trends[at].clone())).collect();
         self.awaited = known.iter().map(|before| before.is_some_and(|at| self.awaited[at])).collect();
         self.sampled =
             before.iter().map(|before| before.map_or_else(Default::default, |at| self.sampled[at].clone())).collect();
@@ -204,6 +209,9 @@ impl Cluster {
         self.last_tick = Some(now);
         self.due_within = self.layout.timing.sample_interval;
         let assessment = self.evidence(now).assess(At::Reading);
+        for (node, trend) in assessment.nodes.iter().zip(&mut self.trends) {
+            trend.tick(node.lag.as_ref(), now);
+        }
         for (node, sampled) in assessment.nodes.iter().zip(&mut self.sampled) {
             let Some(lag) = &node.lag else { continue };
             for ((_, stage), sampled) in lag.stages().iter().zip(sampled) {
@@ -253,6 +261,11 @@ impl Cluster {
     /// The lag histograms of each node.
     pub fn sampled(&self) -> &[[SampledLag; 2]] {
         &self.sampled
+    }
+
+    /// The lag of each node over the last minutes.
+    pub fn trends(&self) -> &[Trend] {
+        &self.trends
     }
 
     /// The histograms of the servers' own lags.

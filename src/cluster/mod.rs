@@ -6,7 +6,7 @@
 //! lose; [`observers`] holds what others see against what we see; [`witness`] says whether a node that we do not reach lives; [`assess`]
 //! makes the verdicts.
 
-mod archive;
+pub mod archive;
 pub mod assess;
 #[expect(clippy::module_inception, reason = "the cluster itself")]
 mod cluster;
@@ -15,6 +15,7 @@ pub mod families;
 pub mod history;
 pub mod lag;
 pub mod layout;
+pub mod look;
 pub mod loss;
 pub mod maintenance;
 pub mod memory;
@@ -32,6 +33,7 @@ pub mod sync;
 pub mod sync_names;
 mod sync_tokens;
 pub mod timelines;
+pub mod trend;
 pub mod upstream;
 mod witness;
 

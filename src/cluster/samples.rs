@@ -117,7 +117,7 @@ impl Cluster {
     }
 }
 
-fn node_view<'a>(index: usize, evidence: &Evidence<'a>) -> NodeView<'a> {
+pub(super) fn node_view<'a>(index: usize, evidence: &Evidence<'a>) -> NodeView<'a> {
     let (layout, facts) = (evidence.layout, &evidence.facts[index]);
     let standby_names: BTreeMap<i32, String> = evidence
         .walsenders(index)

@@ -3,6 +3,7 @@
 
 use super::assess::Evidence;
 use super::families;
+use super::layout::Layout;
 use crate::collector::slots::Slot;
 use crate::metric::sample::Samples;
 
@@ -34,15 +35,19 @@ pub(super) fn expected_slot_samples(index: usize, evidence: &Evidence<'_>, sampl
     }
     let members = &evidence.layout.members;
     for slot in slots.value.iter().filter(|slot| !slot.temporary) {
-        let expected = slot.kind == "physical" && members.iter().any(|member| member.slot == slot.name);
         let labels = [evidence.layout.name.as_str(), &members[index].name, &slot.name];
-        samples.flag(&families::SLOT_EXPECTED, &labels, expected);
+        samples.flag(&families::SLOT_EXPECTED, &labels, is_expected(slot, evidence.layout));
     }
+}
+
+/// Whether the configuration knows whose it is.
+pub(super) fn is_expected(slot: &Slot, layout: &Layout) -> bool {
+    slot.kind == "physical" && layout.members.iter().any(|member| member.slot == slot.name)
 }
 
 /// In how many seconds a slot may be lost if its consumer stands still and `rate`, in bytes a second, stays as it is. 0 once nothing
 /// more may be written: the next checkpoint may take it. `None` if the server sets no limit, and while nothing is written.
-fn seconds_to_lost(slot: &Slot, rate: Option<f64>) -> Option<f64> {
+pub(super) fn seconds_to_lost(slot: &Slot, rate: Option<f64>) -> Option<f64> {
     let safe = slot.safe_bytes()?;
     if safe <= 0 {
         return Some(0.0);

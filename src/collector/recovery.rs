@@ -261,7 +261,8 @@ fn pause(word: &str) -> Option<ReplayPause> {
     }
 }
 
-fn replay_state(recovery: Option<&Recovery>) -> &'static str {
+/// Whether a standby replays, in the words of `pgvigil_replay_state`.
+pub fn replay_state(recovery: Option<&Recovery>) -> &'static str {
     match recovery {
         None => "unknown",
         Some(recovery) if !recovery.in_recovery => "not_in_recovery",

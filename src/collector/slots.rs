@@ -40,7 +40,7 @@ impl Slot {
     }
 
     /// `restart_lsn` while the slot keeps WAL from there on: one that is lost for another reason than removed WAL still has it.
-    fn keeps_from(&self) -> Option<Lsn> {
+    pub fn keeps_from(&self) -> Option<Lsn> {
         self.restart_lsn.filter(|_| self.wal_status.as_deref() != Some("lost"))
     }
 }
@@ -185,7 +185,8 @@ fn decode(row: &Record<'_>) -> Result<Slot, DecodeError> {
     })
 }
 
-fn wal_state(view: &NodeView<'_>, slot: &Slot) -> &'static str {
+/// Whether the WAL that a slot needs is there, in the words of `pgvigil_slot_wal_status`.
+pub fn wal_state(view: &NodeView<'_>, slot: &Slot) -> &'static str {
     let told = view.snapshot.version.is_some_and(|version| version.major() >= 13);
     match &slot.wal_status {
         Some(status) => WAL_STATES.iter().find(|state| *state == status).unwrap_or(&"unknown"),

@@ -20,7 +20,7 @@ mod runs;
 mod sd;
 mod seen;
 mod seldom;
-mod start;
+mod status;
 mod tls;
 
 use std::io;
@@ -147,7 +147,6 @@ fn router(sources: Sources, door: Arc<Door>) -> Router {
     let Sources { hubs, own, reload, maintainer, runbooks, intake, engine } = sources;
     let webhook = alertmanager::route(intake.clone(), hubs.clone());
     Router::new()
-        .route("/", get(start::page))
         .route("/metrics", get(metrics::metrics))
         .route("/-/healthy", get(health::healthy))
         .route("/-/ready", get(health::ready))
@@ -158,6 +157,7 @@ fn router(sources: Sources, door: Arc<Door>) -> Router {
         .route("/api/v1/openapi.yaml", get(openapi::page))
         .route("/sd", get(sd::targets))
         .merge(runbooks::routes(runbooks))
+        .merge(status::routes(engine.clone()))
         .merge(runs::routes(engine))
         .fallback(nowhere)
         .with_state(Arc::new(Pages::new(hubs, own)))

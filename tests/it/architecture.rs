@@ -30,6 +30,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "metric/own",
             "config",
             "assets",
+            "page",
             "runbook/book",
             "runbook/markdown",
             "runbook/manager",

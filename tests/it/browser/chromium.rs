@@ -140,6 +140,11 @@ impl Browser {
         self.devtools("Emulation.setDeviceMetricsOverride", screen).await;
     }
 
+    /// Runs no script of any page from the next one on. [`Self::read`] still reads.
+    pub async fn run_no_scripts(&self) {
+        self.devtools("Emulation.setScriptExecutionDisabled", json!({ "value": true })).await;
+    }
+
     /// Writes the whole page to `target/browser/NAME.png`.
     pub async fn picture(&self, name: &str) -> PathBuf {
         let asked = json!({ "format": "png", "captureBeyondViewport": true });

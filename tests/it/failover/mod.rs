@@ -10,7 +10,7 @@ mod loss;
 mod manual;
 mod observed;
 mod partition;
-mod stage;
+pub mod stage;
 mod switchover;
 mod writable;
 

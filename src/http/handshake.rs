@@ -97,6 +97,7 @@ impl<S: Service<Request<B>>, B> Service<Request<B>> for Attended<S> {
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         self.activity.stamp();
         request.extensions_mut().insert(self.peer.clone());
+        request.extensions_mut().insert(self.activity.clone());
         if let Some(from) = self.from {
             request.extensions_mut().insert(axum::extract::ConnectInfo(from));
         }

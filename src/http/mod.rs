@@ -5,6 +5,7 @@ mod alertmanager;
 mod api;
 mod connection;
 pub mod door;
+mod events;
 mod handshake;
 mod health;
 mod layout;
@@ -15,6 +16,7 @@ mod page;
 mod rate;
 mod reload;
 mod rules;
+mod run_pages;
 mod runbooks;
 mod runs;
 mod sd;
@@ -33,6 +35,7 @@ use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use axum_server::Handle;
+use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
@@ -132,18 +135,23 @@ pub async fn serve(
     let mut server = server.acceptor(Doorkeeper::new(door.clone())).accept_error_handler(connection::tell_refusals());
     server.http_builder().http1().header_read_timeout(HEAD_DEADLINE).max_buf_size(HEAD_LIMIT as usize);
     server.http_builder().http2().max_header_list_size(HEAD_LIMIT).max_concurrent_streams(MOST_STREAMS);
-    let routes = router(sources, door.clone());
+    let (leave, leaving) = watch::channel(false);
+    let routes = router(sources, door.clone(), leaving);
     let mut serving = std::pin::pin!(server.serve(routes.into_make_service()));
     let mut keeping = std::pin::pin!(door.keep());
     tokio::select! {
         result = &mut serving => return Ok(result?),
-        () = stop => handle.graceful_shutdown(Some(STOP_DEADLINE)),
+        () = stop => {
+            // Pages that are open end at once: they would never end by themselves.
+            leave.send_replace(true);
+            handle.graceful_shutdown(Some(STOP_DEADLINE));
+        }
         never = &mut keeping => match never {},
     }
     Ok(serving.await?)
 }
 
-fn router(sources: Sources, door: Arc<Door>) -> Router {
+fn router(sources: Sources, door: Arc<Door>, leaving: watch::Receiver<bool>) -> Router {
     let Sources { hubs, own, reload, maintainer, runbooks, intake, engine } = sources;
     let webhook = alertmanager::route(intake.clone(), hubs.clone());
     Router::new()
@@ -158,6 +166,8 @@ fn router(sources: Sources, door: Arc<Door>) -> Router {
         .route("/sd", get(sd::targets))
         .merge(runbooks::routes(runbooks))
         .merge(status::routes(engine.clone()))
+        .merge(events::routes(engine.clone(), leaving))
+        .merge(run_pages::routes(engine.clone()))
         .merge(runs::routes(engine))
         .fallback(nowhere)
         .with_state(Arc::new(Pages::new(hubs, own)))

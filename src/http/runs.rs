@@ -176,12 +176,16 @@ fn answer(done: Result<Run, Refused>) -> Response {
 }
 
 fn answer_refused(error: &Refused) -> Response {
-    let status = match error {
+    refused(status_of(error), &error.to_string())
+}
+
+/// The status that says why.
+pub(super) const fn status_of(error: &Refused) -> StatusCode {
+    match error {
         Refused::Unknown(_) => StatusCode::NOT_FOUND,
         Refused::Conflict(_) => StatusCode::CONFLICT,
         Refused::Journal(_) => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    refused(status, &error.to_string())
+    }
 }
 
 fn refused(status: StatusCode, why: &str) -> Response {

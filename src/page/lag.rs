@@ -23,8 +23,8 @@ const LEVELS: [f64; 5] = [1.0, 5.0, 30.0, 120.0, 600.0];
 
 /// The section.
 pub fn section(view: &View) -> Markup {
-    let standbys: Vec<_> =
-        view.nodes.iter().filter(|node| node.trend.iter().any(|past| *past != Past::Nothing)).collect();
+    let measured = |node: &&Node| !node.writes() && node.trend.iter().any(|past| *past != Past::Nothing);
+    let standbys: Vec<_> = view.nodes.iter().filter(measured).collect();
     let mut worst = standbys.clone();
     worst.sort_by(|one, other| peak(other).total_cmp(&peak(one)));
     worst.truncate(MOST_PLOTS);

@@ -8,6 +8,7 @@ pub mod headline;
 pub mod lag;
 pub mod nodes;
 pub mod overview;
+pub mod run;
 pub mod runs;
 pub mod slots;
 pub mod topology;
@@ -37,8 +38,8 @@ impl Section {
 pub fn sections(view: &View) -> Vec<Section> {
     vec![
         Section::new("headline", headline::headline(view, Some("headline"))),
-        Section::new("verdict", verdict::section(view)),
         Section::new("topology", topology::section(view)),
+        Section::new("verdict", verdict::section(view)),
         Section::new("lag", lag::section(view)),
         Section::new("runs", runs::section(view)),
         Section::new("archive", archive::section(view)),

@@ -66,6 +66,10 @@
     const source = new EventSource(live.dataset.events);
     source.addEventListener("section", (event) => swap(event.data));
     source.addEventListener("beat", (event) => alive(event.data));
+    source.addEventListener("again", () => {
+      source.close();
+      listen();
+    });
     source.addEventListener("error", () => {
       lost();
       // A browser that was refused does not try again by itself.
@@ -74,5 +78,5 @@
   }
 
   setInterval(() => { if (heard && Date.now() - heard > patience) lost(); }, 1000);
-  listen();
+  if (live.dataset.events) listen();
 })();

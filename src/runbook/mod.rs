@@ -23,4 +23,5 @@ pub mod runs;
 pub mod seen;
 pub mod shelf;
 pub mod step;
+pub mod story;
 pub mod verdict;

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::guard::{Cause, Past};
 use super::record::{Asked, Entry, Record, Switched};
-use super::run::{Event, Run};
+use super::run::{Event, Run, RunRecord};
+use super::story::{Line, Stories};
 use crate::alertmanager::Status;
 use crate::clock::Moment;
 
@@ -25,6 +26,7 @@ pub struct Runs {
     switched: Option<Switched>,
     alerts: BTreeMap<(String, String), Alarm>,
     asked: BTreeMap<String, (Asked, Moment)>,
+    stories: Stories,
 }
 
 /// The newest word on the alerts of one name in one cluster.
@@ -45,7 +47,10 @@ impl Runs {
     pub fn take(&mut self, record: &Record) {
         self.hear(&record.entry, record.at);
         match &record.entry {
-            Entry::Run(told) => self.fold(record.seq, &told.run, &told.event, record.at),
+            Entry::Run(told) => {
+                self.write_down(told, record.at);
+                self.fold(record.seq, &told.run, &told.event, record.at);
+            }
             Entry::Switched(switched) => self.switched = Some(switched.clone()),
             Entry::Asked(asked) => {
                 self.asked.insert(asked.cluster.clone(), (asked.clone(), record.at));
@@ -65,6 +70,16 @@ impl Runs {
             let oldest = self.alerts.iter().min_by_key(|(_, alarm)| alarm.received.wall).map(|(key, _)| key.clone());
             oldest.and_then(|key| self.alerts.remove(&key));
         }
+    }
+
+    fn write_down(&mut self, told: &RunRecord, at: Moment) {
+        let words = told.event.sentence(self.get(&told.run));
+        self.stories.tell(&told.run, Line { at: at.wall, kind: told.event.kind(), words });
+    }
+
+    /// What happened to a run, the oldest first, if it is one of the newest.
+    pub fn story(&self, run: &str) -> &[Line] {
+        self.stories.of(run)
     }
 
     fn fold(&mut self, seq: u64, id: &str, event: &Event, at: Moment) {

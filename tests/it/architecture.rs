@@ -53,6 +53,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "runbook/run",
             "runbook/seen",
             "runbook/runs",
+            "runbook/story",
             "runbook/decide",
             "runbook/plan",
             "runbook/verdict",

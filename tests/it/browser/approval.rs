@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use fantoccini::Locator;
 use pgvigil::lab::{LabError, wait_until};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,11 +10,10 @@ use tokio::net::TcpListener;
 use super::Outcome;
 use super::audit::{assert_accessible, assert_fits_a_telephone, assert_keyboard_reaches_all};
 use super::chromium::Browser;
-use crate::failover::stage::{BOOK, OVER, Play, SOON_AFTER, Stage};
-use crate::live::client::{get, request};
-use crate::live::web::bearer;
+use crate::failover::stage::{OVER, Play, SOON_AFTER, Stage};
+use crate::live::client::get;
 
-const OPS: &str = "ops-token-0123456789";
+const OPS: &str = "Authorization: Bearer ops-token-0123456789\r\n";
 const PASSWORD: &str = "a-password-of-the-test";
 /// What the page shows of a run follows within this.
 const FOLLOWS: Duration = Duration::from_secs(10);
@@ -43,7 +41,7 @@ impl Stage {
     }
 
     async fn newest_run(&self) -> Value {
-        let runs = get(self.vigil.port(), "/api/v1/runs", &bearer(OPS)).await.json();
+        let runs = get(self.vigil.port(), "/api/v1/runs", OPS).await.json();
         runs["runs"][0].clone()
     }
 
@@ -96,7 +94,7 @@ async fn an_approval_that_is_clicked_runs_the_runbook_to_its_end() -> Outcome {
     let path = format!("/runs/{id}");
 
     // Eve may look, and has nothing to press.
-    let viewer = Browser::open(&stage.lab, "viewer").await?;
+    let viewer = Browser::open(&stage.lab, "browser-of-eve").await?;
     viewer.goto(&stage.page("eve", &path)).await;
     until_shown(&viewer, &id, "awaiting", FOLLOWS).await?;
     let seen = viewer.read("return [document.querySelectorAll('form, button').length, document.body.innerText]").await;
@@ -113,7 +111,7 @@ async fn an_approval_that_is_clicked_runs_the_runbook_to_its_end() -> Outcome {
     viewer.read(&forge).await;
     assert_eq!(stage.newest_run().await["phase"], "awaiting");
 
-    let browser = Browser::open(&stage.lab, "approver").await?;
+    let browser = Browser::open(&stage.lab, "browser-of-ann").await?;
     browser.goto(&stage.page("ann", &path)).await;
     until_shown(&browser, &id, "awaiting", FOLLOWS).await?;
     assert_accessible(&browser).await;

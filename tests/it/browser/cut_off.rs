@@ -21,8 +21,9 @@ async fn a_page_says_so_and_comes_back_by_itself() -> Outcome {
         |value: &str| format!("return document.querySelector('#live[data-live={value}]') && window.same || null");
     let words = "return document.getElementById('live')?.outerHTML";
 
-    cluster.vigil.crash().await?;
+    browser.until("the page to be live", BACK, &live("yes"), words).await?;
     let killed = Instant::now();
+    cluster.vigil.crash().await?;
     browser.until("the page to say that it is cut off", TOLD, &live("no"), words).await?;
     println!("cut off was shown {:.2} s after pgvigil was killed", killed.elapsed().as_secs_f64());
     let view = browser.view().await;

@@ -36,8 +36,16 @@ async fn secure(stage: &Stage) -> Result<(), LabError> {
 }
 
 impl Stage {
-    fn page(&self, user: &str, path: &str) -> String {
-        format!("http://{user}:{PASSWORD}@127.0.0.1:{}{path}", self.vigil.port())
+    fn page(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.vigil.port())
+    }
+
+    /// A browser in which this user has said who he is.
+    async fn browser_of(&self, user: &str) -> Result<Browser, LabError> {
+        let browser = Browser::open(&self.lab, &format!("browser-of-{user}")).await?;
+        // Chromium shows by itself what it was asked for, but not to addresses that have a password in them.
+        browser.goto(&format!("http://{user}:{PASSWORD}@127.0.0.1:{}/", self.vigil.port())).await;
+        Ok(browser)
     }
 
     async fn newest_run(&self) -> Value {
@@ -94,8 +102,8 @@ async fn an_approval_that_is_clicked_runs_the_runbook_to_its_end() -> Outcome {
     let path = format!("/runs/{id}");
 
     // Eve may look, and has nothing to press.
-    let viewer = Browser::open(&stage.lab, "browser-of-eve").await?;
-    viewer.goto(&stage.page("eve", &path)).await;
+    let viewer = stage.browser_of("eve").await?;
+    viewer.goto(&stage.page(&path)).await;
     until_shown(&viewer, &id, "awaiting", FOLLOWS).await?;
     let seen = viewer.read("return [document.querySelectorAll('form, button').length, document.body.innerText]").await;
     assert_eq!(seen[0], 0, "eve may press something: {seen:#}");
@@ -109,15 +117,17 @@ async fn an_approval_that_is_clicked_runs_the_runbook_to_its_end() -> Outcome {
          form.append(plan); document.body.append(form); form.submit()"
     );
     viewer.read(&forge).await;
+    let refused = "return document.body.innerText.includes('does not allow') || null";
+    viewer.until("the refusal of eve", FOLLOWS, refused, "return document.body.innerText").await?;
     assert_eq!(stage.newest_run().await["phase"], "awaiting");
 
-    let browser = Browser::open(&stage.lab, "browser-of-ann").await?;
-    browser.goto(&stage.page("ann", &path)).await;
+    let browser = stage.browser_of("ann").await?;
+    browser.goto(&stage.page(&path)).await;
     until_shown(&browser, &id, "awaiting", FOLLOWS).await?;
     assert_accessible(&browser).await;
     assert_keyboard_reaches_all(&browser).await;
     browser.picture("run-awaiting").await;
-    browser.goto(&stage.page("ann", "/clusters/lab")).await;
+    browser.goto(&stage.page("/clusters/lab")).await;
     until_shown(&browser, &id, "awaiting", FOLLOWS).await?;
     assert_accessible(&browser).await;
     browser.picture("during-failover").await;
@@ -136,7 +146,7 @@ async fn an_approval_that_is_clicked_runs_the_runbook_to_its_end() -> Outcome {
     assert_eq!(stage.fenced(), [""; 0]);
     drop(browser.console().await);
 
-    browser.goto(&stage.page("ann", &path)).await;
+    browser.goto(&stage.page(&path)).await;
     let text = browser.read("return document.querySelector('form[action$=\"/approve\"] button').innerText").await;
     assert!(text.as_str().unwrap().starts_with("Approve"), "{text}");
     browser.click("form[action$='/approve'] button").await;
@@ -159,7 +169,7 @@ async fn an_approval_that_is_clicked_runs_the_runbook_to_its_end() -> Outcome {
     assert_accessible(&browser).await;
     browser.assert_no_error().await;
 
-    browser.goto(&stage.page("ann", "/clusters/lab")).await;
+    browser.goto(&stage.page("/clusters/lab")).await;
     let primary = format!("return document.querySelector('tr[data-node={candidate}][data-role=primary]') && true");
     browser
         .until("the new primary", FOLLOWS, &primary, "return document.querySelector('#topology')?.innerText")
@@ -169,7 +179,7 @@ async fn an_approval_that_is_clicked_runs_the_runbook_to_its_end() -> Outcome {
     assert_eq!(view.split_brain, None);
     browser.picture("after-failover").await;
     browser.be_a_telephone().await;
-    browser.goto(&stage.page("ann", &path)).await;
+    browser.goto(&stage.page(&path)).await;
     assert_fits_a_telephone(&browser).await;
     browser.picture("run-phone").await;
     browser.click("form[action$='/ack'] button").await;

@@ -25,7 +25,6 @@ const LOOK: &str = "
         split_brain: text(document.querySelector('#split-brain[role=alert]')),
         live: live && live.dataset.live,
         live_text: text(live),
-        text: text(document.body),
         sections: [...document.querySelectorAll('section[id]')].map(section => section.id),
         same: window.same === true,
     }";
@@ -60,7 +59,6 @@ pub struct View {
     /// Whether the page says that it is live: `yes` or `no`.
     pub live: Option<String>,
     pub live_text: Option<String>,
-    pub text: String,
     /// The sections there are.
     pub sections: Vec<String>,
     /// Whether it is the page that [`Browser::keep`] marked, and not one that was loaded since.

@@ -39,6 +39,11 @@ test-failover: ## Failovers, crashes in the middle of them, and what must not be
 	@scripts/bootstrap rust build postgresql etcd
 	@LAB_TEST_THREADS=$${LAB_TEST_THREADS:-2} scripts/tier failover
 
+.PHONY: test-browser
+test-browser: ## The pages in a real browser, on real servers; their pictures are in target/browser/
+	@scripts/bootstrap rust build postgresql browser
+	@LAB_TEST_THREADS=$${LAB_TEST_THREADS:-2} scripts/tier browser
+
 .PHONY: test-versions
 test-versions: ## A fixed list of live tests on PostgreSQL 13 to 18
 	@scripts/bootstrap rust build versions

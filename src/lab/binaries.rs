@@ -11,6 +11,7 @@ const INSTALL_ETCD: &str = "scripts/bootstrap etcd";
 const INSTALL_PGBOUNCER: &str = "scripts/bootstrap pgbouncer";
 const INSTALL_PATRONI: &str = "scripts/bootstrap patroni";
 const INSTALL_HAPROXY: &str = "scripts/bootstrap haproxy";
+const INSTALL_BROWSER: &str = "scripts/bootstrap browser";
 
 /// The programs of one PostgreSQL version. Only `initdb` and `postgres` are needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +120,16 @@ pub fn haproxy() -> Result<PathBuf, LabError> {
 pub fn pgbouncer() -> Result<PathBuf, LabError> {
     let names = ["pgbouncer", "/usr/sbin/pgbouncer"];
     program("pgbouncer", &names, INSTALL_PGBOUNCER, "LAB_PGBOUNCER")
+}
+
+/// Finds Chromium: `LAB_CHROMIUM` (the program itself), then `PATH`.
+pub fn chromium() -> Result<PathBuf, LabError> {
+    program("Chromium", &["chromium"], INSTALL_BROWSER, "LAB_CHROMIUM")
+}
+
+/// Finds the WebDriver of Chromium: `LAB_CHROMEDRIVER` (the program itself), then `PATH`.
+pub fn chromedriver() -> Result<PathBuf, LabError> {
+    program("chromedriver", &["chromedriver"], INSTALL_BROWSER, "LAB_CHROMEDRIVER")
 }
 
 fn program(

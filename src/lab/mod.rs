@@ -31,7 +31,7 @@ mod wire;
 mod writer;
 
 pub use archive::Archive;
-pub use binaries::{Binaries, alertmanager, etcd, haproxy, patroni, pgbouncer, prometheus};
+pub use binaries::{Binaries, alertmanager, chromedriver, chromium, etcd, haproxy, patroni, pgbouncer, prometheus};
 pub use error::LabError;
 pub use fault::Backend;
 pub use proc::ProcessId;

@@ -6,6 +6,7 @@
 mod alertmanager;
 mod architecture;
 mod assets;
+mod browser;
 mod cli;
 mod config;
 mod contract;

@@ -39,6 +39,11 @@ test-failover: ## Failovers, crashes in the middle of them, and what must not be
 	@scripts/bootstrap rust build postgresql etcd
 	@LAB_TEST_THREADS=$${LAB_TEST_THREADS:-2} scripts/tier failover
 
+.PHONY: test-browser
+test-browser: ## Every query of every board against a real Prometheus, and the boards by Grafana's types
+	@scripts/bootstrap rust build postgresql prometheus alertmanager grafana-schema
+	@LAB_TEST_THREADS=$${LAB_TEST_THREADS:-2} scripts/tier browser
+
 .PHONY: test-versions
 test-versions: ## A fixed list of live tests on PostgreSQL 13 to 18
 	@scripts/bootstrap rust build versions

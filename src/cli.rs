@@ -69,7 +69,7 @@ enum Command {
         #[command(subcommand)]
         command: MaintenanceCommand,
     },
-    /// The alert bundle: rules, their tests, runbooks, and an example for Alertmanager.
+    /// The alert bundle: rules, their tests, runbooks, an example for Alertmanager, and boards for Grafana.
     Assets {
         #[command(subcommand)]
         command: AssetsCommand,

@@ -6,9 +6,11 @@
 mod alertmanager;
 mod architecture;
 mod assets;
+mod browser;
 mod config;
 mod contract;
 mod coverage;
+mod dashboards;
 mod decode;
 mod deploy_hooks;
 mod detection;

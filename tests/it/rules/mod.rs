@@ -1,9 +1,9 @@
 //! The alert rules, proven by promtool: each test with one pgvigil and with one beside each node, at 15 s and at 60 s. `make prove-rules`
 //! runs each as it is written, and in all variants that users have.
 
-mod bundle;
+pub mod bundle;
 mod case;
-mod contract;
+pub mod contract;
 mod documentation;
 mod objective;
 mod prove_rules;

@@ -9,13 +9,16 @@ mod stage;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use pgvigil::lab::{Archive, LabError, wait_until};
 
 use self::ask::Ask;
 use self::stage::Stage;
 use crate::dashboards::board::{Board, Query, boards, text};
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
+/// So many queries are asked at the same time, as a browser does.
+const AT_ONCE: usize = 8;
 
 /// Queries that have nothing to show in a cluster that is well, and what fills each.
 const BY_FAULT: &[(&str, &str)] = &[
@@ -56,11 +59,11 @@ type Found = BTreeMap<String, Result<(), String>>;
 /// Asks for what has nothing yet.
 async fn look(ask: &Ask, boards: &[Board], found: &mut Found) {
     for board in boards {
-        for query in board.queries() {
-            if !matches!(found.get(&query.place), Some(Ok(()))) {
-                let outcome = seen(ask, board, &query).await;
-                found.insert(query.place, outcome);
-            }
+        let mut queries = board.queries();
+        queries.retain(|query| !matches!(found.get(&query.place), Some(Ok(()))));
+        for some in queries.chunks(AT_ONCE) {
+            let outcomes = join_all(some.iter().map(|query| seen(ask, board, query))).await;
+            found.extend(some.iter().map(|query| query.place.clone()).zip(outcomes));
         }
         for (name, query) in board.variables() {
             found.insert(format!("{}: ${name}", board.name), ask.variable(query).await);

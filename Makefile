@@ -40,8 +40,8 @@ test-failover: ## Failovers, crashes in the middle of them, and what must not be
 	@LAB_TEST_THREADS=$${LAB_TEST_THREADS:-2} scripts/tier failover
 
 .PHONY: test-browser
-test-browser: ## The pages in a real browser, on real servers; their pictures are in target/browser/
-	@scripts/bootstrap rust build postgresql browser
+test-browser: ## The pages in a real browser, every query of every board against a real Prometheus, and the boards by Grafana's types
+	@scripts/bootstrap rust build postgresql prometheus alertmanager browser grafana-schema
 	@LAB_TEST_THREADS=$${LAB_TEST_THREADS:-2} scripts/tier browser
 
 .PHONY: test-versions

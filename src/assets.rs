@@ -1,5 +1,6 @@
-//! The alert bundle as it is compiled into the binary: rules, their tests, runbooks and the example for Alertmanager, from `alerts/`.
-//! A test holds it against the directory, because a file that is added there alone does not make the compiler look again.
+//! The bundle as it is compiled into the binary: rules, their tests, runbooks and the example for Alertmanager, from `alerts/`, and the
+//! boards for Grafana, from `dashboards/`. A test holds it against the directories, because a file that is added there alone does not
+//! make the compiler look again.
 
 pub mod export;
 pub mod rule_file;
@@ -7,6 +8,7 @@ pub mod rule_file;
 use include_dir::{Dir, include_dir};
 
 static BUNDLE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/alerts");
+static DASHBOARDS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/dashboards");
 
 /// What the `runbook_url` of every alert begins with, before `/` and the alert's name.
 pub const RUNBOOK_BASE: &str = "http://localhost:10187/runbooks";
@@ -14,7 +16,7 @@ pub const RUNBOOK_BASE: &str = "http://localhost:10187/runbooks";
 /// One file of the bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Asset {
-    /// Its path below `alerts/`, such as `rules/slots.yml`.
+    /// Its path below `alerts/`, such as `rules/slots.yml`, or below `dashboards/`.
     pub path: &'static str,
     /// Its text.
     pub text: &'static str,
@@ -28,8 +30,17 @@ impl Asset {
     }
 }
 
-/// All files, by path.
+/// All files of `alerts/`, by path.
 pub fn all() -> Vec<Asset> {
+    files(&BUNDLE)
+}
+
+/// All files of `dashboards/`, by path.
+pub fn dashboards() -> Vec<Asset> {
+    files(&DASHBOARDS)
+}
+
+fn files(dir: &'static Dir<'static>) -> Vec<Asset> {
     fn collect(dir: &'static Dir<'static>, found: &mut Vec<Asset>) {
         for file in dir.files() {
             let hidden = file.path().file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
@@ -40,7 +51,7 @@ pub fn all() -> Vec<Asset> {
         dir.dirs().for_each(|dir| collect(dir, found));
     }
     let mut found = Vec::new();
-    collect(&BUNDLE, &mut found);
+    collect(dir, &mut found);
     found.sort_unstable();
     found
 }

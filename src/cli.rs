@@ -79,7 +79,7 @@ enum Command {
         #[command(subcommand)]
         command: MaintenanceCommand,
     },
-    /// The alert bundle: rules, their tests, runbooks, and an example for Alertmanager.
+    /// The alert bundle: rules, their tests, runbooks, an example for Alertmanager, and boards for Grafana.
     #[command(after_help = help::ASSETS)]
     Assets {
         #[command(subcommand)]

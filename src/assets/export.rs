@@ -1,4 +1,4 @@
-//! Writing the alert bundle to a directory: all of it, or as PrometheusRules. Each file is whole at every moment, and what somebody
+//! Writing the bundle to a directory: all of it, or as PrometheusRules. Each file is whole at every moment, and what somebody
 //! changed is not overwritten unasked.
 
 use std::collections::BTreeMap;
@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use super::rule_file::{self, Base, Metadata, RuleFileError};
-use super::{all, rules};
+use super::{all, dashboards, rules};
 
 /// What is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// Rules, tests, runbooks and alertmanager.yml, as Prometheus and Alertmanager read them.
+    /// Rules, tests, runbooks, alertmanager.yml and dashboards, as Prometheus, Alertmanager and Grafana read them.
     #[default]
     Files,
     /// A PrometheusRule of Kubernetes for each rule file.
@@ -95,14 +95,18 @@ fn files(options: &Options) -> Result<BTreeMap<String, String>, ExportError> {
         None => Ok(text.to_owned()),
     };
     match options.format {
-        Format::Files => all()
-            .into_iter()
-            // Pages lead to each other by relative links.
-            .map(|asset| match asset.path.ends_with(".yml") {
-                true => Ok((asset.path.to_owned(), based(asset.path, asset.text)?)),
-                false => Ok((asset.path.to_owned(), asset.text.to_owned())),
-            })
-            .collect(),
+        Format::Files => {
+            let alerts = all().into_iter().map(|asset| (asset.path.to_owned(), asset));
+            let boards = dashboards().into_iter().map(|asset| (format!("dashboards/{}", asset.path), asset));
+            alerts
+                .chain(boards)
+                // Pages lead to each other by relative links.
+                .map(|(path, asset)| match asset.path.ends_with(".md") {
+                    true => Ok((path, asset.text.to_owned())),
+                    false => Ok((path, based(asset.path, asset.text)?)),
+                })
+                .collect()
+        }
         Format::PrometheusRule => rules()
             .into_iter()
             .map(|asset| {

@@ -49,6 +49,13 @@ fn below(root: &Path) -> BTreeMap<String, String> {
     found
 }
 
+/// All that is compiled in, by the path that it is exported to.
+fn bundle() -> BTreeMap<String, String> {
+    let alerts = assets::all().into_iter().map(|asset| (asset.path.to_owned(), asset.text.to_owned()));
+    let boards = assets::dashboards().into_iter();
+    alerts.chain(boards.map(|asset| (format!("dashboards/{}", asset.path), asset.text.to_owned()))).collect()
+}
+
 fn yaml(text: &str) -> Value {
     serde_saphyr::from_str(text).expect("YAML")
 }
@@ -76,9 +83,10 @@ fn run(arguments: &[&str]) -> (Option<i32>, String) {
 
 #[test]
 fn what_is_compiled_in_is_what_lies_there() {
-    let compiled: BTreeMap<_, _> =
-        assets::all().into_iter().map(|asset| (asset.path.to_owned(), asset.text.to_owned())).collect();
-    let lies = below(&Path::new(ROOT).join("alerts"));
+    let compiled = bundle();
+    let mut lies = below(&Path::new(ROOT).join("alerts"));
+    let boards = below(&Path::new(ROOT).join("dashboards")).into_iter();
+    lies.extend(boards.map(|(name, text)| (format!("dashboards/{name}"), text)));
     let names = |files: &BTreeMap<String, String>| files.keys().cloned().collect::<BTreeSet<_>>();
     assert_eq!(names(&compiled), names(&lies), "a file came or went: touch src/assets.rs and build again");
     assert!(compiled == lies, "a file has another text: touch src/assets.rs and build again");
@@ -89,8 +97,7 @@ fn an_export_as_files_is_the_bundle_with_another_base_and_nothing_else() {
     let dir = Dir::new("files");
     let first = export(&dir.0, &Options::default()).unwrap();
     let written = below(&dir.0);
-    let bundle: BTreeMap<_, _> =
-        assets::all().into_iter().map(|asset| (asset.path.to_owned(), asset.text.to_owned())).collect();
+    let bundle = bundle();
     assert_eq!(written, bundle);
     assert_eq!(first, Exported { written: bundle.len(), unchanged: 0 });
     assert_eq!(export(&dir.0, &Options::default()).unwrap(), Exported { written: 0, unchanged: bundle.len() });
@@ -103,11 +110,11 @@ fn an_export_as_files_is_the_bundle_with_another_base_and_nothing_else() {
     let elsewhere = Options { base: Some(Base::parse(base).unwrap()), force: true, ..Options::default() };
     export(&dir.0, &elsewhere).unwrap();
     for (name, text) in below(&dir.0) {
-        match name.ends_with(".yml") {
-            true => assert_eq!(text.replace(base, RUNBOOK_BASE), bundle[&name], "{name}"),
-            false => assert_eq!(text, bundle[&name], "{name}"),
+        match name.ends_with(".md") {
+            false => assert_eq!(text.replace(base, RUNBOOK_BASE), bundle[&name], "{name}"),
+            true => assert_eq!(text, bundle[&name], "{name}"),
         }
-        assert!(!name.ends_with(".yml") || !text.contains(RUNBOOK_BASE), "{name}");
+        assert!(name.ends_with(".md") || !text.contains(RUNBOOK_BASE), "{name}");
     }
 }
 
@@ -195,7 +202,7 @@ fn what_somebody_changed_is_not_overwritten_unasked() {
     fs::create_dir(&path).unwrap();
     let error = export(&dir.0, &Options { force: true, ..Options::default() }).unwrap_err();
     assert!(error.to_string().contains("something that is no file is there"), "{error}");
-    assert!(below(&dir.0).len() == assets::all().len(), "nothing half written is left");
+    assert!(below(&dir.0).len() == bundle().len(), "nothing half written is left");
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod cli;
 mod config;
 mod contract;
 mod coverage;
+mod dashboards;
 mod decode;
 mod deploy_hooks;
 mod detection;

@@ -1,4 +1,4 @@
-//! The pages as people see them: in a real Chromium, of real servers.
+//! What people look at: the pages in a real Chromium, of real servers, and boards for Grafana, asked of a real Prometheus.
 
 mod approval;
 mod audit;
@@ -6,6 +6,7 @@ mod chromium;
 mod cluster;
 mod cut_off;
 mod faults;
+mod panels;
 mod runbooks;
 mod view;
 

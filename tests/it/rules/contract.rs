@@ -18,7 +18,7 @@ const WORDS: &[&str] =
 const NAMES: &[&str] = &["a", "b", "c", "d"];
 
 /// The family of a series.
-fn family(metric: &str) -> Option<&'static Family> {
+pub fn family(metric: &str) -> Option<&'static Family> {
     let families = catalog::families();
     let named = |name: &str| families.iter().copied().find(|family| family.name == name);
     let histogram = |end: &str| named(metric.strip_suffix(end)?).filter(|family| family.kind == Type::Histogram);
@@ -30,7 +30,7 @@ fn alerts(groups: &[bundle::Group]) -> impl Iterator<Item = &Rule> {
 }
 
 /// Each word that recorded pages have for a label of a metric, and all reasons for a failure to connect.
-fn words() -> BTreeSet<(String, String, String)> {
+pub fn words() -> BTreeSet<(String, String, String)> {
     let mut words = BTreeSet::new();
     for page in fs::read_dir(format!("{ROOT}/tests/golden")).unwrap() {
         let text = fs::read_to_string(page.unwrap().path()).unwrap();
@@ -55,7 +55,7 @@ fn reasons(state: Option<&str>) -> Vec<String> {
     of_state.map(|(reason, _)| reason.to_owned()).collect()
 }
 
-fn is_word(words: &BTreeSet<(String, String, String)>, metric: &str, label: &str, value: &str) -> bool {
+pub fn is_word(words: &BTreeSet<(String, String, String)>, metric: &str, label: &str, value: &str) -> bool {
     words.contains(&(metric.to_owned(), label.to_owned(), value.to_owned()))
 }
 

@@ -3,7 +3,7 @@
 
 pub mod bundle;
 pub mod case;
-mod contract;
+pub mod contract;
 mod documentation;
 mod objective;
 mod prove_rules;

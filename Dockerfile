@@ -6,8 +6,8 @@ ARG BUILD_IMAGE=rust:1.95-slim-bookworm
 ARG RUN_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 
 FROM ${BUILD_IMAGE} AS build
-# For --version, as the image has no git: --build-arg PGVIGIL_COMMIT=$(git rev-parse --short=12 HEAD)
-ARG PGVIGIL_COMMIT=
+# For --version, as the image has no git: --build-arg BUILD_COMMIT=$(git rev-parse --short=12 HEAD)
+ARG BUILD_COMMIT=
 WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \

@@ -1,4 +1,4 @@
-//! Tells `--version` what this is built from. PGVIGIL_COMMIT says the commit where git cannot, as in a container; a source tree without
+//! Tells `--version` what this is built from. BUILD_COMMIT says the commit where git cannot, as in a container; a source tree without
 //! git, and a debug build, which would be made anew after every commit, know none.
 
 use std::env;
@@ -10,15 +10,15 @@ const MADE_OF: &[&str] = &["src", "alerts", "build.rs", "Cargo.toml", "Cargo.loc
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-env-changed=PGVIGIL_COMMIT");
-    let given = env::var("PGVIGIL_COMMIT").ok().filter(|commit| is_plain(commit));
+    println!("cargo::rerun-if-env-changed=BUILD_COMMIT");
+    let given = env::var("BUILD_COMMIT").ok().filter(|commit| is_plain(commit));
     let is_release = env::var("PROFILE").is_ok_and(|profile| profile == "release");
     let commit = given.or_else(|| if is_release { commit() } else { None });
-    println!("cargo::rustc-env=PGVIGIL_BUILT_COMMIT={}", commit.as_deref().unwrap_or("unknown"));
+    println!("cargo::rustc-env=BUILT_COMMIT={}", commit.as_deref().unwrap_or("unknown"));
     let rustc = env::var("RUSTC").ok().and_then(|rustc| say(Command::new(rustc).arg("--version")));
-    println!("cargo::rustc-env=PGVIGIL_BUILT_RUSTC={}", rustc.as_deref().unwrap_or("rustc of unknown version"));
-    println!("cargo::rustc-env=PGVIGIL_BUILT_TARGET={}", env::var("TARGET").unwrap_or_default());
-    println!("cargo::rustc-env=PGVIGIL_BUILT_PROFILE={}", env::var("PROFILE").unwrap_or_default());
+    println!("cargo::rustc-env=BUILT_RUSTC={}", rustc.as_deref().unwrap_or("rustc of unknown version"));
+    println!("cargo::rustc-env=BUILT_TARGET={}", env::var("TARGET").unwrap_or_default());
+    println!("cargo::rustc-env=BUILT_PROFILE={}", env::var("PROFILE").unwrap_or_default());
 }
 
 fn is_plain(commit: &str) -> bool {

@@ -1,18 +1,17 @@
 //! What the help of each command says below its options: lines that work, what the exit code means, where to read more.
 
-pub(super) const SHORT_VERSION: &str =
-    concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("PGVIGIL_BUILT_COMMIT"), ")");
+pub(super) const SHORT_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("BUILT_COMMIT"), ")");
 
 pub(super) const LONG_VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     "\ncommit  ",
-    env!("PGVIGIL_BUILT_COMMIT"),
+    env!("BUILT_COMMIT"),
     "\nbuilt   ",
-    env!("PGVIGIL_BUILT_PROFILE"),
+    env!("BUILT_PROFILE"),
     " for ",
-    env!("PGVIGIL_BUILT_TARGET"),
+    env!("BUILT_TARGET"),
     "\nby      ",
-    env!("PGVIGIL_BUILT_RUSTC"),
+    env!("BUILT_RUSTC"),
 );
 
 pub(super) const TOP: &str = "\

@@ -143,8 +143,8 @@ fn the_commit_is_of_this_checkout_alone() {
     let built = |place: &Path, profile: &str, given: &str| {
         let mut build = Command::new(&script);
         build.env("CARGO_MANIFEST_DIR", place).env("PROFILE", profile).env("TARGET", "t").env("RUSTC", "rustc");
-        let said = text(build.env("PGVIGIL_COMMIT", given).output().unwrap());
-        let commit = said.lines().find_map(|line| line.strip_prefix("cargo::rustc-env=PGVIGIL_BUILT_COMMIT="));
+        let said = text(build.env("BUILD_COMMIT", given).output().unwrap());
+        let commit = said.lines().find_map(|line| line.strip_prefix("cargo::rustc-env=BUILT_COMMIT="));
         (commit.unwrap().to_owned(), said)
     };
     let head = git(&["rev-parse", "--short=12", "HEAD"]).trim().to_owned();

@@ -141,7 +141,7 @@ impl Model {
                 self.write(Event::AbortAsked { by: "dba".to_owned(), comment: String::new() }, chance)?;
             }
             2 if self.world.old == Old::Sick && !quiet => self.world.old = Old::Well,
-            3 if !quiet && !self.run.past_return => self.world.other = true,
+            3 if !quiet && !self.run.past_return && !self.world.promoted => self.world.other = true,
             4 => {
                 let late = self.world.deeds.iter().position(|deed| deed.late);
                 if let Some(step) = late
@@ -301,7 +301,7 @@ impl Model {
         }
         // A promotion is verified where it is done: its word counts.
         let is_lie = result == StepResult::Done && !self.world.deeds[step].done;
-        let is_promote = matches!(self.run.current(), Some(Step::Promote { .. }));
+        let is_promote = matches!(self.run.current(), Some(Step::Promote { .. } | Step::Delegate { .. }));
         let result = if is_lie && is_promote { StepResult::Unknown } else { result };
         let unasked = matches!(Place::of(&self.run).next, Next::Unasked | Next::Delegate);
         let detail = String::new();
@@ -317,6 +317,8 @@ impl Model {
     fn take_effect(&mut self, step: usize) {
         match &self.run.plan.steps[step] {
             Step::Fence(_) => self.world.old = Old::Off,
+            // A manager promotes nobody beside a primary.
+            Step::Delegate { .. } if self.world.other => return,
             Step::Promote { .. } | Step::Delegate { .. } => self.world.promoted = true,
             _ => {}
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::runbooks::Lock as LockSettings;
-use crate::config::{self, Cluster, Environment, Manager, Node, Service, Settings};
+use crate::config::{self, Cluster, Dsn, Environment, Manager, Node, Service, Settings};
 use crate::observe::Source;
 use crate::pg::failure::{Cause, Failure};
 use crate::runbook::book::Mode;
@@ -38,6 +38,7 @@ pub(super) fn means(settings: &Settings, environment: &Arc<Environment>) -> Vec<
             terms: terms(cluster, settings.sample_interval),
             // Secrets are not in it: a rotated password is no other config.
             config: hash(&[format!("{cluster:?} {:?} {hooks_dir:?}", settings.sample_interval).as_bytes()]),
+            reach: reach(cluster),
             nodes: nodes.collect(),
             lock: lock(&cluster.runbooks.lock),
             patroni: patroni(cluster).map(|service| Patroni::new(service.clone(), PATRONI_WITHIN)),
@@ -46,6 +47,18 @@ pub(super) fn means(settings: &Settings, environment: &Arc<Environment>) -> Vec<
         }
     };
     settings.clusters.iter().map(one).collect()
+}
+
+/// A hash of where and as whom the nodes are reached, which another address or password changes.
+fn reach(cluster: &Cluster) -> String {
+    let dsns = cluster.nodes.iter().flat_map(|node| [Some(&node.dsn), node.admin_dsn.as_ref()]);
+    let parts = dsns.map(|dsn| match dsn {
+        Some(Dsn::Inline(secret)) => secret.reveal().as_bytes().to_vec(),
+        Some(Dsn::File(path)) => path.as_os_str().as_encoded_bytes().to_vec(),
+        None => Vec::new(),
+    });
+    let parts: Vec<_> = parts.collect();
+    hash(&parts.iter().map(Vec::as_slice).collect::<Vec<_>>())
 }
 
 fn terms(cluster: &Cluster, sample_interval: Duration) -> Terms {

@@ -94,8 +94,9 @@ pub fn loss(
         Standing::Unknown if best.timeline == timeline => None,
         Standing::Diverged | Standing::Unknown => return None,
     };
-    let until = ended.map_or(yardstick.now.mono, |ended| ended.min(yardstick.now.mono));
-    let blind = until.since(last_seen).as_secs_f64();
+    // What may still come is counted at once: a limit that allows the fence allows the promotion too.
+    let until = ended.unwrap_or(yardstick.now.mono);
+    let blind = until.min(yardstick.now.mono).since(last_seen).as_secs_f64();
     let unseen = Unseen {
         since: Some(heard.map_or(last_seen, |heard| heard.max(last_seen))),
         until: Some(until),

@@ -45,6 +45,8 @@ pub struct Means {
     pub terms: Terms,
     /// The hash of what the config says of it: a run keeps the config that it was planned with.
     pub config: String,
+    /// A hash of how its nodes are reached, secrets included: another password is no other config, and needs other connections.
+    pub reach: String,
     /// Its nodes, in the order of the config.
     pub nodes: Vec<Node>,
     /// The lock.
@@ -60,7 +62,7 @@ pub struct Means {
 impl Means {
     /// Whether nothing changed.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        self.cluster == other.cluster && self.config == other.config
+        self.cluster == other.cluster && self.config == other.config && self.reach == other.reach
     }
 
     pub(super) fn node(&self, name: &str) -> Option<&Node> {

@@ -46,7 +46,8 @@ impl Play {
         trigger: "[alert]",
         // A busy machine is late by less than two of these.
         sample_interval: "500ms",
-        limits: "{block_after_run: 0s, hang_limit: 1s}",
+        // A segment: what is written first holds whole pages, and a busy machine is blind for longer.
+        limits: "{max_loss_bytes: 16777216, block_after_run: 0s, hang_limit: 1s}",
         settings: &[],
         wire: false,
         fence_thinks: "0",

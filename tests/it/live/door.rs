@@ -115,7 +115,8 @@ async fn what_a_server_says_is_text_and_no_markup() -> Outcome {
     let start = get(vigil.port(), "/", "").await;
     assert!(start.header("content-type").unwrap().starts_with("text/html"));
     assert!(start.text().contains("&lt;b&gt;&amp;x"), "{}", start.text());
-    assert!(!start.text().contains("<b>"));
+    // The page has such marks of its own.
+    assert!(!start.text().contains("<b>&"));
     let facts = get(vigil.port(), "/api/v1/clusters/lab", "").await;
     assert_eq!(facts.header("content-type"), Some("application/json"));
     lab.stop().await;

@@ -113,7 +113,7 @@ async fn it_is_started_shown_kept_over_a_restart_and_ended() -> Outcome {
     assert!(table.contains("\nin maintenance until ") && table.contains(" GMT, by ops: minor <b>"), "{table}");
     assert_eq!(table.matches("in maintenance").count(), 1, "{table}");
     let page = vigil.get("/", "").await.unwrap();
-    assert!(page.contains("in maintenance until") && page.contains("minor &lt;b&gt;"), "{page}");
+    assert!(page.contains("In maintenance until") && page.contains("minor &lt;b&gt;"), "{page}");
     assert_eq!(said(&vigil, &["INFO", "maintenance began", "cluster=\"lab\"", "caller=\"ops\"", "until="]), 1);
     assert!(!vigil.log().contains("upgrade"), "the log holds no words of anybody");
 

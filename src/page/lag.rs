@@ -164,11 +164,15 @@ fn line(trend: &[Past], top: f64, stage: fn(&Past) -> Option<f64>) -> String {
 /// Now, the worst, and how much was not known.
 fn words(node: &Node) -> String {
     let now = match &node.verdicts.lag {
-        Some(lag) if !node.writes() => behind(&lag.replayed),
-        _ => "is the primary now".to_owned(),
+        _ if node.writes() => "is the primary now".to_owned(),
+        Some(lag) => behind(&lag.replayed),
+        None => "not known now".to_owned(),
     };
     let worst = peak(node);
-    let worst = if worst < 0.0 { "never known".to_owned() } else { format!("at worst {}", seconds(worst)) };
+    if worst < 0.0 {
+        return format!("{now}, never known in this time");
+    }
+    let worst = format!("at worst {}", seconds(worst));
     match gaps(node) {
         0 => format!("{now}, {worst}"),
         gaps => format!("{now}, {worst}, not known for {gaps} % of the time"),

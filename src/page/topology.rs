@@ -22,6 +22,8 @@ const INDENT: usize = 30;
 const DEEPEST: usize = 4;
 /// Longer names are cut in the drawing; the table has them whole.
 const LONGEST: usize = 24;
+/// Width of a letter of the state, more or less.
+const LETTER: usize = 7;
 
 /// The section.
 pub fn section(view: &View) -> Markup {
@@ -90,9 +92,10 @@ fn drawn(row: usize, place: &Place, view: &View, split: bool) -> Markup {
             rect x=(x) y=(y) width=(width) height=(BOX - 2) rx=(if node.leads() { 2 } else { 12 }) {}
             @if conflict { rect x=(x + 4) y=(y + 4) width=(width - 8) height=(BOX - 10) {} }
             use href={ "#" (nodes::sign(node, view)) } x=(x + 9) y=(y + 12) width="24" height="24" {}
-            text.name x=(x + 42) y=(y + 20) { (short(node.name())) }
+            text.name x=(x + 42) y=(y + 20) { (cut(node.name(), LONGEST)) }
             text.role x=(WIDTH - 12) y=(y + 20) text-anchor="end" { (nodes::role(node, view)) }
-            text x=(x + 42) y=(y + 39) { (words(node)) }
+            // The table below has the whole.
+            text x=(x + 42) y=(y + 39) { (cut(&words(node), WIDTH.saturating_sub(x + 56) / LETTER)) }
         }
     }
 }
@@ -106,10 +109,11 @@ fn words(node: &Node) -> String {
     }
 }
 
-fn short(name: &str) -> String {
-    match name.chars().count() > LONGEST {
-        true => name.chars().take(LONGEST - 1).chain(['…']).collect(),
-        false => name.to_owned(),
+/// So many letters at most.
+fn cut(text: &str, most: usize) -> String {
+    match text.chars().count() > most {
+        true => text.chars().take(most.saturating_sub(1)).chain(['…']).collect(),
+        false => text.to_owned(),
     }
 }
 

@@ -8,6 +8,7 @@ use super::view::View;
 use crate::cluster::assess::Verdict;
 use crate::cluster::promotable::Reason;
 use crate::runbook::guard::{self, Seen};
+use crate::runbook::run::Run;
 
 /// Whether a failover would work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,10 +28,17 @@ pub fn answer(view: &View) -> Answer {
     };
     match &view.candidate {
         _ if view.split_brain == Verdict::Yes => Answer::No,
+        // What new connections show counts for more than observation.
+        Some(_) if held_up(view).is_some() => Answer::Unknown,
         Some(_) => Answer::Yes,
         None if view.primary.is_none() || promotable(Verdict::Unknown) || promotable(Verdict::Yes) => Answer::Unknown,
         None => Answer::No,
     }
+}
+
+/// The open run, if its guards do not all pass.
+fn held_up(view: &View) -> Option<&Run> {
+    view.runs.open().filter(|run| passing(&run.judged.1) < run.judged.1.len())
 }
 
 /// The answer in one sentence.
@@ -42,6 +50,9 @@ pub fn sentence(view: &View) -> String {
             }
             None => format!("A failover now would work: to {candidate}, at a loss that is not known"),
         },
+        (Answer::Unknown, Some(candidate)) => {
+            format!("By observation it would, to {candidate}; guards of the run that is open do not pass")
+        }
         (Answer::No, _) if view.split_brain == Verdict::Yes => {
             "A failover now would not work: two nodes write".to_owned()
         }

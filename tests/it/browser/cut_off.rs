@@ -30,6 +30,11 @@ async fn a_page_says_so_and_comes_back_by_itself() -> Outcome {
     let said = view.live_text.unwrap_or_default();
     assert!(said.to_lowercase().contains("lost"), "{said}");
     assert!(said.split(':').count() >= 3, "since when: {said}");
+    let now = "return [...document.querySelectorAll('.now')].map(now => getComputedStyle(now, '::before').content)";
+    let now = browser.read(now).await;
+    let now = now.as_array().cloned().unwrap_or_default();
+    let is_past = |said: &serde_json::Value| said.as_str().is_some_and(|said| said.contains("No longer known"));
+    assert!(!now.is_empty() && now.iter().all(is_past), "what was well looks as if it were: {now:?}");
     browser.picture("cut-off").await;
 
     cluster.c.kill();

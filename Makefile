@@ -19,6 +19,7 @@ check: ## Format, lints, licences, and all tests that need no server
 	cargo clippy --all-targets -- -D warnings
 	cargo deny check licenses bans sources
 	@scripts/advisories
+	@scripts/check-unit
 	@scripts/tier check
 
 .PHONY: test

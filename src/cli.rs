@@ -23,7 +23,7 @@ use crate::runbook::book::{Mode, Step};
 use crate::runbook::shelf::{Shelf, Source};
 use crate::runbook::step::hook;
 use crate::status::{self, Show};
-use crate::{app, demo, maintenance};
+use crate::{app, demo, healthcheck, maintenance};
 
 /// Something was found or refused.
 const REFUSED: u8 = 1;
@@ -63,6 +63,11 @@ enum Command {
         /// Again every two seconds.
         #[arg(long, conflicts_with = "json")]
         watch: bool,
+    },
+    /// Say by the exit code whether a running pgvigil answers, whatever it sees: for a container's HEALTHCHECK.
+    Healthcheck {
+        #[command(flatten)]
+        remote: Remote,
     },
     /// Tell a running pgvigil that people work on a cluster, so that rules which heed it stay quiet, or that they are done.
     Maintenance {
@@ -226,6 +231,13 @@ pub fn run() -> ExitCode {
             Ok(address) => {
                 let shown = status::run(address, Show { json, watch });
                 exit(runtime.block_on(shown).map(|()| ExitCode::SUCCESS))
+            }
+            Err(error) => fail(BAD_CONFIG, &error),
+        },
+        Command::Healthcheck { remote } => match remote.address(config) {
+            Ok(address) => {
+                let asked = runtime.block_on(healthcheck::run(address));
+                exit(asked.map(|()| ExitCode::SUCCESS).map_err(Into::into))
             }
             Err(error) => fail(BAD_CONFIG, &error),
         },

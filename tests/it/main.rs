@@ -18,6 +18,7 @@ mod failover;
 mod fault_replay;
 mod faults;
 mod fixture;
+mod fuzzed;
 mod golden;
 mod golden_cluster;
 mod hook_runner;

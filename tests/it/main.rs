@@ -10,6 +10,7 @@ mod config;
 mod contract;
 mod coverage;
 mod decode;
+mod deploy;
 mod deploy_hooks;
 mod detection;
 mod engine;

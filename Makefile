@@ -19,6 +19,7 @@ check: ## Format, lints, licences, and all tests that need no server
 	cargo clippy --all-targets -- -D warnings
 	cargo deny check licenses bans sources
 	@scripts/advisories
+	@scripts/check-unit
 	@scripts/tier check
 
 .PHONY: test
@@ -121,6 +122,31 @@ prove-quiet: ## LAB_MINUTES (30) of mixed load raise no alert; by hand; UPDATE=1
 prove-api: ## schemathesis against the API's description, with and without a credential; by hand, 2 minutes, needs PyPI
 	@scripts/bootstrap rust build postgresql prometheus
 	@scripts/prove-api
+
+.PHONY: deb
+deb: ## The Debian package, in target/debian
+	@scripts/bootstrap rust build packager
+	@scripts/deb
+
+.PHONY: prove-deb
+prove-deb: ## Installs, runs, upgrades and purges the package in a throw-away Debian; root, network; UPDATE=1 writes docs/measured/deb.md
+	@scripts/bootstrap rust build packager debian
+	@scripts/prove-deb
+
+.PHONY: dist
+dist: ## A static release build of the last commit with SBOM and checksums, in target/dist; the same bytes wherever it is made
+	@scripts/bootstrap rust build static sbom
+	@scripts/dist
+
+.PHONY: prove-dist
+prove-dist: ## Makes dist twice, in different directories, and compares; by hand, 10 minutes; UPDATE=1 writes docs/measured/dist.md
+	@scripts/bootstrap rust build static sbom
+	@scripts/prove-dist
+
+.PHONY: fuzz
+fuzz: ## Each fuzz target for FUZZ_SECONDS (600); by hand, over an hour
+	@scripts/bootstrap rust build fuzz
+	@scripts/fuzz
 
 .PHONY: fmt
 fmt: ## Formats the code

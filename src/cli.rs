@@ -26,7 +26,7 @@ use crate::runbook::book::{Mode, Step};
 use crate::runbook::shelf::{Shelf, Source};
 use crate::runbook::step::hook;
 use crate::status::{self, Show};
-use crate::{app, demo, maintenance};
+use crate::{app, demo, healthcheck, maintenance};
 
 /// Something was found or refused.
 const REFUSED: u8 = 1;
@@ -72,6 +72,11 @@ enum Command {
         /// Between two looks, 500ms to 1h.
         #[arg(long, value_name = "TIME", default_value = "2s", value_parser = interval, requires = "watch")]
         interval: Duration,
+    },
+    /// Say by the exit code whether a running pgvigil answers, whatever it sees: for a container's HEALTHCHECK.
+    Healthcheck {
+        #[command(flatten)]
+        remote: Remote,
     },
     /// Tell a running pgvigil that people work on a cluster, so that rules which heed it stay quiet, or that they are done.
     #[command(after_help = help::MAINTENANCE)]
@@ -263,6 +268,13 @@ pub fn run() -> ExitCode {
                 };
                 let shown = status::run(address, show);
                 exit(runtime.block_on(shown).map(|()| ExitCode::SUCCESS))
+            }
+            Err(error) => fail(BAD_CONFIG, &error),
+        },
+        Command::Healthcheck { remote } => match remote.address(config) {
+            Ok(address) => {
+                let asked = runtime.block_on(healthcheck::run(address));
+                exit(asked.map(|()| ExitCode::SUCCESS).map_err(Into::into))
             }
             Err(error) => fail(BAD_CONFIG, &error),
         },

@@ -119,7 +119,18 @@ impl Peer {
         self.ask(path, Some(body)).await
     }
 
+    /// What `path` answers, as it is.
+    pub async fn text(&mut self, path: &str) -> Result<String, PeerError> {
+        self.bytes(path, None).await.map(|body| String::from_utf8_lossy(&body).into_owned())
+    }
+
     async fn ask<T: DeserializeOwned>(&mut self, path: &str, body: Option<&Value>) -> Result<T, PeerError> {
+        let answer = self.bytes(path, body).await?;
+        let strange = |error: serde_json::Error| PeerError::Strange { url: self.url(path), why: error.to_string() };
+        serde_json::from_slice(&answer).map_err(strange)
+    }
+
+    async fn bytes(&mut self, path: &str, body: Option<&Value>) -> Result<Vec<u8>, PeerError> {
         let answer = self.answer(path, body).await;
         // Other certificates of our own are read when the old ones do not do.
         if self.address.ca_file.is_some() && matches!(answer, Err(PeerError::Unreachable { .. })) {
@@ -128,10 +139,15 @@ impl Peer {
         answer
     }
 
-    async fn answer<T: DeserializeOwned>(&mut self, path: &str, body: Option<&Value>) -> Result<T, PeerError> {
-        let Files { bearer, tls } = self.files().await?;
+    fn url(&self, path: &str) -> Url {
         let mut url = self.address.url.clone();
         url.set_path(path);
+        url
+    }
+
+    async fn answer(&mut self, path: &str, body: Option<&Value>) -> Result<Vec<u8>, PeerError> {
+        let Files { bearer, tls } = self.files().await?;
+        let url = self.url(path);
         let unreachable = |error: reqwest::Error| PeerError::Unreachable { url: url.clone(), why: chain(&error) };
         if let Some(tls) = tls {
             self.client = Some(client(tls, self.deadline).map_err(unreachable)?);
@@ -153,7 +169,7 @@ impl Peer {
         if !status.is_success() {
             return Err(PeerError::Refused { url, status, why: word(&body) });
         }
-        serde_json::from_slice(&body).map_err(|error| PeerError::Strange { url, why: error.to_string() })
+        Ok(body)
     }
 
     /// Reads our own files, which may be on a disk that hangs.

@@ -16,6 +16,10 @@ impl PrimaryConninfo {
     pub fn parse(text: &str) -> Result<Self, DsnError> {
         let mut options = Vec::new();
         conninfo::read(text, &mut |name, value, _| {
+            // A URI can spell such a name; printed as libpq reads it, it would be several options.
+            if name.contains(|c: char| c.is_whitespace() || c == '=') {
+                return Err(DsnError::Uri("the name of an option holds a space or ="));
+            }
             options.push((name.to_owned(), value));
             Ok(())
         })?;
@@ -86,6 +90,13 @@ mod tests {
         let leads = |text: &str| PrimaryConninfo::parse(text).ok().unwrap().leads_to("10.0.0.2", 5432);
         assert!(leads("host=10.0.0.2 user=r") && leads("port=5432 host=10.0.0.2"));
         assert!(!leads("host=10.0.0.2 hostaddr=10.0.0.1") && !leads("host=10.0.0.2 port=5433") && !leads(""));
+    }
+
+    #[test]
+    fn a_name_that_would_be_several_options_is_refused() {
+        for text in ["postgres://h/?a%20b=1", "postgres://h/?a%3D1%20password=x", "postgres://h/?a b=1"] {
+            assert!(PrimaryConninfo::parse(text).is_err(), "{text}");
+        }
     }
 
     #[test]

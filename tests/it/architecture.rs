@@ -91,7 +91,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("drivers", &["observe", "http", "lab", "runbook/intake", "runbook/step", "runbook/engine"]),
-    ("wiring", &["app", "demo", "history", "runs", "status", "maintenance", "cli", "main", "lib"]),
+    ("wiring", &["app", "demo", "history", "runs", "status", "maintenance", "healthcheck", "cli", "main", "lib"]),
 ];
 
 /// Modules that only list others.

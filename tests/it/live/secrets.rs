@@ -309,6 +309,8 @@ async fn at_the_door(format: &str) -> Result<(), LabError> {
         (&["check", "--config", &config][..], 0),
         (&["status", "--server", &url, "--ca-file", &ca, "--token-file", &token], 0),
         (&["status", "--json", "--config", &config, "--ca-file", &ca, "--token-file", &token], 0),
+        (&["healthcheck", "--config", &config, "--ca-file", &ca], 0),
+        (&["healthcheck", "--config", &config], 1),
         (&["status", "--server", &url, "--ca-file", &ca, "--token-file", &file("hook")], 1),
         (&["status", "--server", &url, "--ca-file", &ca, "--token-file", &file("passfile")], 1),
         (&["status", "--server", &url, "--ca-file", &file("client.key"), "--token-file", &token], 1),

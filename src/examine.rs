@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::app::{Visit, visits};
 use crate::clock::Moment;
 use crate::config::{Environment, Settings};
-use crate::doctor::patient::Patient;
+use crate::doctor::patient::{Patient, UNWRITTEN};
 use crate::doctor::report::Report;
 use crate::observe::Hub;
 use crate::observe::keeper::Keeper;
@@ -70,5 +70,5 @@ async fn look(visit: Visit, keeper: &Keeper, options: &Options) -> Report {
     let hub = Hub::new(layout, memory);
     once(&hub, &nodes).await;
     let cluster = hub.cluster();
-    Report::of(&Patient::new(&cluster, manager, Moment::now()), options.node.as_deref())
+    Report::of(&Patient::new(&cluster, Some(manager.unwrap_or(UNWRITTEN)), Moment::now()), options.node.as_deref())
 }

@@ -1,6 +1,7 @@
 //! What the checks look at: a cluster as it is known at one moment, and what the doctor alone asked.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::chart::{Chart, Conninfo, Told};
 use super::finding::{Act, Answer, Cure, Finding};
@@ -22,9 +23,15 @@ pub struct Patient<'a> {
     pub evidence: Evidence<'a>,
     /// The verdicts.
     pub assessment: Assessment,
-    /// `manager:` as the config has it; `None`: not at all.
+    /// `manager:` as the config has it, or [`UNWRITTEN`]; `None`: it is not at hand.
     pub manager: Option<&'a str>,
 }
+
+/// In the place of `manager:`, where the config has none.
+pub const UNWRITTEN: &str = "not written";
+
+/// What was asked so long ago counts for nothing: `serve` asks each minute.
+const TOLD_FOR: Duration = Duration::from_secs(180);
 
 /// What a check says of one node.
 pub enum Judged {
@@ -130,7 +137,8 @@ impl<'a> Patient<'a> {
     /// What the doctor alone asked of it.
     pub fn told(&self, node: usize) -> Option<&'a Told> {
         let told = self.evidence.facts[node].told.as_ref().filter(|_| self.is_up(node))?;
-        Some(&told.value)
+        let window = TOLD_FOR.max(3 * self.evidence.layout.timing.login_interval);
+        (self.evidence.now.mono.since(told.seen.mono) <= window).then_some(&told.value)
     }
 
     /// How it is set up.

@@ -17,7 +17,7 @@ pub static CHECK: Check = Check {
 fn judge(patient: &Patient<'_>) -> Vec<Finding> {
     patient.on_every(|node| {
         let Some(seen) = patient.told(node)?.manager.as_ref()? else { return Some(Judged::Well) };
-        let is_named = patient.manager.is_some_and(|manager| manager != "none");
+        let is_named = !["none", UNWRITTEN].contains(&patient.manager?);
         let fix = || elsewhere("write manager: into the cluster's config, and reload pgvigil");
         Some(ill_if(!is_named, || format!("{} is there: {}", seen.kind.as_str(), seen.by), fix))
     })

@@ -75,7 +75,7 @@ mod wal_level;
 
 use super::finding::{Finding, Severity};
 use super::hba::{self, Met};
-use super::patient::{Judged, Patient, elsewhere, ill_if};
+use super::patient::{Judged, Patient, UNWRITTEN, elsewhere, ill_if};
 use crate::archive_watch::archive_dir::ArchiveDirState;
 use crate::cluster::assess::Verdict;
 use crate::cluster::sync::SyncState;

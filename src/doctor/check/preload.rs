@@ -9,7 +9,7 @@ pub static CHECK: Check = Check {
     title: "every node loads the same libraries",
     seen: "shared_preload_libraries of each standby against the primary's.",
     why: "After a failover what they do is missing: an extension fails, archive or audit stops, or the promoted server does not accept what the primary did.",
-    fix: "Set it on the standby as on the primary and restart.",
+    fix: "Set it on the standby as on the primary and restart. Where the primary loads none, take it out of the file where it stands.",
     versions: "Every version that pgvigil reads.",
     judge,
 };
@@ -25,12 +25,12 @@ fn judge(patient: &Patient<'_>) -> Vec<Finding> {
         };
         let (own, primarys) = (list(node)?, list(patient.primary()?)?);
         let fix = || {
-            // Each name by itself: one quoted text would be one library.
-            let value = if primarys.is_empty() { "''".to_owned() } else { primarys.join(", ") };
-            vec![
-                patient.sql(node, format!("ALTER SYSTEM SET shared_preload_libraries = {value}")),
-                patient.restart(node),
-            ]
+            // Each name by itself: one quoted text would be one library, and an empty one a library without a name.
+            let statement = match primarys.as_slice() {
+                [] => "ALTER SYSTEM RESET shared_preload_libraries".to_owned(),
+                names => format!("ALTER SYSTEM SET shared_preload_libraries = {}", names.join(", ")),
+            };
+            vec![patient.sql(node, statement), patient.restart(node)]
         };
         Some(ill_if(
             own != primarys,

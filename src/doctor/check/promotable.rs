@@ -30,9 +30,8 @@ fn judge(patient: &Patient<'_>) -> Vec<Finding> {
         .collect();
     patient.whole(match () {
         () if standbys.iter().any(|node| verdict(node) == Some(Verdict::Yes)) => Judged::Well,
-        () if standbys.is_empty() => {
-            Judged::Ill("there is no standby".to_owned(), elsewhere("make a standby: pg_basebackup -R"))
-        }
+        // That is another check's.
+        () if standbys.is_empty() => Judged::Skip,
         () if standbys.iter().any(|node| verdict(node) != Some(Verdict::No)) => Judged::Unclear(told.join("; ")),
         () => Judged::Ill(told.join("; "), elsewhere("see docs/promotable.md for each reason")),
     })

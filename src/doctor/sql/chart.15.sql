@@ -9,7 +9,7 @@ WITH seen AS (
          bool_or(setting <> '') FILTER (WHERE name = 'promote_trigger_file') AS trigger_file
     FROM pg_settings
 ), cut AS (
-  SELECT regexp_replace(whole, $re$password\s*=\s*('([^'\\]|\\.)*'|\S*)$re$, '', 'gi') AS info FROM seen
+  SELECT regexp_replace(CASE WHEN whole !~* '^postgres(ql)?://' THEN whole END, $re$password\s*=\s*('([^'\\]|\\.)*'|(\\.|[^\s\\])*)$re$, '', 'gi') AS info FROM seen
 )
 SELECT current_setting('listen_addresses')::text AS listen_addresses,
        current_setting('port')::text AS port,

@@ -9,7 +9,7 @@ pub static CHECK: Check = Check {
     title: "no setting awaits a restart",
     seen: "pg_settings.pending_restart on every node.",
     why: "The next restart, planned or not, brings another server than the one that is known to work; a failover is one.",
-    fix: "Restart at a good time, or take the change back.",
+    fix: "Restart at a good time, or take the change back. A setting of settings_lower that is raised comes to the standbys first: before 14 those that are left behind shut down.",
     versions: "Every version that pgvigil reads.",
     judge,
 };

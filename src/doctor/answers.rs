@@ -101,7 +101,7 @@ fn lost(patient: &Patient<'_>) -> (Verdict, String) {
         Some(waits)
     });
     let promise = match synchronous {
-        Some(true) => "commits wait for a standby: what was acknowledged is on it",
+        Some(true) => "commits wait for standbys: what was acknowledged is on one of them",
         Some(false) => "commits wait for no standby: what was acknowledged may be on the primary alone",
         None => "whether commits wait for a standby is not known",
     };
@@ -109,10 +109,13 @@ fn lost(patient: &Patient<'_>) -> (Verdict, String) {
         "{} bytes were seen on the primary alone, {} at most by its recent rate; {promise}",
         loss.seen_bytes, loss.estimated_bytes
     );
+    // A commit that waits for any of several may be on another one than the candidate, unless that streams too.
+    let best = patient.assessment.failover_candidate.as_deref();
+    let streams = patient.nodes().any(|node| Some(patient.name(node)) == best && patient.streams(node));
     let verdict = match (loss.seen_bytes, synchronous) {
-        (_, Some(true)) => Verdict::Yes,
-        (0, _) => Verdict::Unknown,
-        _ => Verdict::No,
+        (0, Some(true)) if streams => Verdict::Yes,
+        (0, _) | (_, Some(true) | None) => Verdict::Unknown,
+        (_, Some(false)) => Verdict::No,
     };
     (verdict, seen)
 }

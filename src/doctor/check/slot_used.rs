@@ -21,8 +21,10 @@ fn judge(patient: &Patient<'_>) -> Vec<Finding> {
         let bare = chart.primary_slot_name.is_none() && !settings.restore_command_set && kept == 0.0;
         let slot = &patient.evidence.layout.members[node].slot;
         let fix = || {
-            let mut fix =
-                vec![patient.sql(primary, format!("SELECT pg_create_physical_replication_slot('{slot}', true)"))];
+            let mut fix = Vec::new();
+            if patient.snapshot(primary).slots().iter().all(|known| known.name != *slot) {
+                fix.push(patient.sql(primary, format!("SELECT pg_create_physical_replication_slot('{slot}', true)")));
+            }
             fix.extend(patient.set(node, "primary_slot_name", slot));
             fix
         };

@@ -46,6 +46,10 @@ GRANT CONNECT ON DATABASE postgres TO pgvigil;
 -- Everything else needs no grant: positions, recovery, conflicts, slots, the archiver's counters, the control file, what WAL was
 -- written, checkpoints, prefetching, checksums.
 --
--- pg_monitor can also read primary_conninfo, which on a standby may hold the replication password in clear. pgvigil never asks
--- for it; where the role itself must not be able to, keep that password in a passfile.
+-- The checks hba_replication and hba_error read pg_hba_file_rules, which pg_monitor does not give; without it they are unknown:
+--   GRANT SELECT ON pg_hba_file_rules TO pgvigil; GRANT EXECUTE ON FUNCTION pg_hba_file_rules() TO pgvigil;
+--
+-- pg_monitor can also read primary_conninfo, which on a standby may hold the replication password in clear. The doctor's checks take
+-- host, port, user and names out of it on the server, after the password was cut off; where the role itself must not be able to read
+-- it, keep that password in a passfile.
 GRANT pg_monitor TO pgvigil;

@@ -16,13 +16,14 @@ use tokio::time::timeout;
 use crate::clock::Wall;
 use crate::cluster::layout::{Layout, Member, Timing};
 use crate::config::reload::FileChanges;
-use crate::config::{self, Cluster, Environment, Node, Report, Role, Settings};
+use crate::config::{self, Cluster, Environment, Manager, Node, Report, Role, Settings};
 use crate::http::{self, Door, Runbooks, Sources};
 use crate::log::Log;
 use crate::observe::fleet::{Fleet, Place, Plan};
 use crate::observe::keeper::Keeper;
 use crate::observe::maintenance::Maintainer;
 use crate::observe::observers::Observers;
+use crate::observe::once::Asked;
 use crate::observe::{Found, Source, own};
 use crate::peer::Address;
 use crate::pg::failure::{Cause, Failure};
@@ -163,6 +164,30 @@ fn plans(settings: &Settings, environment: &Arc<Environment>) -> Vec<Plan> {
         archive_dir: cluster.archive_dir.clone(),
     };
     settings.clusters.iter().map(plan).collect()
+}
+
+/// A cluster as it is to be looked at once.
+pub struct Visit {
+    /// Who is who.
+    pub layout: Layout,
+    /// Where to ask each member, in the layout's order.
+    pub nodes: Vec<Asked>,
+    /// `manager:` as it is written; `None`: not at all.
+    pub manager: Option<&'static str>,
+}
+
+/// What is to be looked at once by these settings. Reads the files that say where the nodes are.
+pub fn visits(settings: &Settings, environment: &Arc<Environment>) -> Vec<Visit> {
+    let asked = |node: &Node| {
+        let admin = node.admin_dsn.is_some().then(|| means::admin_source(node, environment));
+        Asked { source: source(node, environment), admin }
+    };
+    let visit = |cluster: &Cluster| Visit {
+        layout: layout(settings, cluster, environment),
+        nodes: cluster.nodes.iter().map(asked).collect(),
+        manager: cluster.manager.as_ref().map(Manager::as_str),
+    };
+    settings.clusters.iter().map(visit).collect()
 }
 
 /// Whom to ask for a second view.

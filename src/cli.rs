@@ -9,6 +9,7 @@ use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -26,7 +27,7 @@ use crate::runbook::book::{Mode, Step};
 use crate::runbook::shelf::{Shelf, Source};
 use crate::runbook::step::hook;
 use crate::status::{self, Show};
-use crate::{app, demo, healthcheck, maintenance};
+use crate::{app, demo, examine, healthcheck, maintenance};
 
 /// Something was found or refused.
 const REFUSED: u8 = 1;
@@ -58,6 +59,22 @@ enum Command {
     /// Say whether the config is good, without asking any server.
     #[command(after_help = help::CHECK)]
     Check,
+    /// Ask every node of the config once, and say what is wrong, why it matters and what mends it.
+    #[command(after_help = help::DOCTOR)]
+    Doctor {
+        /// One JSON array, with an object for each cluster.
+        #[arg(long)]
+        json: bool,
+        /// Exit with 1 for what is unknown, too.
+        #[arg(long)]
+        strict: bool,
+        /// This cluster alone.
+        #[arg(long, value_name = "NAME")]
+        cluster: Option<String>,
+        /// Findings about this node, and about its cluster, alone.
+        #[arg(long, value_name = "NAME")]
+        node: Option<String>,
+    },
     /// Show what a running pgvigil sees, as a table, or live.
     #[command(after_help = help::STATUS)]
     Status {
@@ -259,6 +276,9 @@ pub fn run() -> ExitCode {
     match cli.command {
         Command::Serve => serve(runtime, config, log),
         Command::Check => check(config),
+        Command::Doctor { json, strict, cluster, node } => {
+            doctor(&runtime, config, &examine::Options { json, strict, cluster, node })
+        }
         Command::Status { remote, json, watch, interval } => match remote.address(config) {
             Ok(address) => {
                 let show = match (watch, json) {
@@ -322,6 +342,20 @@ fn serve(runtime: tokio::runtime::Runtime, config: Option<&Path>, log: Log) -> E
     runtime.shutdown_background();
     log.flush();
     exit(served.map(|()| ExitCode::SUCCESS))
+}
+
+fn doctor(runtime: &tokio::runtime::Runtime, config: Option<&Path>, options: &examine::Options) -> ExitCode {
+    let environment = Environment::of_this_process();
+    let settings = match config::check(config, &environment) {
+        Ok(report) => report.settings,
+        Err(error) => return fail(BAD_CONFIG, &error.to_string()),
+    };
+    let visits = match examine::chosen(&settings, &Arc::new(environment), options) {
+        Ok(visits) => visits,
+        Err(error) => return fail(BAD_CONFIG, &error),
+    };
+    let found = runtime.block_on(examine::run(visits, &settings, options));
+    exit(found.map(|well| if well { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) }))
 }
 
 /// Where the pgvigil of this config answers: a wildcard address is reached on loopback.

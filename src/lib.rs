@@ -5,10 +5,10 @@
 //! | layer | modules |
 //! |---|---|
 //! | vocabulary | [`pg`]`::{lsn, records, version, failure, trail}`, [`metric`]`::{family, sample, histogram}`, [`clock`], [`nearest`] |
-//! | pure | [`alertmanager`], [`archive_watch`] but what touches files, [`collector`], [`cluster`], [`metric`]`::{catalog, own, webhook}`, [`pg`]`::conninfo`, [`config`]`::{raw, settings}`, [`runbook`]`::{book, chain, markdown, record, seen}`, [`assets`], [`page`] |
+//! | pure | [`alertmanager`], [`archive_watch`] but what touches files, [`collector`], [`cluster`], [`doctor`], [`metric`]`::{catalog, own, webhook}`, [`pg`]`::conninfo`, [`config`]`::{raw, settings}`, [`runbook`]`::{book, chain, markdown, record, seen}`, [`assets`], [`page`] |
 //! | adapters | [`pg`]`::{dsn, tls, connect_error, session}`, [`metric`]`::exposition`, [`config`]`::{load, reload}`, [`runbook`]`::{journal, shelf, step}`, [`assets`]`::export`, [`peer`], [`patience`], [`log`], [`systemd`], [`archive_watch`]`::{data_dir, archive}` |
 //! | drivers | [`observe`], [`http`], [`lab`], [`runbook`]`::intake` |
-//! | wiring | [`app`], [`demo`], [`history`], [`status`], [`maintenance`], [`healthcheck`], [`cli`], `main` |
+//! | wiring | [`app`], [`demo`], [`examine`], [`history`], [`status`], [`maintenance`], [`healthcheck`], [`cli`], `main` |
 
 pub mod alertmanager;
 pub mod app;
@@ -20,6 +20,8 @@ pub mod cluster;
 pub mod collector;
 pub mod config;
 pub mod demo;
+pub mod doctor;
+pub mod examine;
 pub mod healthcheck;
 pub mod history;
 pub mod http;

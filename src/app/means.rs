@@ -91,7 +91,7 @@ fn lock(settings: &LockSettings) -> Lock {
 }
 
 /// Reads the node's files anew for each connect, so that a rotated password is picked up.
-fn admin_source(node: &Node, environment: &Arc<Environment>) -> Source {
+pub(super) fn admin_source(node: &Node, environment: &Arc<Environment>) -> Source {
     let (node, environment) = (node.clone(), environment.clone());
     Arc::new(move |trail| {
         let target = config::admin_target(&node, &environment, trail)

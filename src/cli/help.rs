@@ -46,6 +46,16 @@ Exit: 0 it is good, 2 it is not: the file, line and column, and what to write in
 
 More: docs/configuration.md";
 
+pub(super) const DOCTOR: &str = "\
+Examples:
+  pgvigil doctor                               every cluster of the config, asked once
+  pgvigil doctor --cluster orders --node b     what concerns one node
+  pgvigil doctor --json --strict               for a script that takes unknown for a finding
+
+Exit: 0 no error and no warning, 1 there are some (with --strict also what is unknown), 2 wrong usage or a bad config.
+
+More: docs/checks/README.md";
+
 pub(super) const STATUS: &str = "\
 Examples:
   pgvigil status                               of the pgvigil that the config describes

@@ -9,6 +9,7 @@ use crate::clock::Moment;
 use crate::collector::snapshot::{Exchange, Fact, Outcome, Snapshot};
 use crate::collector::walsenders::Walsender;
 use crate::collector::{Collector, Pace};
+use crate::doctor::chart::Told;
 use crate::metric::histogram::{self, Histogram};
 use crate::pg::failure::{Failure, NodeState};
 use crate::pg::records::Records;
@@ -47,6 +48,8 @@ pub enum Report {
     Login(Result<(), Failure>),
     /// What its own files say; `None`: they are not seen.
     Hostside(Option<Hostside>),
+    /// What the doctor alone asks.
+    Told(Box<Told>),
 }
 
 /// Everything known of one node.
@@ -64,6 +67,8 @@ pub struct NodeFacts {
     pub slow_failure: Option<Fact<Failure>>,
     /// What the newest login got.
     pub login: Option<Fact<Result<(), Failure>>>,
+    /// What it told the doctor.
+    pub told: Option<Fact<Told>>,
     /// When each walsender of this node last had news, by pid.
     replies: BTreeMap<i32, Reply>,
     /// The node's walreceiver over its restarts.
@@ -105,6 +110,7 @@ impl NodeFacts {
             Report::Failed(failure) => self.fail(failure, now),
             Report::SlowFailed(failure) => self.slow_failure = Some(Fact { value: failure, seen: now }),
             Report::Login(result) => self.login = Some(Fact { value: result, seen: now }),
+            Report::Told(told) => self.told = Some(Fact { value: *told, seen: now }),
             Report::Hostside(found) => self.snapshot.hostside = found.map(|value| Fact { value, seen: now }),
         }
     }

@@ -16,6 +16,8 @@ use crate::cluster::facts::NodeFacts;
 use crate::cluster::observers::Role;
 use crate::collector::COLLECTORS;
 use crate::collector::snapshot::Fact;
+use crate::doctor::patient::Patient;
+use crate::doctor::report::Report;
 
 pub(super) async fn clusters(State(pages): State<Arc<Pages>>) -> Json<Value> {
     let now = Moment::now();
@@ -55,11 +57,26 @@ pub(super) async fn cluster(State(pages): State<Arc<Pages>>, Path(name): Path<St
     let hub = hubs.iter().find(|hub| hub.cluster().layout().name == name);
     match hub {
         Some(hub) => Json(describe(&hub.cluster(), pages.instance(), Moment::now())).into_response(),
-        None => {
-            let error = json!({ "error": "there is no such cluster; GET /api/v1/clusters lists them" });
-            (StatusCode::NOT_FOUND, Json(error)).into_response()
-        }
+        None => no_cluster(),
     }
+}
+
+/// What the doctor's checks say of a cluster, by what the loops read.
+pub(super) async fn checks(State(pages): State<Arc<Pages>>, Path(name): Path<String>) -> Response {
+    let now = Moment::now();
+    let hubs = pages.hubs();
+    let Some(hub) = hubs.iter().find(|hub| hub.cluster().layout().name == name) else { return no_cluster() };
+    let cluster = hub.cluster();
+    let mut report = Report::of(&Patient::new(&cluster, None, now), None).json();
+    if let Some(report) = report.as_object_mut() {
+        report.insert("now".to_owned(), now.wall.as_seconds().into());
+    }
+    Json(report).into_response()
+}
+
+fn no_cluster() -> Response {
+    let error = json!({ "error": "there is no such cluster; GET /api/v1/clusters lists them" });
+    (StatusCode::NOT_FOUND, Json(error)).into_response()
 }
 
 fn describe(cluster: &Cluster, instance: &str, now: Moment) -> Value {

@@ -163,6 +163,7 @@ fn router(sources: Sources, door: Arc<Door>, leaving: watch::Receiver<bool>) -> 
         .route("/-/reload", reload::route(reload))
         .route("/api/v1/clusters", get(api::clusters))
         .route("/api/v1/clusters/{cluster}", get(api::cluster))
+        .route("/api/v1/clusters/{cluster}/checks", get(api::checks))
         .route("/api/v1/maintenance", maintenance::route(Arc::new(maintainer)))
         .route("/api/v1/openapi.yaml", get(openapi::page))
         .route("/sd", get(sd::targets))

@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 
 use crate::clock::{Moment, Mono};
 use crate::cluster::cluster_samples;
+use crate::doctor::{self, patient::Patient};
 use crate::metric::catalog;
 use crate::metric::exposition::{Format, RenderError, render};
 use crate::metric::family::Family;
@@ -127,7 +128,9 @@ impl Pages {
                 Scope::Own => false,
             };
             if is_shown {
-                cluster_samples(&cluster, Moment::now(), &mut samples);
+                let now = Moment::now();
+                cluster_samples(&cluster, now, &mut samples);
+                doctor::samples(&Patient::new(&cluster, None, now), &mut samples);
                 shown += 1;
             }
         }

@@ -5,6 +5,7 @@ use super::{own, runbooks};
 use crate::archive_watch::{archive_dir, hostside};
 use crate::cluster;
 use crate::collector::COLLECTORS;
+use crate::doctor;
 
 /// The families of other modules than collectors, a slice for each module.
 static OTHERS: &[&[&Family]] = &[
@@ -12,6 +13,7 @@ static OTHERS: &[&[&Family]] = &[
     cluster::maintenance::FAMILIES,
     hostside::FAMILIES,
     archive_dir::FAMILIES,
+    doctor::FAMILIES,
     own::FAMILIES,
     runbooks::FAMILIES,
 ];

@@ -1,10 +1,16 @@
-//! The login probe: kept connections go on working when nobody can log in, so now and then somebody must try.
+//! The login probe: kept connections go on working when nobody can log in, so now and then somebody must try. Once in a while it asks
+//! what the doctor's checks need, before it goes.
 
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use std::time::Duration;
 
-use super::{Watch, words};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
+
+use super::{Watch, told, words};
 use crate::cluster::facts::Report;
 use crate::pg::session::Session;
+
+/// How often the doctor's questions are asked, at most.
+const ASK_EACH: Duration = Duration::from_secs(60);
 
 /// Logs in and out again at each `login_interval`, while the fast reading stands. While it does not, its connects are the probe.
 pub(super) async fn probe(mut watch: Watch) {
@@ -12,6 +18,7 @@ pub(super) async fn probe(mut watch: Watch) {
     let mut ticks = new_ticks(&watch);
     // Whether the probe before failed while the fast reading stood.
     let mut again = false;
+    let mut asked: Option<Instant> = None;
     loop {
         again &= !up.has_changed().unwrap_or(true);
         if up.wait_for(|up| *up).await.is_err() {
@@ -27,7 +34,20 @@ pub(super) async fn probe(mut watch: Watch) {
         let result = log_in(&watch).await;
         words::login(&watch, result.as_ref().err(), again);
         again = result.is_err();
+        let (result, session) = match result {
+            Ok(session) => (Ok(()), Some(session)),
+            Err(failure) => (Err(failure), None),
+        };
         watch.hub.report(&watch.name, Report::Login(result));
+        if let Some(mut session) = session
+            && asked.is_none_or(|asked| asked.elapsed() >= ASK_EACH)
+        {
+            // An answer that does not come is one of the other readings' to tell.
+            if let Ok(Ok(told)) = timeout(watch.timing.now().query_timeout, told::ask(&mut session)).await {
+                watch.hub.report(&watch.name, Report::Told(Box::new(told)));
+                asked = Some(Instant::now());
+            }
+        }
     }
 }
 
@@ -38,9 +58,9 @@ fn new_ticks(watch: &Watch) -> Interval {
     ticks
 }
 
-async fn log_in(watch: &Watch) -> Result<(), crate::pg::failure::Failure> {
+async fn log_in(watch: &Watch) -> Result<Session, crate::pg::failure::Failure> {
     let _one_at_a_time = watch.connecting.acquire().await;
     let timing = watch.timing.now();
     let (target, tls) = watch.finder.find(timing.connect_timeout).await?;
-    Session::connect(&target, &tls, timing.connect_timeout, timing.query_timeout).await.map(drop)
+    Session::connect(&target, &tls, timing.connect_timeout, timing.query_timeout).await
 }

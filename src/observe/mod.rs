@@ -11,12 +11,14 @@ mod login;
 pub mod maintenance;
 mod node;
 pub mod observers;
+pub mod once;
 pub mod own;
 mod pacing;
 pub mod pulse;
 pub mod state_file;
 mod tick;
 mod timings;
+mod told;
 pub mod voice;
 mod words;
 

@@ -19,7 +19,7 @@ use crate::pg::dsn::Target;
 use crate::pg::failure::Failure;
 use crate::pg::records::Records;
 use crate::pg::tls::Connector;
-use crate::pg::version::ServerVersion;
+use crate::pg::version::{ServerVersion, VersionedSql};
 use link::Link;
 
 /// Compiling is for long queries, and the first major version that has it.
@@ -124,7 +124,12 @@ impl Session {
 
     /// Runs the statement of `collector` once, without keeping it prepared. `Err`: the session is over.
     pub async fn read_once(&mut self, collector: &'static dyn Collector) -> Result<Result<Records, String>, Failure> {
-        let Some(sql) = collector.sql().pick(self.link.version) else { return Ok(Err(too_old(self.link.version))) };
+        self.ask(collector.sql()).await
+    }
+
+    /// Runs one statement whose columns are all text, once. `Err`: the session is over.
+    pub async fn ask(&mut self, sql: &VersionedSql) -> Result<Result<Records, String>, Failure> {
+        let Some(sql) = sql.pick(self.link.version) else { return Ok(Err(too_old(self.link.version))) };
         self.link.renew();
         if self.pooled.is_some() {
             return match pooled::ask(&self.link, sql, self.bound.0).await {

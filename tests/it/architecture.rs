@@ -26,6 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "collector",
             "cluster",
+            "doctor",
             "metric/catalog",
             "metric/own",
             "config",
@@ -91,7 +92,10 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("drivers", &["observe", "http", "lab", "runbook/intake", "runbook/step", "runbook/engine"]),
-    ("wiring", &["app", "demo", "history", "runs", "status", "maintenance", "healthcheck", "cli", "main", "lib"]),
+    (
+        "wiring",
+        &["app", "demo", "examine", "history", "runs", "status", "maintenance", "healthcheck", "cli", "main", "lib"],
+    ),
 ];
 
 /// Modules that only list others.

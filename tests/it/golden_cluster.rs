@@ -14,6 +14,8 @@ use pgvigil::cluster::{Cluster, cluster_samples};
 use pgvigil::collector::archive_status::ArchiveStatus;
 use pgvigil::collector::snapshot::Exchange;
 use pgvigil::collector::{COLLECTORS, Pace};
+use pgvigil::doctor;
+use pgvigil::doctor::patient::Patient;
 use pgvigil::metric::catalog;
 use pgvigil::metric::exposition::{Format, render};
 use pgvigil::metric::histogram::{self, Histogram};
@@ -196,7 +198,9 @@ pub fn samples(major: u32) -> Samples {
     hear(&mut cluster, start.plus(2 * SECOND).mono);
     cluster.start_maintenance(Maintenance::new(start, 1800 * SECOND, "ops", None));
     let mut samples = Samples::default();
-    cluster_samples(&cluster, start.plus(3 * SECOND - SECOND / 4), &mut samples);
+    let now = start.plus(3 * SECOND - SECOND / 4);
+    cluster_samples(&cluster, now, &mut samples);
+    doctor::samples(&Patient::new(&cluster, None, now), &mut samples);
     let own = Own {
         start_time: start.wall.as_seconds(),
         resident_bytes: Some(9 << 20),

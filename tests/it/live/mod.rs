@@ -14,6 +14,7 @@ pub mod copier;
 mod demo;
 mod deploy_hooks;
 mod disk;
+mod doctor;
 mod door;
 pub mod failures;
 mod hanging;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use pgvigil::collector::COLLECTORS;
+use pgvigil::doctor::check::CHECKS;
 use pgvigil::metric::catalog;
 use pgvigil::metric::family::{Family, Kind as Type, Observers};
 
@@ -44,6 +45,10 @@ pub fn words() -> BTreeSet<(String, String, String)> {
     words.extend(reasons(None).iter().map(|reason| word("pgvigil_node_connect_failure", "reason", reason)));
     let collectors = COLLECTORS.iter().map(|collector| collector.name());
     words.extend(collectors.map(|name| word("pgvigil_collector_success", "collector", name)));
+    for check in CHECKS {
+        words.insert(word("pgvigil_check_failed", "check", check.id));
+        words.insert(word("pgvigil_check_failed", "severity", check.severity.as_str()));
+    }
     words
 }
 
@@ -343,6 +348,7 @@ fn the_tests_know_every_group() {
 /// Alerts that no row of the fault matrix raises, and why. Their own tests hold them, and live tests the series that they read.
 const UNPLAYED: &[(&str, &str)] = &[
     ("PostgresArchiveUnreadable", "no row names an archive_dir; live::archive_dir takes one away"),
+    ("PostgresCheckFailed", "no row lasts for as long as it waits; live::doctor makes the mistakes"),
     ("PostgresClockSkew", "all servers of a row have the clock of one machine"),
     ("PostgresLagUnknown", "rows that heal may raise it in passing; none leaves a lag unknown for as long as it waits"),
     ("PostgresNodeUnknown", "nothing that happens to a server leaves its state unknown: pgvigil must be unable to ask"),

@@ -1,0 +1,27 @@
+//! Check `checksum_failures`.
+
+use super::*;
+
+/// No page was found broken.
+pub static CHECK: Check = Check {
+    id: "checksum_failures",
+    severity: Severity::Error,
+    title: "no page was found broken",
+    seen: "checksum_failures of pg_stat_database on every node.",
+    why: "A page that was read did not bear its checksum: a disk or memory is failing, and the data of it is in doubt.",
+    fix: "Find the relation in the server log, restore it from another node or a backup, and look at the machine's disks.",
+    versions: "From 12 on, on servers with checksums.",
+    judge,
+};
+
+fn judge(patient: &Patient<'_>) -> Vec<Finding> {
+    patient.on_every(|node| {
+        let checksums = &patient.snapshot(node).checksums.as_ref()?.value;
+        if checksums.enabled == Some(false) {
+            return Some(Judged::Skip);
+        }
+        let failures = checksums.failures?;
+        let fix = || patient.words(node, "find the relation in its server log (page verification failed), restore from a node without failures, and look at its disks");
+        Some(ill_if(failures > 0, || format!("{failures} pages failed their checksum"), fix))
+    })
+}

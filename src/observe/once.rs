@@ -1,0 +1,91 @@
+//! One look at a cluster, for those who do not stay: every node is asked for everything, twice where time counts.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::{sleep, timeout};
+
+use super::{Finder, Hub, Source, told};
+use crate::clock::Moment;
+use crate::cluster::facts::Report;
+use crate::cluster::layout::Timing;
+use crate::collector::snapshot::Exchange;
+use crate::collector::{COLLECTORS, Pace};
+use crate::pg::failure::{Cause, Failure};
+use crate::pg::session::Session;
+
+/// Between the two fast readings: what moved since the first tells that the second is of now.
+const BETWEEN: Duration = Duration::from_millis(500);
+/// So many deadlines of a query are waited for a whole slow reading, which one server may spend on listing a directory.
+const SLOW_PATIENCE: u32 = 5;
+
+/// Where to ask a node, and where as an administrator.
+pub struct Asked {
+    /// As whom pgvigil watches.
+    pub source: Source,
+    /// As whom it may see `pg_hba_file_rules`.
+    pub admin: Option<Source>,
+}
+
+/// Asks the nodes of `hub`'s cluster, in its order, and reports what they say; none waits for another.
+pub async fn once(hub: &Hub, nodes: &[Asked]) {
+    let timing = hub.cluster().layout().timing;
+    let names: Vec<_> = hub.cluster().layout().members.iter().map(|member| member.name.clone()).collect();
+    let begun = names.iter().zip(nodes).map(|(name, asked)| async move {
+        let begun = begin(hub, name, asked, timing).await;
+        begun.map_err(|failure| hub.report(name, Report::Failed(failure))).ok()
+    });
+    let mut sessions: Vec<_> = join_all(begun).await;
+    for round in 0..2 {
+        if round > 0 {
+            sleep(BETWEEN.min(timing.sample_interval)).await;
+        }
+        let reading = names.iter().zip(&mut sessions).map(|(name, session)| async move {
+            let Some(open) = session else { return };
+            if let Err(failure) = read(hub, name, open, Pace::Fast, timing.query_timeout).await {
+                hub.report(name, Report::Failed(failure));
+                *session = None;
+            }
+        });
+        join_all(reading).await;
+        hub.cluster().tick(Moment::now());
+    }
+}
+
+/// Logs in and reads what changes seldom.
+async fn begin(hub: &Hub, name: &str, asked: &Asked, timing: Timing) -> Result<Session, Failure> {
+    let mut session = connect(&asked.source, timing).await?;
+    hub.report(name, Report::Connected { version: session.version() });
+    let preparing = session.prepare(COLLECTORS);
+    timeout(timing.query_timeout, preparing).await.map_err(|_| late())??;
+    read(hub, name, &mut session, Pace::Slow, SLOW_PATIENCE * timing.query_timeout).await?;
+    let asking = told::ask(&mut session);
+    let mut told = timeout(SLOW_PATIENCE * timing.query_timeout, asking).await.map_err(|_| late())??;
+    if let (None, Some(admin)) = (&told.hba, &asked.admin)
+        && let Ok(mut admin) = connect(admin, timing).await
+        && let Ok(Ok(rules)) = timeout(timing.query_timeout, told::rules(&mut admin)).await
+    {
+        told.hba = rules;
+    }
+    hub.report(name, Report::Told(Box::new(told)));
+    Ok(session)
+}
+
+async fn connect(source: &Source, timing: Timing) -> Result<Session, Failure> {
+    let (target, tls) = Finder::new(source.clone()).find(timing.connect_timeout).await?;
+    Session::connect(&target, &tls, timing.connect_timeout, timing.query_timeout).await
+}
+
+async fn read(hub: &Hub, name: &str, session: &mut Session, pace: Pace, deadline: Duration) -> Result<(), Failure> {
+    let of_pace = COLLECTORS.iter().filter(|collector| collector.pace() == pace);
+    let names: Vec<_> = of_pace.map(|collector| collector.name()).collect();
+    let sent = Moment::now();
+    let (answers, _) = timeout(deadline, session.read_these(&names)).await.map_err(|_| late())??;
+    let exchange = Exchange { sent, received: Moment::now() };
+    hub.report(name, Report::Read { pace, exchange, answers });
+    Ok(())
+}
+
+fn late() -> Failure {
+    Failure::new(Cause::Timeout, "no answer to a query")
+}

@@ -134,7 +134,7 @@ prove-deb: ## Installs, runs, upgrades and purges the package in a throw-away De
 	@scripts/prove-deb
 
 .PHONY: dist
-dist: ## A static release build of the last commit with SBOM and checksums, in target/dist; the same bytes wherever it is made
+dist: ## A static release build of the last commit with SBOM and checksums, in target/dist
 	@scripts/bootstrap rust build static sbom
 	@scripts/dist
 

@@ -48,7 +48,7 @@ test-browser: ## The pages in a real browser, every query of every board against
 .PHONY: test-versions
 test-versions: ## A fixed list of live tests on PostgreSQL 13 to 18
 	@scripts/bootstrap rust build versions
-	@scripts/tier versions
+	@LAB_TEST_THREADS=$${LAB_TEST_THREADS:-3} scripts/tier versions
 
 .PHONY: bench
 bench: ## pgvigil beside prometheus-postgres-exporter; by hand, 15 minutes; BENCH="--quick cpu" looks at one part

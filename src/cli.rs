@@ -91,6 +91,7 @@ enum Command {
         interval: Duration,
     },
     /// Say by the exit code whether a running pgvigil answers, whatever it sees: for a container's HEALTHCHECK.
+    #[command(after_help = help::HEALTHCHECK)]
     Healthcheck {
         #[command(flatten)]
         remote: Remote,

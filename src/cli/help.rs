@@ -56,6 +56,15 @@ Exit: 0 no error and no warning, 1 there are some (with --strict also what is un
 
 More: docs/checks/README.md";
 
+pub(super) const HEALTHCHECK: &str = "\
+Examples:
+  pgvigil healthcheck                          of the pgvigil that the config describes
+  pgvigil healthcheck --server http://127.0.0.1:10187
+
+Exit: 0 it answers, 1 it does not, 2 wrong usage or a bad config.
+
+More: docs/install.md";
+
 pub(super) const STATUS: &str = "\
 Examples:
   pgvigil status                               of the pgvigil that the config describes

@@ -133,7 +133,7 @@ fn a_primary_that_is_only_cut_off_from_us_goes_on_writing() {
 }
 
 #[test]
-fn what_is_not_heard_in_full_and_at_first_hand_shortens_nothing() {
+fn what_is_heard_in_full_and_at_first_hand_shortens_what_nobody_saw() {
     let feeds = |flush| Says { walsenders: vec![(11, "b", flush, flush, 1000.0)], ..primary(1, flush) };
     let mut paper = healthy();
     paper.read(A, &feeds(200));
@@ -150,6 +150,11 @@ fn what_is_not_heard_in_full_and_at_first_hand_shortens_nothing() {
     // Only whom the primary feeds hears of it at first hand.
     paper.read(C, &told_at(350, now - 0.25));
     assert_eq!(told(&paper).estimated_bytes, 10 + MARGIN + 100);
+    // Once it has all, what is not seen begins with its last message: a quarter of a second and what passed since.
+    paper.wait(0.5);
+    paper.read(B, &told_at(350, now - 0.25));
+    paper.read(C, &standby(1, 300, 300));
+    assert_eq!((told(&paper).seen_bytes, told(&paper).estimated_bytes), (0, MARGIN + 75));
 }
 
 #[test]

@@ -74,7 +74,8 @@ const CODES: [(&str, u16); 3] = [("2xx", 2), ("4xx", 4), ("5xx", 5)];
 #[derive(Clone, Debug)]
 pub struct Webhook {
     codes: [u64; CODES.len()],
-    outcomes: [u64; OUTCOMES.len()],
+    // A number: with the table's length the optimising compiler runs in a circle.
+    outcomes: [u64; 5],
     duration: Histogram,
     /// Whether the journal can be written, as far as that was tried.
     pub writable: Option<bool>,

@@ -101,7 +101,7 @@ prove-failover: ## test-failover with pgvigil killed at 130 points of failovers 
 .PHONY: bench-failover
 bench-failover: ## From a dead or frozen primary to the first write on the new one; by hand, 20 minutes; UPDATE=1 writes docs/measured/failover.md
 	@scripts/bootstrap rust build postgresql prometheus alertmanager
-	@LAB_TIER_SECONDS=5400 LAB_TEST_THREADS=1 scripts/tier speed
+	cargo test --release --test it speed:: -- --nocapture
 
 .PHONY: prove-detection
 prove-detection: ## How soon a primary that is gone is told of; by hand, 10 minutes; UPDATE=1 writes docs/measured/detection.md

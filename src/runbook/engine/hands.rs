@@ -22,7 +22,7 @@ use crate::runbook::step::node::Node;
 use crate::runbook::step::stream::Upstream;
 use crate::runbook::step::{look, promote, repoint, statement, synchronous, verify};
 
-/// A probe of a node may take so long; nodes are probed together.
+/// A probe of a node may take so long at most; nodes are probed together.
 const LOOK_WITHIN: Duration = Duration::from_secs(2);
 /// A probe of a hook may take so long.
 const PROBE_WITHIN: Duration = Duration::from_secs(10);
@@ -89,9 +89,15 @@ impl Hands {
         Self { means, hub, held: None }
     }
 
-    /// Probes every node anew.
+    /// Probes every node anew. A node has as long for it as observation gives it for a connection and a query: a frozen primary is
+    /// waited for in every look.
     pub(super) async fn look(&self) -> Evidence {
-        look::look(&self.means.nodes, &self.hub, LOOK_WITHIN).await
+        let within = {
+            let cluster = self.hub.cluster();
+            let timing = &cluster.layout().timing;
+            (timing.connect_timeout + timing.query_timeout).min(LOOK_WITHIN)
+        };
+        look::look(&self.means.nodes, &self.hub, within).await
     }
 
     /// Whether the right to act was got and not given back.

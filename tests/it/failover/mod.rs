@@ -2,7 +2,7 @@
 
 mod alarms;
 mod client;
-mod crash;
+pub mod crash;
 mod freeze;
 mod kill;
 mod lock;

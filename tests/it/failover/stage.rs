@@ -31,6 +31,8 @@ pub struct Play {
     pub mode: &'static str,
     pub trigger: &'static str,
     pub sample_interval: &'static str,
+    /// For a connection, and for a query.
+    pub timeout: &'static str,
     pub limits: &'static str,
     /// Settings of the servers.
     pub settings: &'static [(&'static str, &'static str)],
@@ -46,6 +48,7 @@ impl Play {
         trigger: "[alert]",
         // A busy machine is late by less than two of these.
         sample_interval: "500ms",
+        timeout: "2s",
         // A segment: what is written first holds whole pages, and a busy machine is blind for longer.
         limits: "{max_loss_bytes: 16777216, block_after_run: 0s, hang_limit: 1s}",
         settings: &[],
@@ -91,7 +94,7 @@ impl Stage {
         let wire = if play.wire { Some(Wire::to(a.port()).await?) } else { None };
         Self::write_book(&lab, [&a, &b, &c], play)?;
         let nodes = Self::nodes([&a, &b, &c], wire.as_ref());
-        let (config, port) = Self::write_config(&lab, "pgvigil", play.sample_interval, runbooks, &nodes)?;
+        let (config, port) = Self::write_config(&lab, "pgvigil", play, runbooks, &nodes)?;
         let vigil = Vigil::start_at(&lab, config.clone(), port).await?;
         vigil.until_healthy(&["a", "b", "c"], &["b", "c"]).await;
         // What a pgvigil after this one has to know.
@@ -107,7 +110,7 @@ impl Stage {
     /// Another pgvigil on the same cluster, with a journal of its own.
     pub async fn another(&self, play: Play, runbooks: &str) -> Result<Vigil, LabError> {
         let nodes = Self::nodes(self.servers(), None);
-        let (config, port) = Self::write_config(&self.lab, "another", play.sample_interval, runbooks, &nodes)?;
+        let (config, port) = Self::write_config(&self.lab, "another", play, runbooks, &nodes)?;
         let vigil = Vigil::start_at(&self.lab, config, port).await?;
         vigil.until_healthy(&["a", "b", "c"], &["b", "c"]).await;
         Ok(vigil)
@@ -166,7 +169,7 @@ impl Stage {
             .map(|server| format!("{}) dir={} ;;\n", server.name(), server.data_dir().display()))
             .collect();
         let head = format!("#!/bin/sh\ncase $PGV_OLD_PRIMARY_NODE in\n{dirs}*) exit 30 ;;\nesac\n");
-        let each = "for p in /proc/[0-9]*; do\n  [ \"$(readlink $p/cwd)\" = \"$dir\" ] || continue\n";
+        let each = "for p in /proc/[0-9]*; do\n  [ $p/cwd -ef \"$dir\" ] || continue\n";
         let fence = hook(
             "fence",
             format!(
@@ -207,7 +210,7 @@ impl Stage {
     fn write_config(
         lab: &Lab,
         name: &str,
-        sample_interval: &str,
+        play: Play,
         runbooks: &str,
         nodes: &str,
     ) -> Result<(PathBuf, u16), LabError> {
@@ -215,11 +218,13 @@ impl Stage {
         let state = lab.own_dir(&format!("{name}-state"))?;
         let text = format!(
             "listen: 127.0.0.1:{port}\nstate_dir: {}\nsample_interval: {}\ncollect_interval: 1s\nlogin_interval: 1s\n\
-             alertmanager: {{bearer_token_file: webhook}}\naccess:\n  - {{name: ops, role: admin, token_file: ops}}\n\
+             timeouts: {{connect: {}, query: {}}}\nalertmanager: {{bearer_token_file: webhook}}\naccess:\n  - {{name: ops, role: admin, token_file: ops}}\n\
              runbook_dirs: [{}]\nclusters:\n  - name: lab\n    manager: none\n    \
              runbooks: {runbooks}\n    nodes:\n{nodes}",
             state.display(),
-            sample_interval,
+            play.sample_interval,
+            play.timeout,
+            play.timeout,
             lab.path().join("books").display(),
         );
         let config = lab.path().join(format!("{name}.yml"));

@@ -49,6 +49,10 @@ impl Chain {
         let chain = Self { _programs: [lab.spawn(manager)?, lab.spawn(watcher)?] };
         wait_until("Prometheus to have found its Alertmanager", SOON_AFTER, async || {
             let answer = try_get(port, "/api/v1/alertmanagers").await?;
+            // It says 503, and no JSON, while it starts.
+            if answer.status != 200 {
+                return Err(answer.text());
+            }
             let found = answer.json()["data"]["activeAlertmanagers"].as_array().is_some_and(|all| !all.is_empty());
             if found { Ok(()) } else { Err(answer.text()) }
         })

@@ -1,20 +1,7 @@
 //! Numbers and times for people.
 
 use crate::clock::Wall;
-
-/// Bytes in their unit.
-pub fn bytes(amount: u64) -> String {
-    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let (mut value, mut unit) = (amount as f64, 0);
-    while value >= 1024.0 && unit + 1 < units.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    match unit {
-        0 => format!("{amount} B"),
-        unit => format!("{value:.1} {}", units.get(unit).unwrap_or(&"B")),
-    }
-}
+pub use crate::status::text::bytes;
 
 /// A duration, as exact as somebody needs it.
 pub fn seconds(seconds: f64) -> String {

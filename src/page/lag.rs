@@ -41,7 +41,7 @@ pub fn section(view: &View) -> Markup {
                 div.plots { @for node in &worst { (plot(node)) } }
                 details id="lag-table" {
                     summary { "The same as a table" }
-                    div.wide tabindex="0" role="region" aria-label="Lag" { (table(&standbys)) }
+                    div.wide tabindex="0" role="region" aria-label="Table: Lag" { (table(&standbys)) }
                 }
             }
         }

@@ -164,9 +164,9 @@ fn journal(view: &RunView) -> Markup {
             @if view.story.is_empty() {
                 p { "It is too old to be shown here: " code { "pgvigil runbook history" } " has it." }
             } @else {
-                div.wide tabindex="0" role="region" aria-label="Journal" {
+                div.wide tabindex="0" role="region" aria-label="Table: Journal" {
                     table {
-                        thead { tr { th { "time" } th { "what" } th { "" } } }
+                        thead { tr { th { "time" } th { "what" } th { "in words" } } }
                         tbody { @for line in &view.story { tr { td.figure { (time(line.at)) } td { (line.kind) } td { (line.words) } } } }
                     }
                 }

@@ -61,7 +61,7 @@ pub fn line(run: &Run) -> String {
 /// What every guard saw.
 pub fn guards(seen: &[Seen]) -> Markup {
     html! {
-        div.wide tabindex="0" role="region" aria-label="Guards" {
+        div.wide tabindex="0" role="region" aria-label="Table: Guards" {
             table.guards {
                 thead { tr { th { "guard" } th { "says" } th { "what it saw" } } }
                 tbody {

@@ -14,7 +14,7 @@ pub fn section(view: &View) -> Markup {
         section id="slots" aria-labelledby="slots-title" {
             h2 id="slots-title" { "Slots" }
             @if slots().next().is_some() {
-                div.wide tabindex="0" role="region" aria-label="Slots" {
+                div.wide tabindex="0" role="region" aria-label="Table: Slots" {
                     table {
                         thead { tr { th { "slot" } th { "on" } th { "in use" } th { "WAL" } th { "holds back" } th { "may be lost" } } }
                         tbody { @for (node, slot) in slots() { (line(node, slot)) } }

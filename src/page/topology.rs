@@ -37,7 +37,7 @@ pub fn section(view: &View) -> Markup {
             }
             details id="topology-table" open[is_short(view)] {
                 summary { "The same as a table" }
-                div.wide tabindex="0" role="region" aria-label="Nodes" { (table(view, &places)) }
+                div.wide tabindex="0" role="region" aria-label="Table: Nodes" { (table(view, &places)) }
             }
         }
     }

@@ -5,7 +5,7 @@ mod detail;
 mod draw;
 mod table;
 mod terminal;
-mod text;
+pub mod text;
 mod view;
 mod watch;
 

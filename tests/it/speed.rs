@@ -160,7 +160,9 @@ fn tell_times(stage: &Stage, fault: Instant) {
     let fault = Wall::now().as_seconds() - fault.elapsed().as_secs_f64();
     for record in crash::records(&stage.journal()) {
         let after = record.at.wall.as_seconds() - fault;
-        if let Entry::Run(told) = &record.entry && after > 0.0 {
+        if let Entry::Run(told) = &record.entry
+            && after > 0.0
+        {
             println!("  {after:.3} {}", told.event.kind());
         }
     }

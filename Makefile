@@ -17,6 +17,7 @@ check: ## Format, lints, licences, and all tests that need no server
 	@scripts/bootstrap rust build deny prometheus alertmanager
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+	cargo check --release --bin pgvigil
 	cargo deny check licenses bans sources
 	@scripts/advisories
 	@scripts/check-unit

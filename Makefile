@@ -119,6 +119,12 @@ prove-quiet: ## LAB_MINUTES (30) of mixed load raise no alert; by hand; UPDATE=1
 	@scripts/bootstrap rust build postgresql prometheus alertmanager
 	@LAB_TIER_SECONDS=86400 scripts/tier soak
 
+.PHONY: soak
+soak: ## LAB_MINUTES (30) of chaos around a release build of pgvigil; by hand; UPDATE=1 writes docs/measured/soak.md
+	@scripts/bootstrap rust build postgresql
+	cargo build --release --bin pgvigil
+	@LAB_PGVIGIL=$(CURDIR)/target/release/pgvigil LAB_TIER_SECONDS=86400 scripts/tier chaos
+
 .PHONY: prove-api
 prove-api: ## schemathesis against the API's description, with and without a credential; by hand, 2 minutes, needs PyPI
 	@scripts/bootstrap rust build postgresql prometheus

@@ -7,6 +7,7 @@ mod alertmanager;
 mod architecture;
 mod assets;
 mod browser;
+mod chaos;
 mod cli;
 mod config;
 mod contract;

@@ -10,6 +10,7 @@ mod browser;
 mod chaos;
 mod cli;
 mod config;
+mod config_reference;
 mod contract;
 mod coverage;
 mod dashboards;

@@ -66,13 +66,18 @@ prove-bootstrap: ## Runs scripts/bootstrap on a throw-away copy of this machine 
 
 .PHONY: prove-reload
 prove-reload: ## 1,000 reloads under 50 scrapes a second; by hand, 3 minutes; UPDATE=1 writes docs/measured/reload.md
-	@scripts/bootstrap rust build postgresql
+	@scripts/bootstrap rust build postgresql exporter
 	@scripts/tier prove
 
 .PHONY: prove-webhook
 prove-webhook: ## 1,000 webhooks, 50 at a time; by hand, a minute; UPDATE=1 writes docs/measured/webhook.md
 	@scripts/bootstrap rust build
 	cargo test --test it prove::webhook:: -- --nocapture
+
+.PHONY: prove-migration
+prove-migration: ## What prometheus-postgres-exporter shows, which docs/migration.md goes by; by hand; UPDATE=1 records it anew
+	@scripts/bootstrap rust build postgresql exporter
+	cargo test --test it prove::exporter:: -- --nocapture
 
 .PHONY: prove-pages
 prove-pages: ## 200 open status pages on a real cluster; by hand, 2 minutes; UPDATE=1 writes docs/measured/pages.md
@@ -129,6 +134,16 @@ soak: ## LAB_MINUTES (30) of chaos around a release build of pgvigil; by hand; U
 prove-api: ## schemathesis against the API's description, with and without a credential; by hand, 2 minutes, needs PyPI
 	@scripts/bootstrap rust build postgresql prometheus
 	@scripts/prove-api
+
+.PHONY: prove-manifests
+prove-manifests: ## The Kubernetes manifests by Kubernetes's schemas, compose.yaml by docker-compose; by hand, root, needs PyPI
+	@scripts/bootstrap debian
+	@scripts/prove-manifests
+
+.PHONY: prove-image
+prove-image: ## Builds the Dockerfile by buildah around target/release/pgvigil and runs it as its user; by hand, root
+	@scripts/bootstrap debian
+	@scripts/prove-image
 
 .PHONY: deb
 deb: ## The Debian package, in target/debian

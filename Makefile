@@ -17,6 +17,7 @@ check: ## Format, lints, licences, and all tests that need no server
 	@scripts/bootstrap rust build deny prometheus alertmanager
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+	cargo check --release --bin pgvigil
 	cargo deny check licenses bans sources
 	@scripts/advisories
 	@scripts/check-unit
@@ -65,13 +66,18 @@ prove-bootstrap: ## Runs scripts/bootstrap on a throw-away copy of this machine 
 
 .PHONY: prove-reload
 prove-reload: ## 1,000 reloads under 50 scrapes a second; by hand, 3 minutes; UPDATE=1 writes docs/measured/reload.md
-	@scripts/bootstrap rust build postgresql
+	@scripts/bootstrap rust build postgresql exporter
 	@scripts/tier prove
 
 .PHONY: prove-webhook
 prove-webhook: ## 1,000 webhooks, 50 at a time; by hand, a minute; UPDATE=1 writes docs/measured/webhook.md
 	@scripts/bootstrap rust build
 	cargo test --test it prove::webhook:: -- --nocapture
+
+.PHONY: prove-migration
+prove-migration: ## What prometheus-postgres-exporter shows, which docs/migration.md goes by; by hand; UPDATE=1 records it anew
+	@scripts/bootstrap rust build postgresql exporter
+	cargo test --test it prove::exporter:: -- --nocapture
 
 .PHONY: prove-pages
 prove-pages: ## 200 open status pages on a real cluster; by hand, 2 minutes; UPDATE=1 writes docs/measured/pages.md
@@ -118,10 +124,26 @@ prove-quiet: ## LAB_MINUTES (30) of mixed load raise no alert; by hand; UPDATE=1
 	@scripts/bootstrap rust build postgresql prometheus alertmanager
 	@LAB_TIER_SECONDS=86400 scripts/tier soak
 
+.PHONY: soak
+soak: ## LAB_MINUTES (30) of chaos around a release build of pgvigil; by hand; UPDATE=1 writes docs/measured/soak.md
+	@scripts/bootstrap rust build postgresql
+	cargo build --release --bin pgvigil
+	@LAB_PGVIGIL=$(CURDIR)/target/release/pgvigil LAB_TIER_SECONDS=86400 scripts/tier chaos
+
 .PHONY: prove-api
 prove-api: ## schemathesis against the API's description, with and without a credential; by hand, 2 minutes, needs PyPI
 	@scripts/bootstrap rust build postgresql prometheus
 	@scripts/prove-api
+
+.PHONY: prove-manifests
+prove-manifests: ## The Kubernetes manifests by Kubernetes's schemas, compose.yaml by docker-compose; by hand, root, needs PyPI
+	@scripts/bootstrap debian
+	@scripts/prove-manifests
+
+.PHONY: prove-image
+prove-image: ## Builds the Dockerfile by buildah around target/release/pgvigil and runs it as its user; by hand, root
+	@scripts/bootstrap debian
+	@scripts/prove-image
 
 .PHONY: deb
 deb: ## The Debian package, in target/debian

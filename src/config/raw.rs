@@ -31,11 +31,11 @@ pub type Later = Option<Spanned<IgnoredAny>>;
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawConfig {
-    /// Where the page is served.
+    /// IP address and port of the page.
     pub listen: Option<Spanned<String>>,
-    /// Where lag history is kept.
+    /// The directory of lag history, maintenance and the journal.
     pub state_dir: Option<Spanned<String>>,
-    /// Between two fast readings.
+    /// Between two readings of positions, walsenders, walreceiver and slots.
     pub sample_interval: Option<Spanned<String>>,
     /// Between two readings of everything else.
     pub collect_interval: Option<Spanned<String>>,
@@ -43,11 +43,11 @@ pub struct RawConfig {
     pub login_interval: Option<Spanned<String>>,
     /// Deadlines.
     pub timeouts: RawTimeouts,
-    /// How long a segment may wait while nothing is archived.
+    /// How long a segment may wait while nothing is archived before archiving is called hung.
     pub archive_hung_after: Option<Spanned<String>>,
     /// What is watched.
     pub clusters: Vec<RawCluster>,
-    /// The file that says how the door is secured.
+    /// The file that secures the page, in the format of Prometheus's exporter-toolkit.
     pub web_config: Option<Spanned<String>>,
     /// Who may do what.
     pub access: Vec<RawHolder>,
@@ -55,7 +55,7 @@ pub struct RawConfig {
     pub alertmanager: RawAlertmanager,
     /// Other pgvigils that watch the same.
     pub observers: Vec<RawObserver>,
-    /// Where runbooks are that take the place of ours.
+    /// Directories of runbooks that take the place of the built-in ones.
     pub runbook_dirs: Vec<Spanned<String>>,
 }
 
@@ -63,14 +63,14 @@ pub struct RawConfig {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawObserver {
-    /// Label `observer`.
+    /// Label `observer`: another pgvigil that watches the same.
     pub name: Spanned<String>,
     /// Where it answers.
     pub url: Spanned<Secret>,
     /// The file of our token there.
     #[serde(default)]
     pub token_file: Option<Spanned<String>>,
-    /// The certificates to trust.
+    /// The certificates to trust instead of the system's, PEM; only with https.
     #[serde(default)]
     pub ca_file: Option<Spanned<String>>,
 }
@@ -89,17 +89,17 @@ pub struct RawTimeouts {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawHolder {
-    /// How they are called in logs.
+    /// How logs and journals call them.
     pub name: Spanned<String>,
     /// What they may do.
     pub role: Spanned<String>,
-    /// The file that holds their bearer token.
+    /// The file with nothing but their bearer token. This, `user` or `client_san`.
     #[serde(default)]
     pub token_file: Option<Spanned<String>>,
-    /// Which of web_config's users they are.
+    /// Which user of the web config's `basic_auth_users` they are.
     #[serde(default)]
     pub user: Option<Spanned<String>>,
-    /// A name in their client certificate.
+    /// A subject alternative name in their verified client certificate.
     #[serde(default)]
     pub client_san: Option<Spanned<String>>,
 }
@@ -108,7 +108,7 @@ pub struct RawHolder {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawAlertmanager {
-    /// The file that holds its bearer token.
+    /// The file with nothing but the bearer token of Alertmanager's webhook.
     pub bearer_token_file: Option<Spanned<String>>,
 }
 
@@ -116,7 +116,7 @@ pub struct RawAlertmanager {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawCluster {
-    /// Label `cluster`.
+    /// Label `cluster`: the servers with one system identifier.
     pub name: Spanned<String>,
     /// Its servers.
     #[serde(default)]
@@ -158,7 +158,7 @@ pub struct RawPatroni {
     /// The file of our password there.
     #[serde(default)]
     pub password_file: Option<Spanned<String>>,
-    /// The certificates to trust.
+    /// The certificates to trust instead of the system's, PEM; only with https.
     #[serde(default)]
     pub ca_file: Option<Spanned<String>>,
 }
@@ -167,7 +167,7 @@ pub struct RawPatroni {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawRepmgr {
-    /// Its config on the nodes.
+    /// Its config on the nodes, for the commands that a person is told.
     pub conf: Option<Spanned<String>>,
 }
 
@@ -175,7 +175,7 @@ pub struct RawRepmgr {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawPgAutoFailover {
-    /// The formation.
+    /// The formation, for the commands that a person is told.
     pub formation: Option<Spanned<String>>,
 }
 
@@ -183,9 +183,9 @@ pub struct RawPgAutoFailover {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawRunbooks {
-    /// The ceiling.
+    /// What runbooks may do at most, whatever their files say.
     pub mode: Option<Spanned<String>>,
-    /// Whether alerts reach this pgvigil alone.
+    /// Your word that alerts reach this pgvigil alone; instead of a lock.
     pub single_receiver: Option<bool>,
     /// Who keeps two from acting at once.
     pub lock: Option<Spanned<RawLock>>,
@@ -217,7 +217,7 @@ pub struct RawEtcd {
     /// The file of our password there.
     #[serde(default)]
     pub password_file: Option<Spanned<String>>,
-    /// The certificates to trust.
+    /// The certificates to trust instead of the system's, PEM; only with https.
     #[serde(default)]
     pub ca_file: Option<Spanned<String>>,
 }
@@ -228,31 +228,31 @@ pub struct RawEtcd {
 pub struct RawNode {
     /// Label `node`.
     pub name: Spanned<String>,
-    /// How to reach it.
+    /// How to reach it: a connection string. This or `dsn_file`.
     #[serde(default)]
     pub dsn: Option<Spanned<Secret>>,
-    /// The file that says how to reach it.
+    /// The file with nothing but its connection string, read again at each login.
     #[serde(default)]
     pub dsn_file: Option<Spanned<String>>,
-    /// Whether a pooler is in between.
+    /// Whether the connection string leads through PgBouncer in transaction mode.
     #[serde(default)]
     pub pooled: Option<bool>,
-    /// How its walreceiver calls itself.
+    /// How its walreceiver calls itself: `application_name` in its `primary_conninfo`.
     #[serde(default)]
     pub application_name: Option<Spanned<String>>,
-    /// The slot that it streams from.
+    /// The slot that it streams from: its `primary_slot_name`.
     #[serde(default)]
     pub slot: Option<Spanned<String>>,
-    /// How other servers reach it.
+    /// How other servers reach it, `host:port`, if not by the address of its connection string.
     #[serde(default)]
     pub address: Option<Spanned<String>>,
     /// Whether it is expected as a standby while it is not the primary.
     #[serde(default)]
     pub expected: Option<bool>,
-    /// How runbooks reach it.
+    /// How runbooks reach it: a connection string. Without it they stay dry-run. This or `admin_dsn_file`.
     #[serde(default)]
     pub admin_dsn: Option<Spanned<Secret>>,
-    /// The file that says how runbooks reach it.
+    /// The file with nothing but that connection string, read again at each login.
     #[serde(default)]
     pub admin_dsn_file: Option<Spanned<String>>,
     /// Its data directory, where pgvigil runs beside it.

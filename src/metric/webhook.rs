@@ -74,8 +74,7 @@ const CODES: [(&str, u16); 3] = [("2xx", 2), ("4xx", 4), ("5xx", 5)];
 #[derive(Clone, Debug)]
 pub struct Webhook {
     codes: [u64; CODES.len()],
-    // A number: with the table's length the optimising compiler runs in a circle.
-    outcomes: [u64; 5],
+    outcomes: [u64; KINDS],
     duration: Histogram,
     /// Whether the journal can be written, as far as that was tried.
     pub writable: Option<bool>,
@@ -98,7 +97,10 @@ impl Default for Webhook {
     }
 }
 
-const OUTCOMES: [(&str, Outcome); 5] = [
+/// A number of its own: for `OUTCOMES.len()` in a type an optimizing build has to call functions before it knows the types, and gives up.
+const KINDS: usize = 5;
+
+const OUTCOMES: [(&str, Outcome); KINDS] = [
     ("new", Outcome::New),
     ("duplicate", Outcome::Duplicate),
     (Reason::NoCluster.as_str(), Outcome::Ignored(Reason::NoCluster)),

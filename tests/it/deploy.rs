@@ -71,6 +71,11 @@ fn the_unit_lets_hooks_live_and_starts_what_the_package_brings() {
     assert!(start.starts_with("/usr/bin/pgvigil serve --config /etc/pgvigil/pgvigil.yml"), "{start}");
     assert!(package.contains("[\"target/release/pgvigil\", \"usr/bin/\", \"755\"]"));
     assert!(package.contains("\"etc/pgvigil/pgvigil.yml\", \"640\"]"));
+    let boards = fs::read_dir(Path::new(ROOT).join("dashboards")).unwrap().map(|entry| entry.unwrap().path());
+    assert!(
+        boards.filter(|path| path.extension().is_some_and(|end| end == "json")).count() > 0,
+        "what scripts/deb takes"
+    );
     assert!(text("deploy/acting.conf").lines().any(|line| line == "ProtectProc=default"));
 }
 
@@ -114,10 +119,7 @@ fn the_composed_services_are_pinned_and_reached_from_this_machine_alone() {
             let source = volume.split(':').next().unwrap();
             if source.starts_with('.') {
                 assert!(volume.ends_with(":ro"), "{name} may write {source}");
-                assert!(
-                    Path::new(ROOT).join("deploy/compose").join(source).exists() || source.contains("dashboards"),
-                    "{source}"
-                );
+                assert!(Path::new(ROOT).join("deploy/compose").join(source).exists(), "{source}");
             } else {
                 assert!(compose["volumes"].get(source).is_some(), "{name}: no volume {source}");
             }

@@ -1,5 +1,6 @@
 //! What takes minutes, run by hand: `make prove-reload`, `make prove-webhook`, `make prove-pages`.
 
+mod exporter;
 mod pages;
 mod webhook;
 
@@ -26,17 +27,17 @@ const RELOAD_EACH: Duration = Duration::from_millis(100);
 /// One that takes longer is told of.
 const RELOAD_WITHIN: Duration = Duration::from_secs(10);
 
-fn open_fds(pid: i32) -> usize {
+pub fn open_fds(pid: i32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }
 
-fn resident_kib(pid: i32) -> usize {
+pub fn resident_kib(pid: i32) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.split_whitespace().next().unwrap().parse().unwrap()
 }
 
-fn at(sorted: &[Duration], part: f64) -> f64 {
+pub fn at(sorted: &[Duration], part: f64) -> f64 {
     let index = (part * (sorted.len() - 1) as f64).round() as usize;
     1000.0 * sorted[index].as_secs_f64()
 }

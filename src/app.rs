@@ -106,11 +106,11 @@ pub async fn serve(report: Report, door: Door, shelf: Shelf, environment: Enviro
     });
     let own: http::OwnSource = {
         let (started, keeper, reloader, intake) = (Wall::now(), keeper.clone(), reloader.clone(), intake.clone());
-        let hubs = hubs.clone();
+        let (hubs, fleet) = (hubs.clone(), fleet.clone());
         Arc::new(move || {
             let (saved, outcome, states) = (keeper.saved(), reloader.outcome(), observers.states());
             let clusters: Vec<_> = hubs.now().iter().map(|hub| hub.cluster().layout().name.clone()).collect();
-            own::read(started, saved, outcome, states, log.events(), intake.told(), intake.runbooks(clusters))
+            own::read(started, saved, outcome, states, log.events(), fleet.load(), intake.told(), intake.runbooks(clusters))
         })
     };
     let reload: http::Reload = Arc::new(move |name| {

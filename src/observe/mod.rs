@@ -15,6 +15,7 @@ pub mod once;
 pub mod own;
 mod pacing;
 pub mod pulse;
+pub mod punctuality;
 pub mod state_file;
 mod tick;
 mod timings;
@@ -33,6 +34,7 @@ use crate::cluster::facts::Report;
 use crate::cluster::{Cluster, layout::Layout, memory::Memory};
 pub use finder::{Finder, Found, Source};
 use pulse::{Pulse, Pulses};
+use punctuality::Punctuality;
 use timings::Timings;
 use voice::Voice;
 
@@ -61,6 +63,13 @@ impl Hub {
     }
 }
 
+/// What the loops of all nodes share.
+#[derive(Default)]
+struct Shared {
+    pulses: Arc<Pulses>,
+    punctuality: Arc<Punctuality>,
+}
+
 /// What the loops of one node share.
 #[derive(Clone)]
 struct Watch {
@@ -77,6 +86,7 @@ struct Watch {
     voice: Arc<Mutex<Voice>>,
     /// Of the fast loop.
     pulse: Arc<Pulse>,
+    punctuality: Arc<Punctuality>,
 }
 
 /// Loops that run until they are dropped.
@@ -92,10 +102,10 @@ fn observe(
     source: Source,
     data_dir: Option<PathBuf>,
     timing: Timings,
-    pulses: &Pulses,
+    shared: &Shared,
 ) -> Loops {
     let cluster: Arc<str> = hub.cluster().layout().name.as_str().into();
-    let pulse = pulses.add(format!("{cluster}/{name}"), timing.now().sample_interval);
+    let pulse = shared.pulses.add(format!("{cluster}/{name}"), timing.now().sample_interval);
     let watch = Watch {
         hub: hub.clone(),
         cluster,
@@ -106,6 +116,7 @@ fn observe(
         up: watch::Sender::new(false),
         voice: Arc::default(),
         pulse: pulse.clone(),
+        punctuality: shared.punctuality.clone(),
     };
     let mut tasks = JoinSet::new();
     tasks.spawn(node::fast(watch.clone()));

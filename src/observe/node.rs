@@ -109,7 +109,7 @@ impl Reader {
             self.beat(self.interval() + self.watch.timing.now().query_timeout);
             tokio::select! {
                 failure = session.ended() => return Stop::Ended(failure),
-                _ = ticks.tick() => {}
+                due = ticks.tick() => self.count_late(due),
                 () = self.watch.timing.changed() => {
                     self.pacing.read_each(self.interval());
                     session.bound_by(self.watch.timing.now().query_timeout);
@@ -128,6 +128,13 @@ impl Reader {
                     Exchanged::Stop(stop) => return stop,
                 }
             }
+        }
+    }
+
+    /// Counts how much later than `due` the fast reading comes.
+    fn count_late(&self, due: Instant) {
+        if self.pace == Pace::Fast {
+            self.watch.punctuality.sent(due.elapsed());
         }
     }
 

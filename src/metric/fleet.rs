@@ -17,19 +17,36 @@ pub(super) static READING_LATE: Family = Family {
     observers: Observers::Own,
 };
 
+/// Of the places that there are for connects.
+pub(super) static CONNECTS_WAITING: Family =
+    gauge("pgvigil_connects_waiting", "Connects to nodes that wait for one of the max_connects places.");
+/// Likewise.
+pub(super) static CONNECTS_OPEN: Family =
+    gauge("pgvigil_connects_open", "Connects to nodes that are under way, of max_connects that may be.");
+
+const fn gauge(name: &'static str, help: &'static str) -> Family {
+    Family { name, help, kind: Kind::Gauge, unit: Unit::None, labels: &[], observers: Observers::Own }
+}
+
 /// What is known of all loops together.
 #[derive(Clone, Debug)]
 pub struct Load {
     /// How late the fast readings were, in seconds.
     pub late: Histogram,
+    /// How many connects wait for a place.
+    pub connects_waiting: usize,
+    /// How many have one.
+    pub connects_open: usize,
 }
 
 impl Default for Load {
     fn default() -> Self {
-        Self { late: Histogram::new(LATENESS) }
+        Self { late: Histogram::new(LATENESS), connects_waiting: 0, connects_open: 0 }
     }
 }
 
 pub(super) fn load_samples(load: &Load, samples: &mut Samples) {
     samples.histogram(&READING_LATE, &[], &load.late);
+    samples.number(&CONNECTS_WAITING, &[], load.connects_waiting as f64);
+    samples.number(&CONNECTS_OPEN, &[], load.connects_open as f64);
 }

@@ -99,6 +99,8 @@ pub static FAMILIES: &[&Family] = &[
     &LOG_EVENTS,
     &LOG_DROPPED,
     &fleet::READING_LATE,
+    &fleet::CONNECTS_WAITING,
+    &fleet::CONNECTS_OPEN,
     &webhook::REQUESTS,
     &webhook::ALERTS,
     &webhook::DURATION,

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::keeper::Keeper;
+use super::places::Places;
 use super::pulse::Pulses;
 use super::timings::Timings;
 use super::{Hub, Loops, Shared, Source, observe, own, tick};
@@ -80,15 +81,16 @@ struct Running {
 }
 
 impl Fleet {
-    /// Watches nothing yet. What is remembered of a cluster comes from `keeper`.
-    pub fn new(keeper: Arc<Keeper>) -> Self {
+    /// Watches nothing yet. What is remembered of a cluster comes from `keeper`; `max_connects` may be under way at a time.
+    pub fn new(keeper: Arc<Keeper>, max_connects: usize) -> Self {
         let instance = own::instance().into();
+        let places = Arc::new(Places::new(max_connects));
         Self {
             keeper,
             running: Mutex::default(),
             hubs: watch::Sender::new([].into()),
             instance,
-            shared: Shared::default(),
+            shared: Shared { pulses: Arc::default(), punctuality: Arc::default(), places },
         }
     }
 
@@ -104,7 +106,13 @@ impl Fleet {
 
     /// How well all loops keep up.
     pub fn load(&self) -> Load {
-        Load { late: self.shared.punctuality.counted() }
+        let Shared { punctuality, places, .. } = &self.shared;
+        Load { late: punctuality.counted(), connects_waiting: places.waiting(), connects_open: places.open() }
+    }
+
+    /// So many connects may be under way at a time.
+    pub fn allow_connects(&self, most: usize) {
+        self.shared.places.allow(most);
     }
 
     /// Watches what `plans` say, and nothing else.

@@ -14,6 +14,7 @@ pub mod observers;
 pub mod once;
 pub mod own;
 mod pacing;
+pub mod places;
 pub mod pulse;
 pub mod punctuality;
 pub mod state_file;
@@ -32,7 +33,10 @@ use tokio::task::JoinSet;
 use crate::clock::Moment;
 use crate::cluster::facts::Report;
 use crate::cluster::{Cluster, layout::Layout, memory::Memory};
+use crate::pg::failure::Failure;
+use crate::pg::session::Session;
 pub use finder::{Finder, Found, Source};
+use places::{Manner, Places};
 use pulse::{Pulse, Pulses};
 use punctuality::Punctuality;
 use timings::Timings;
@@ -64,10 +68,10 @@ impl Hub {
 }
 
 /// What the loops of all nodes share.
-#[derive(Default)]
 struct Shared {
     pulses: Arc<Pulses>,
     punctuality: Arc<Punctuality>,
+    places: Arc<Places>,
 }
 
 /// What the loops of one node share.
@@ -80,6 +84,10 @@ struct Watch {
     timing: Timings,
     /// One connect in flight a node.
     connecting: Arc<Semaphore>,
+    /// And so many in all.
+    places: Arc<Places>,
+    /// How this node's connects went.
+    manner: Arc<Manner>,
     /// Whether the fast reading stands; the other loops connect only then.
     up: watch::Sender<bool>,
     /// What was said of the node.
@@ -87,6 +95,16 @@ struct Watch {
     /// Of the fast loop.
     pulse: Arc<Pulse>,
     punctuality: Arc<Punctuality>,
+}
+
+impl Watch {
+    /// Logs in, when there is a place for it.
+    async fn log_in(&self) -> Result<Session, Failure> {
+        let timing = self.timing.now();
+        let (target, tls) = self.finder.find(timing.connect_timeout).await?;
+        let connect = || Session::connect(&target, &tls, timing.connect_timeout, timing.query_timeout);
+        self.places.connect(&self.manner, timing.connect_timeout, connect).await
+    }
 }
 
 /// Loops that run until they are dropped.
@@ -113,6 +131,8 @@ fn observe(
         finder: Arc::new(Finder::new(source)),
         timing: timing.clone(),
         connecting: Arc::new(Semaphore::new(1)),
+        places: shared.places.clone(),
+        manner: Arc::default(),
         up: watch::Sender::new(false),
         voice: Arc::default(),
         pulse: pulse.clone(),

@@ -18,8 +18,8 @@ use pgvigil::doctor;
 use pgvigil::doctor::patient::Patient;
 use pgvigil::metric::catalog;
 use pgvigil::metric::exposition::{Format, render};
-use pgvigil::metric::histogram::{self, Histogram};
 use pgvigil::metric::fleet::Load;
+use pgvigil::metric::histogram::{self, Histogram};
 use pgvigil::metric::own::{ConfigReload, LogEvents, Own, own_samples};
 use pgvigil::metric::runbooks::{Ended, Runbooks};
 use pgvigil::metric::sample::{Samples, Value};
@@ -221,7 +221,7 @@ pub fn samples(major: u32) -> Samples {
 
 /// Three readings that were on time, and one that was not.
 fn load() -> Load {
-    let mut load = Load::default();
+    let mut load = Load { connects_waiting: 3, connects_open: 1, ..Load::default() };
     [0.0005, 0.0005, 0.002, 0.3].into_iter().for_each(|late| load.late.observe(late));
     load
 }

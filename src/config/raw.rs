@@ -16,7 +16,7 @@ pub const SCALARS: [(&str, &str); 11] = [
     ("login_interval", "15s"),
     ("timeouts.connect", "2s"),
     ("timeouts.query", "2s"),
-    ("max_connects", "64"),
+    ("max_connects", "128"),
     ("archive_hung_after", "60s"),
     ("web_config", ""),
     ("alertmanager.bearer_token_file", ""),

@@ -44,13 +44,20 @@ use voice::Voice;
 
 /// One cluster as its loops and the pages share it. The lock is held for computing, never across a wait.
 pub struct Hub {
+    name: Arc<str>,
     cluster: Mutex<Cluster>,
 }
 
 impl Hub {
     /// A cluster of which nothing is known but what is remembered.
     pub fn new(layout: Layout, memory: Memory) -> Self {
-        Self { cluster: Mutex::new(Cluster::new(layout, memory, Moment::now())) }
+        let name = layout.name.as_str().into();
+        Self { name, cluster: Mutex::new(Cluster::new(layout, memory, Moment::now())) }
+    }
+
+    /// The cluster's name, which never changes.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The cluster, for as long as the guard lives.
@@ -102,7 +109,7 @@ impl Watch {
     async fn log_in(&self) -> Result<Session, Failure> {
         let timing = self.timing.now();
         let (target, tls) = self.finder.find(timing.connect_timeout).await?;
-        let connect = || Session::connect(&target, &tls, timing.connect_timeout, timing.query_timeout);
+        let connect = Session::connect(&target, &tls, timing.connect_timeout, timing.query_timeout);
         self.places.connect(&self.manner, timing.connect_timeout, connect).await
     }
 }
@@ -122,7 +129,7 @@ fn observe(
     timing: Timings,
     shared: &Shared,
 ) -> Loops {
-    let cluster: Arc<str> = hub.cluster().layout().name.as_str().into();
+    let cluster = hub.name.clone();
     let pulse = shared.pulses.add(format!("{cluster}/{name}"), timing.now().sample_interval);
     let watch = Watch {
         hub: hub.clone(),
@@ -150,7 +157,7 @@ fn observe(
 
 /// Ticks for `hub`'s cluster until the returned loops are dropped.
 fn tick(hub: &Arc<Hub>, timing: Timings, pulses: &Pulses) -> Loops {
-    let name = hub.cluster().layout().name.clone();
+    let name = hub.name().to_owned();
     let pulse = pulses.add(name, timing.now().sample_interval);
     let mut tasks = JoinSet::new();
     tasks.spawn(tick::tick(hub.clone(), timing, pulse.clone()));

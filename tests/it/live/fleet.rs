@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use pgvigil::lab::{Lab, LabError, Role, ServerOptions, wait_until};
+use pgvigil::lab::{Lab, LabError, Role, ServerOptions, Spawn, prometheus, wait_until};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
-use super::client::{exchange, get};
+use super::client::{exchange, get, try_get};
 use super::watch::{Page, SOON, Vigil};
 
 const TOKEN: &str = "ops-token-0123456789";
@@ -169,6 +169,55 @@ async fn a_cluster_that_did_not_change_is_not_written_anew() -> Result<(), LabEr
         }
         assert!(lines(&after, "lab").len() > 300 && readings(&alone).len() < readings(&after).len());
         Ok(())
+    })
+    .await?;
+    lab.stop().await;
+    Ok(())
+}
+
+/// Starts a pgvigil on one cluster of the document, whose servers are not there.
+async fn shard(lab: &Lab, block: &str) -> Result<Vigil, LabError> {
+    let name = block.lines().next().and_then(|line| line.strip_prefix("# ")).expect("the name of the file");
+    let (port, config) = (lab.free_port()?, lab.path().join(name));
+    let state = lab.own_dir(&format!("state-{name}"))?;
+    // None of the addresses is of this machine.
+    let block = block.replace("host=10.0.", "host=127.0.").replace("user=pgvigil", "port=1 user=pgvigil");
+    std::fs::write(&config, format!("listen: 127.0.0.1:{port}\nstate_dir: {}\n{block}", state.display())).unwrap();
+    Vigil::start_at(lab, config, port).await
+}
+
+#[tokio::test]
+async fn a_real_prometheus_scrapes_two_shards_as_the_document_says() -> Result<(), LabError> {
+    let lab = Lab::new()?;
+    let blocks = crate::fleet::blocks("yaml");
+    let shards: Vec<_> = blocks.iter().filter(|block| block.contains("\nclusters:\n")).collect();
+    let (one, two) = (shard(&lab, shards[0]).await?, shard(&lab, shards[1]).await?);
+    let scrape = blocks.iter().find(|block| block.contains("pgvigil-2:10187")).expect("the scrape of both");
+    let scrape = scrape
+        .replace("pgvigil-1:10187/sd", &format!("127.0.0.1:{}/sd", one.port()))
+        .replace("pgvigil-2:10187/sd", &format!("127.0.0.1:{}/sd", two.port()));
+    let (port, config) = (lab.free_port()?, lab.path().join("prometheus.yml"));
+    std::fs::write(&config, format!("global: {{scrape_interval: 1s}}\n{scrape}")).unwrap();
+    let data = lab.own_dir("prometheus")?.join("data");
+    let program = Spawn::new("prometheus", prometheus()?)
+        .arg(format!("--config.file={}", config.display()))
+        .arg(format!("--storage.tsdb.path={}", data.display()))
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+    let _running = lab.spawn(program)?;
+    wait_until("the clusters of both", Duration::from_secs(30), async || {
+        let asked = "/api/v1/query?query=count%20by%20(cluster,observer_host)(pgvigil_node_up)";
+        let answer = try_get(port, asked).await?;
+        let mut seen: Vec<_> = answer.json()["data"]["result"]
+            .as_array()
+            .ok_or("no result")?
+            .iter()
+            .map(|series| (series["metric"].to_string(), series["value"][1].to_string()))
+            .collect();
+        seen.sort();
+        let expected = ["billing", "orders"].map(|cluster| {
+            (format!(r#"{{"cluster":"{cluster}","observer_host":"127.0.0.1"}}"#), r#""2""#.to_owned())
+        });
+        if seen == expected { Ok(()) } else { Err(format!("{seen:?}")) }
     })
     .await?;
     lab.stop().await;

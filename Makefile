@@ -60,6 +60,11 @@ bench: ## pgvigil beside prometheus-postgres-exporter; by hand, 15 minutes; BENC
 bench-report: ## bench, and writes its tables to docs/measured/bench-<date>.md
 	@$(MAKE) --no-print-directory bench BENCH=--write
 
+.PHONY: bench-fleet
+bench-fleet: ## pgvigil on 1 to 1,000 nodes; by hand, 10 minutes; NODES="100" for others; UPDATE=1 writes docs/measured/fleet.md
+	@scripts/bootstrap rust build postgresql
+	cargo bench --bench fleet -- $(NODES) $(if $(UPDATE),--write)
+
 .PHONY: prove-bootstrap
 prove-bootstrap: ## Runs scripts/bootstrap on a throw-away copy of this machine without PostgreSQL; root, network
 	@scripts/prove-bootstrap

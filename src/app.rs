@@ -50,7 +50,7 @@ pub async fn serve(report: Report, door: Door, shelf: Shelf, environment: Enviro
     let systemd = Arc::new(Systemd::of(&|name| environment.get(name), std::process::id()));
     let environment = Arc::new(environment);
     let keeper = Arc::new(Keeper::new(settings.state_dir.path.clone(), settings.state_dir.explicit));
-    let fleet = Arc::new(Fleet::new(keeper.clone()));
+    let fleet = Arc::new(Fleet::new(keeper.clone(), settings.max_connects));
     fleet.apply(plans(&settings, &environment)).await;
     let hubs = fleet.hubs();
     let observers = Arc::new(Observers::new(hubs.clone()));
@@ -106,11 +106,20 @@ pub async fn serve(report: Report, door: Door, shelf: Shelf, environment: Enviro
     });
     let own: http::OwnSource = {
         let (started, keeper, reloader, intake) = (Wall::now(), keeper.clone(), reloader.clone(), intake.clone());
-        let hubs = hubs.clone();
+        let (hubs, fleet) = (hubs.clone(), fleet.clone());
         Arc::new(move || {
             let (saved, outcome, states) = (keeper.saved(), reloader.outcome(), observers.states());
             let clusters: Vec<_> = hubs.now().iter().map(|hub| hub.cluster().layout().name.clone()).collect();
-            own::read(started, saved, outcome, states, log.events(), intake.told(), intake.runbooks(clusters))
+            own::read(
+                started,
+                saved,
+                outcome,
+                states,
+                log.events(),
+                fleet.load(),
+                intake.told(),
+                intake.runbooks(clusters),
+            )
         })
     };
     let reload: http::Reload = Arc::new(move |name| {

@@ -185,6 +185,7 @@ impl Reloader {
         if let Some(shelf) = shelf {
             self.parts.runbooks.take_in(shelf);
         }
+        self.parts.fleet.allow_connects(new.max_connects);
         self.parts.fleet.apply(plans).await;
         self.parts.observers.apply(addresses(new)).await;
         state.settings = report.settings;

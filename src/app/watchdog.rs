@@ -78,7 +78,7 @@ mod tests {
         let pulses = Arc::new(Pulses::default());
         let (goes, stands) =
             (pulses.add("c/a".into(), Duration::from_secs(60)), pulses.add("c/b".into(), Duration::ZERO));
-        let fleet = Fleet::new(Arc::new(Keeper::new("/nowhere".into(), true)));
+        let fleet = Fleet::new(Arc::new(Keeper::new("/nowhere".into(), true)), 2);
         let systemd = Arc::new(Systemd::of(&env, std::process::id()));
         let watching = tokio::spawn(watch(systemd, pulses.clone(), fleet.hubs()));
         assert!(is_heard().await);

@@ -8,7 +8,7 @@ use super::problem::Origin;
 use super::secret::Secret;
 
 /// The keys with one value, which the environment may set too, and their defaults, empty for none. Those of a section are written with a dot.
-pub const SCALARS: [(&str, &str); 10] = [
+pub const SCALARS: [(&str, &str); 11] = [
     ("listen", "127.0.0.1:10187"),
     ("state_dir", "/var/lib/pgvigil"),
     ("sample_interval", "1s"),
@@ -16,6 +16,7 @@ pub const SCALARS: [(&str, &str); 10] = [
     ("login_interval", "15s"),
     ("timeouts.connect", "2s"),
     ("timeouts.query", "2s"),
+    ("max_connects", "128"),
     ("archive_hung_after", "60s"),
     ("web_config", ""),
     ("alertmanager.bearer_token_file", ""),
@@ -43,6 +44,8 @@ pub struct RawConfig {
     pub login_interval: Option<Spanned<String>>,
     /// Deadlines.
     pub timeouts: RawTimeouts,
+    /// How many connects may be under way at a time.
+    pub max_connects: Option<Spanned<String>>,
     /// How long a segment may wait while nothing is archived before archiving is called hung.
     pub archive_hung_after: Option<Spanned<String>>,
     /// What is watched.
@@ -274,6 +277,7 @@ impl RawConfig {
             "login_interval" => self.login_interval.as_ref(),
             "timeouts.connect" => self.timeouts.connect.as_ref(),
             "timeouts.query" => self.timeouts.query.as_ref(),
+            "max_connects" => self.max_connects.as_ref(),
             "archive_hung_after" => self.archive_hung_after.as_ref(),
             "web_config" => self.web_config.as_ref(),
             "alertmanager.bearer_token_file" => self.alertmanager.bearer_token_file.as_ref(),

@@ -1,6 +1,7 @@
 //! The config as the rest of the house sees it: valid by type.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub struct Settings {
     pub login_interval: Duration,
     /// Deadlines.
     pub timeouts: Timeouts,
+    /// How many connects may be under way at a time, to all nodes together.
+    pub max_connects: usize,
     /// How long a WAL segment may wait while nothing is archived before archiving is called hung.
     pub archive_hung_after: Duration,
     /// The file that says how the door is secured, if there is one.
@@ -141,6 +144,9 @@ pub const BOUNDS: [(&str, Duration, Duration); 6] = [
     ("archive_hung_after", ms(1_000), ms(86_400_000)),
 ];
 
+/// Half of them are for servers that do not answer soon. The most is far beyond what helps.
+const MAX_CONNECTS: RangeInclusive<usize> = 2..=10_000;
+
 /// More directories of runbooks are not read.
 const MOST_RUNBOOK_DIRS: usize = 16;
 
@@ -174,6 +180,7 @@ pub(super) fn settle(
             connect: duration_of(merged, "timeouts.connect")?,
             query: duration_of(merged, "timeouts.query")?,
         },
+        max_connects: max_connects(merged)?,
         archive_hung_after: duration_of(merged, "archive_hung_after")?,
         web_config: web_config(merged, dir)?,
         access: access::settle(raw, merged, dir)?,
@@ -188,6 +195,13 @@ fn duration_of(merged: &Merged<'_>, key: &str) -> Result<Duration, Problem> {
     let bounds = BOUNDS.iter().find(|(known, ..)| *known == key);
     let (least, most) = bounds.map_or((Duration::ZERO, Duration::MAX), |(_, least, most)| (*least, *most));
     duration::within(&text, least, most).map_err(|why| Problem::new(origin, format!("{key} {why}")))
+}
+
+fn max_connects(merged: &Merged<'_>) -> Result<usize, Problem> {
+    let (text, origin) = merged.get("max_connects");
+    let most = text.parse().ok().filter(|most| MAX_CONNECTS.contains(most));
+    let (least, greatest) = (MAX_CONNECTS.start(), MAX_CONNECTS.end());
+    most.ok_or_else(|| Problem::new(origin, format!("max_connects is not a number from {least} to {greatest}")))
 }
 
 fn listen(merged: &Merged<'_>) -> Result<SocketAddr, Problem> {

@@ -1,27 +1,28 @@
-//! `/metrics` as it is kept in memory: made when somebody asks, at most once a sample interval (or when a node's state changed
-//! since), one at a time, with all ages computed then. Each [`Scope`] is a page of its own.
+//! `/metrics` as it is kept in memory: made when somebody asks, each cluster at most once a sample interval (or when a node's state
+//! changed since), one page at a time, with all ages computed then. Each [`Scope`] is a page of its own, put together from what was
+//! written of each cluster: of one that changed and a hundred that did not, one is written anew.
+
+mod part;
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
-use std::time::Duration;
 
 use axum::body::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
 
-use crate::clock::{Moment, Mono};
-use crate::cluster::cluster_samples;
-use crate::doctor::{self, patient::Patient};
+use crate::clock::Mono;
 use crate::metric::catalog;
-use crate::metric::exposition::{Format, RenderError, render};
+use crate::metric::exposition::{Format, Fragment, RenderError, assemble};
 use crate::metric::family::Family;
-use crate::metric::own::{self, Own, own_samples};
-use crate::metric::sample::Samples;
+use crate::metric::own::{self, Own};
 use crate::observe::Hub;
 use crate::observe::fleet::Hubs;
 use crate::observe::voice::Voice;
+use part::Parts;
 
 /// Tells about our own process.
 pub type OwnSource = Arc<dyn Fn() -> Own + Send + Sync>;
@@ -39,22 +40,54 @@ pub(super) enum Scope {
     Own,
 }
 
+impl Scope {
+    fn shows(&self, cluster: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Cluster(name) | Self::ClusterAndOwn(name) => name == cluster,
+            Self::Own => false,
+        }
+    }
+
+    /// Its families, all of which print their comments.
+    fn families(&self) -> Vec<&'static Family> {
+        let of_process = |family: &Family| own::FAMILIES.iter().any(|own| own.name == family.name);
+        let in_scope = |family: &&'static Family| match self {
+            Self::All | Self::ClusterAndOwn(_) => true,
+            Self::Cluster(_) => !of_process(family),
+            Self::Own => of_process(family),
+        };
+        catalog::families().into_iter().filter(in_scope).collect()
+    }
+}
+
 /// The pages, by scope and format.
 pub(super) struct Pages {
     hubs: Hubs,
     own: OwnSource,
     /// Whoever makes a page holds the lock: one at a time.
-    made: Mutex<BTreeMap<(Scope, Format), Made>>,
+    kept: Arc<Mutex<Kept>>,
     voice: StdMutex<Voice>,
 }
 
+#[derive(Default)]
+struct Kept {
+    parts: Parts,
+    pages: BTreeMap<(Scope, Format), Made>,
+}
+
 struct Made {
-    at: Mono,
-    /// Whom it shows, at which revision.
-    hubs: Arc<[Arc<Hub>]>,
-    revision: u64,
+    /// What it was put together from.
+    of: Vec<Arc<Fragment>>,
     plain: Bytes,
     gzip: Option<Bytes>,
+}
+
+impl Made {
+    /// Whether the same would come out again.
+    fn is_of(&self, fragments: &[Arc<Fragment>]) -> bool {
+        self.of.len() == fragments.len() && self.of.iter().zip(fragments).all(|(old, new)| Arc::ptr_eq(old, new))
+    }
 }
 
 /// Why there is no page.
@@ -66,11 +99,13 @@ pub(super) enum PageError {
     Render(#[from] RenderError),
     #[error("the metrics could not be compressed: {0}")]
     Compress(#[from] std::io::Error),
+    #[error("making the metrics failed unexpectedly; the log says why")]
+    Panicked,
 }
 
 impl Pages {
     pub(super) fn new(hubs: Hubs, own: OwnSource) -> Self {
-        Self { hubs, own, made: Mutex::default(), voice: StdMutex::default() }
+        Self { hubs, own, kept: Arc::default(), voice: StdMutex::default() }
     }
 
     /// The clusters of this moment.
@@ -85,28 +120,11 @@ impl Pages {
 
     /// The page of `scope` in `format`, compressed if `gzip`.
     pub(super) async fn get(&self, scope: Scope, format: Format, gzip: bool) -> Result<Bytes, PageError> {
-        let mut pages = self.made.lock().await;
-        let hubs = self.hubs();
-        // Pages of clusters that are gone go too.
-        pages.retain(|_, made| Arc::ptr_eq(&made.hubs, &hubs));
-        let revision = hubs.iter().map(|hub| hub.cluster().revision()).sum();
-        let intervals = hubs.iter().map(|hub| hub.cluster().layout().timing.sample_interval);
-        let max_age = intervals.min().unwrap_or(Duration::from_secs(1));
-        let current = |made: &Made| made.revision == revision && Mono::now().since(made.at) < max_age;
-        let key = (scope, format);
-        let made = match pages.remove(&key).filter(current) {
-            Some(made) => made,
-            None => Made { at: Mono::now(), plain: self.make(&hubs, &key.0, format)?, hubs, revision, gzip: None },
-        };
-        let made = pages.entry(key).or_insert(made);
-        if !gzip {
-            return Ok(made.plain.clone());
-        }
-        let compressed = match made.gzip.take() {
-            Some(compressed) => compressed,
-            None => compress(&made.plain)?,
-        };
-        Ok(made.gzip.insert(compressed).clone())
+        let mut kept = self.kept.clone().lock_owned().await;
+        let (hubs, own) = (self.hubs(), self.own.clone());
+        // In a thread of its own: a page of a thousand nodes takes long enough to make their readings late.
+        let making = spawn_blocking(move || kept.page(&hubs, &own, scope, format, gzip));
+        making.await.map_err(|_| PageError::Panicked)?
     }
 
     /// Logs that a page could not be made, which may come with each scrape.
@@ -116,37 +134,50 @@ impl Pages {
             tracing::error!(left_out = (left_out > 0).then_some(left_out), "{error}");
         }
     }
+}
 
-    fn make(&self, hubs: &[Arc<Hub>], scope: &Scope, format: Format) -> Result<Bytes, PageError> {
-        let mut samples = Samples::default();
-        let mut shown = 0;
-        for hub in hubs {
-            let cluster = hub.cluster();
-            let is_shown = match scope {
-                Scope::All => true,
-                Scope::Cluster(name) | Scope::ClusterAndOwn(name) => cluster.layout().name == *name,
-                Scope::Own => false,
-            };
-            if is_shown {
-                let now = Moment::now();
-                cluster_samples(&cluster, now, &mut samples);
-                doctor::samples(&Patient::new(&cluster, None, now), &mut samples);
-                shown += 1;
+impl Kept {
+    fn page(
+        &mut self,
+        hubs: &[Arc<Hub>],
+        own: &OwnSource,
+        scope: Scope,
+        format: Format,
+        gzip: bool,
+    ) -> Result<Bytes, PageError> {
+        // Before anything new is made: a page of a thousand nodes is large.
+        self.parts.drop_old(hubs);
+        let current = self.parts.current();
+        self.pages.retain(|_, made| made.of.iter().all(|fragment| current.contains(&Arc::as_ptr(fragment))));
+        let shown: Vec<_> = hubs.iter().filter(|hub| scope.shows(hub.name())).collect();
+        if shown.is_empty() && matches!(scope, Scope::Cluster(_) | Scope::ClusterAndOwn(_)) {
+            return Err(PageError::NoCluster);
+        }
+        let mut fragments = Vec::with_capacity(shown.len() + 1);
+        for hub in shown {
+            fragments.push(self.parts.of_cluster(hub, format)?);
+        }
+        if !matches!(scope, Scope::Cluster(_)) {
+            fragments.push(self.parts.of_process(hubs, own, format)?);
+        }
+        let key = (scope, format);
+        let made = match self.pages.remove(&key).filter(|made| made.is_of(&fragments)) {
+            Some(made) => made,
+            None => {
+                let families = key.0.families();
+                let plain = assemble(&families, fragments.iter().map(|fragment| &**fragment), format)?.into();
+                Made { of: fragments, plain, gzip: None }
             }
-        }
-        match scope {
-            Scope::Cluster(_) | Scope::ClusterAndOwn(_) if shown == 0 => return Err(PageError::NoCluster),
-            Scope::Cluster(_) => {}
-            Scope::All | Scope::ClusterAndOwn(_) | Scope::Own => own_samples(&(self.own)(), &mut samples),
-        }
-        let of_process = |family: &Family| own::FAMILIES.iter().any(|own| own.name == family.name);
-        let in_scope = |family: &&'static Family| match scope {
-            Scope::All | Scope::ClusterAndOwn(_) => true,
-            Scope::Cluster(_) => !of_process(family),
-            Scope::Own => of_process(family),
         };
-        let families: Vec<_> = catalog::families().into_iter().filter(in_scope).collect();
-        Ok(render(&families, samples, format)?.into())
+        let made = self.pages.entry(key).or_insert(made);
+        if !gzip {
+            return Ok(made.plain.clone());
+        }
+        let compressed = match made.gzip.take() {
+            Some(compressed) => compressed,
+            None => compress(&made.plain)?,
+        };
+        Ok(made.gzip.insert(compressed).clone())
     }
 }
 

@@ -28,7 +28,7 @@ async fn answer(
     let found = || {
         let question = Question::named(&question)?;
         let hubs = pages.hubs();
-        let hub = hubs.iter().find(|hub| hub.cluster().layout().name == cluster)?;
+        let hub = hubs.iter().find(|hub| hub.name() == cluster)?;
         let held = hub.cluster();
         let index = held.layout().index_of(&node)?;
         let now = Moment::now();

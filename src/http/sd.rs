@@ -33,7 +33,7 @@ pub(super) async fn targets(State(pages): State<Arc<Pages>>, request: Request) -
     };
     let hubs = pages.hubs();
     let clusters = hubs.iter().map(|hub| {
-        let name = hub.cluster().layout().name.clone();
+        let name = hub.name();
         target(json!({ "__param_cluster": name, "instance": format!("{host}/{name}") }))
     });
     let own = target(json!({ "__param_self": "1", "instance": host.as_str() }));

@@ -1,6 +1,7 @@
 //! The one place that turns samples into text, with `prometheus-client`: OpenMetrics 1.0, and Prometheus text 0.0.4.
 
 mod accept;
+mod fragment;
 
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
@@ -16,6 +17,7 @@ use super::family::{Family, Kind, Unit};
 use super::sample::{Sample, Samples, Value};
 
 pub use accept::negotiate;
+pub use fragment::{Fragment, assemble};
 
 /// A text format of the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,14 +46,19 @@ pub struct RenderError(#[from] fmt::Error);
 /// Writes a page. Each of `families` gets its HELP and TYPE even without a sample, in the order given; samples of a family keep
 /// their order. Samples of a family that is not among them come last, so that no mistake loses a fact.
 pub fn render(families: &[&'static Family], samples: Samples, format: Format) -> Result<String, RenderError> {
-    let page = Page::new(families, samples, format);
+    let mut text = write(Page::new(families, samples, format))?;
+    if format == Format::OpenMetrics {
+        encode_eof(&mut text)?;
+    }
+    Ok(text)
+}
+
+/// All of it but the end.
+fn write(page: Page) -> Result<String, RenderError> {
     let mut text = String::with_capacity(page.size());
     let mut registry = registry::Registry::default();
     registry.register_collector(Box::new(page));
     encode_registry(&mut text, &registry)?;
-    if format == Format::OpenMetrics {
-        encode_eof(&mut text)?;
-    }
     Ok(text)
 }
 

@@ -3,6 +3,7 @@
 pub mod catalog;
 pub mod exposition;
 pub mod family;
+pub mod fleet;
 pub mod histogram;
 pub mod own;
 pub mod runbooks;

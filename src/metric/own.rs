@@ -1,6 +1,7 @@
 //! About pgvigil itself.
 
 use super::family::{Family, Kind, Observers, Unit};
+use super::fleet::{self, Load, load_samples};
 use super::runbooks::{Runbooks, runbook_samples};
 use super::sample::Samples;
 use super::webhook::{self, Webhook, webhook_samples};
@@ -97,6 +98,9 @@ pub static FAMILIES: &[&Family] = &[
     &OBSERVER_STATE,
     &LOG_EVENTS,
     &LOG_DROPPED,
+    &fleet::READING_LATE,
+    &fleet::CONNECTS_WAITING,
+    &fleet::CONNECTS_OPEN,
     &webhook::REQUESTS,
     &webhook::ALERTS,
     &webhook::DURATION,
@@ -146,6 +150,8 @@ pub struct Own {
     pub observers: Vec<(String, ObserverState)>,
     /// What was logged.
     pub log: LogEvents,
+    /// How well the loops keep up.
+    pub load: Load,
     /// What was handed in.
     pub webhook: Webhook,
     /// What came of it.
@@ -172,6 +178,7 @@ pub fn own_samples(own: &Own, samples: &mut Samples) {
         samples.number(&LOG_EVENTS, &[class], count as f64);
     }
     samples.number(&LOG_DROPPED, &[], own.log.dropped as f64);
+    load_samples(&own.load, samples);
     webhook_samples(&own.webhook, samples);
     runbook_samples(&own.runbooks, samples);
 }

@@ -11,11 +11,13 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::keeper::Keeper;
+use super::places::Places;
 use super::pulse::Pulses;
 use super::timings::Timings;
-use super::{Hub, Loops, Source, observe, own, tick};
+use super::{Hub, Loops, Shared, Source, observe, own, tick};
 use crate::cluster::layout::{Layout, Timing};
 use crate::config::Dsn;
+use crate::metric::fleet::Load;
 
 /// How long the disk may take to forget a maintenance.
 const FORGET_DEADLINE: Duration = Duration::from_secs(2);
@@ -66,7 +68,7 @@ pub struct Fleet {
     running: Mutex<Vec<Running>>,
     hubs: watch::Sender<Arc<[Arc<Hub>]>>,
     instance: Arc<str>,
-    pulses: Arc<Pulses>,
+    shared: Shared,
 }
 
 struct Running {
@@ -79,15 +81,16 @@ struct Running {
 }
 
 impl Fleet {
-    /// Watches nothing yet. What is remembered of a cluster comes from `keeper`.
-    pub fn new(keeper: Arc<Keeper>) -> Self {
+    /// Watches nothing yet. What is remembered of a cluster comes from `keeper`; `max_connects` may be under way at a time.
+    pub fn new(keeper: Arc<Keeper>, max_connects: usize) -> Self {
         let instance = own::instance().into();
+        let places = Arc::new(Places::new(max_connects));
         Self {
             keeper,
             running: Mutex::default(),
             hubs: watch::Sender::new([].into()),
             instance,
-            pulses: Arc::default(),
+            shared: Shared { pulses: Arc::default(), punctuality: Arc::default(), places },
         }
     }
 
@@ -98,7 +101,18 @@ impl Fleet {
 
     /// Whether all loops go round.
     pub fn pulses(&self) -> Arc<Pulses> {
-        self.pulses.clone()
+        self.shared.pulses.clone()
+    }
+
+    /// How well all loops keep up.
+    pub fn load(&self) -> Load {
+        let Shared { punctuality, places, .. } = &self.shared;
+        Load { late: punctuality.counted(), connects_waiting: places.waiting(), connects_open: places.open() }
+    }
+
+    /// So many connects may be under way at a time.
+    pub fn allow_connects(&self, most: usize) {
+        self.shared.places.allow(most);
     }
 
     /// Watches what `plans` say, and nothing else.
@@ -108,8 +122,8 @@ impl Fleet {
         for plan in plans {
             let same = |running: &Running| running.hub.cluster().layout().name == plan.layout.name;
             let this = match before.iter().position(same) {
-                Some(at) => before.swap_remove(at).changed(plan, &self.pulses).await,
-                None => Running::start(plan, &self.keeper, &self.pulses),
+                Some(at) => before.swap_remove(at).changed(plan, &self.shared).await,
+                None => Running::start(plan, &self.keeper, &self.shared),
             };
             running.push(this);
         }
@@ -133,24 +147,24 @@ impl Fleet {
 }
 
 impl Running {
-    fn start(plan: Plan, keeper: &Keeper, pulses: &Pulses) -> Self {
+    fn start(plan: Plan, keeper: &Keeper, shared: &Shared) -> Self {
         let memory = keeper.load(&plan.layout.name);
         let names = plan.layout.members.iter().map(|member| member.name.clone()).collect::<Vec<_>>();
         let timing = watch::Sender::new(plan.layout.timing);
         let hub = Arc::new(Hub::new(plan.layout, memory));
         let looking = start_looking(&hub, plan.archive_dir.clone());
-        let ticking = tick(&hub, Timings::of(&timing), pulses);
+        let ticking = tick(&hub, Timings::of(&timing), &shared.pulses);
         let mut this =
             Self { hub, timing, _ticking: ticking, nodes: BTreeMap::new(), archive_dir: plan.archive_dir, looking };
         for (name, (place, source)) in names.into_iter().zip(plan.places) {
-            this.start_node(name, place, source, pulses);
+            this.start_node(name, place, source, shared);
         }
         this
     }
 
     /// Follows the config: ends the loops of nodes that are gone or elsewhere, and starts those that are new. All others go on, with
     /// another timing too.
-    async fn changed(mut self, plan: Plan, pulses: &Pulses) -> Self {
+    async fn changed(mut self, plan: Plan, shared: &Shared) -> Self {
         if self.archive_dir != plan.archive_dir {
             self.looking.shutdown().await;
             self.hub.cluster().forget_archive();
@@ -182,15 +196,15 @@ impl Running {
         self.timing.send_if_modified(|known| std::mem::replace(known, timing) != timing);
         for (name, (place, source)) in places {
             if !self.nodes.contains_key(&name) {
-                self.start_node(name, place, source, pulses);
+                self.start_node(name, place, source, shared);
             }
         }
         self
     }
 
-    fn start_node(&mut self, name: String, place: Place, source: Source, pulses: &Pulses) {
+    fn start_node(&mut self, name: String, place: Place, source: Source, shared: &Shared) {
         let timing = Timings::of(&self.timing);
-        let loops = observe(&self.hub, &name, source, place.data_dir.clone(), timing, pulses);
+        let loops = observe(&self.hub, &name, source, place.data_dir.clone(), timing, shared);
         self.nodes.insert(name, (place, loops));
     }
 

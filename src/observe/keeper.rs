@@ -126,17 +126,29 @@ impl Keeper {
     pub async fn keep(self: Arc<Self>, hubs: Hubs) {
         let mut ticks = interval(LOOK_EACH);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut saved, mut known) = (None::<Mono>, Vec::new());
+        let (mut saved, mut known) = (None::<Mono>, BTreeMap::new());
         loop {
             ticks.tick().await;
             let (keeper, hubs) = (self.clone(), hubs.now());
-            let (now, roles) = (Mono::now(), hubs.iter().map(|hub| hub.cluster().memory().roles()).collect());
-            if known == roles && saved.is_some_and(|saved| now.since(saved) < SAVE_EACH) {
+            let now = Mono::now();
+            let roles: BTreeMap<_, _> =
+                hubs.iter().map(|hub| (hub.name().to_owned(), hub.cluster().memory().roles())).collect();
+            let all = saved.is_none_or(|saved| now.since(saved) >= SAVE_EACH) || known.len() != roles.len();
+            let changed = |hub: &&Arc<Hub>| known.get(hub.name()) != roles.get(hub.name());
+            let urgent: Vec<_> = hubs.iter().filter(changed).cloned().collect();
+            known = roles;
+            if all {
+                saved = Some(now);
+            } else if urgent.is_empty() {
                 continue;
             }
-            (saved, known) = (Some(now), roles);
             // A disk may be slow; the loops that watch must not wait for it.
-            if tokio::task::spawn_blocking(move || keeper.save(&hubs)).await.is_err() {
+            let saving = move || match all {
+                true => keeper.save(&hubs),
+                // What fails is said, and tried again with all others.
+                false => drop(keeper.save_now(&urgent)),
+            };
+            if tokio::task::spawn_blocking(saving).await.is_err() {
                 tracing::error!("saving the lag history failed unexpectedly");
             }
         }

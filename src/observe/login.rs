@@ -7,7 +7,6 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
 use super::{Watch, told, words};
 use crate::cluster::facts::Report;
-use crate::pg::session::Session;
 
 /// How often the doctor's questions are asked, at most.
 const ASK_EACH: Duration = Duration::from_secs(60);
@@ -31,7 +30,10 @@ pub(super) async fn probe(mut watch: Watch) {
                 continue;
             }
         }
-        let result = log_in(&watch).await;
+        let result = {
+            let _one_at_a_time = watch.connecting.acquire().await;
+            watch.log_in().await
+        };
         words::login(&watch, result.as_ref().err(), again);
         again = result.is_err();
         let (result, session) = match result {
@@ -56,11 +58,4 @@ fn new_ticks(watch: &Watch) -> Interval {
     let mut ticks = interval_at(Instant::now() + each, each);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
-}
-
-async fn log_in(watch: &Watch) -> Result<Session, crate::pg::failure::Failure> {
-    let _one_at_a_time = watch.connecting.acquire().await;
-    let timing = watch.timing.now();
-    let (target, tls) = watch.finder.find(timing.connect_timeout).await?;
-    Session::connect(&target, &tls, timing.connect_timeout, timing.query_timeout).await
 }

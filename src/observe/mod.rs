@@ -14,7 +14,9 @@ pub mod observers;
 pub mod once;
 pub mod own;
 mod pacing;
+pub mod places;
 pub mod pulse;
+pub mod punctuality;
 pub mod state_file;
 mod tick;
 mod timings;
@@ -31,20 +33,31 @@ use tokio::task::JoinSet;
 use crate::clock::Moment;
 use crate::cluster::facts::Report;
 use crate::cluster::{Cluster, layout::Layout, memory::Memory};
+use crate::pg::failure::Failure;
+use crate::pg::session::Session;
 pub use finder::{Finder, Found, Source};
+use places::{Manner, Places};
 use pulse::{Pulse, Pulses};
+use punctuality::Punctuality;
 use timings::Timings;
 use voice::Voice;
 
 /// One cluster as its loops and the pages share it. The lock is held for computing, never across a wait.
 pub struct Hub {
+    name: Arc<str>,
     cluster: Mutex<Cluster>,
 }
 
 impl Hub {
     /// A cluster of which nothing is known but what is remembered.
     pub fn new(layout: Layout, memory: Memory) -> Self {
-        Self { cluster: Mutex::new(Cluster::new(layout, memory, Moment::now())) }
+        let name = layout.name.as_str().into();
+        Self { name, cluster: Mutex::new(Cluster::new(layout, memory, Moment::now())) }
+    }
+
+    /// The cluster's name, which never changes.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The cluster, for as long as the guard lives.
@@ -61,6 +74,13 @@ impl Hub {
     }
 }
 
+/// What the loops of all nodes share.
+struct Shared {
+    pulses: Arc<Pulses>,
+    punctuality: Arc<Punctuality>,
+    places: Arc<Places>,
+}
+
 /// What the loops of one node share.
 #[derive(Clone)]
 struct Watch {
@@ -71,12 +91,27 @@ struct Watch {
     timing: Timings,
     /// One connect in flight a node.
     connecting: Arc<Semaphore>,
+    /// And so many in all.
+    places: Arc<Places>,
+    /// How this node's connects went.
+    manner: Arc<Manner>,
     /// Whether the fast reading stands; the other loops connect only then.
     up: watch::Sender<bool>,
     /// What was said of the node.
     voice: Arc<Mutex<Voice>>,
     /// Of the fast loop.
     pulse: Arc<Pulse>,
+    punctuality: Arc<Punctuality>,
+}
+
+impl Watch {
+    /// Logs in, when there is a place for it.
+    async fn log_in(&self) -> Result<Session, Failure> {
+        let timing = self.timing.now();
+        let (target, tls) = self.finder.find(timing.connect_timeout).await?;
+        let connect = Session::connect(&target, &tls, timing.connect_timeout, timing.query_timeout);
+        self.places.connect(&self.manner, timing.connect_timeout, connect).await
+    }
 }
 
 /// Loops that run until they are dropped.
@@ -92,10 +127,10 @@ fn observe(
     source: Source,
     data_dir: Option<PathBuf>,
     timing: Timings,
-    pulses: &Pulses,
+    shared: &Shared,
 ) -> Loops {
-    let cluster: Arc<str> = hub.cluster().layout().name.as_str().into();
-    let pulse = pulses.add(format!("{cluster}/{name}"), timing.now().sample_interval);
+    let cluster = hub.name.clone();
+    let pulse = shared.pulses.add(format!("{cluster}/{name}"), timing.now().sample_interval);
     let watch = Watch {
         hub: hub.clone(),
         cluster,
@@ -103,9 +138,12 @@ fn observe(
         finder: Arc::new(Finder::new(source)),
         timing: timing.clone(),
         connecting: Arc::new(Semaphore::new(1)),
+        places: shared.places.clone(),
+        manner: Arc::default(),
         up: watch::Sender::new(false),
         voice: Arc::default(),
         pulse: pulse.clone(),
+        punctuality: shared.punctuality.clone(),
     };
     let mut tasks = JoinSet::new();
     tasks.spawn(node::fast(watch.clone()));
@@ -119,7 +157,7 @@ fn observe(
 
 /// Ticks for `hub`'s cluster until the returned loops are dropped.
 fn tick(hub: &Arc<Hub>, timing: Timings, pulses: &Pulses) -> Loops {
-    let name = hub.cluster().layout().name.clone();
+    let name = hub.name().to_owned();
     let pulse = pulses.add(name, timing.now().sample_interval);
     let mut tasks = JoinSet::new();
     tasks.spawn(tick::tick(hub.clone(), timing, pulse.clone()));

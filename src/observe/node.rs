@@ -21,6 +21,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A node that refuses is tried again at least this often, so that its return is seen within a second.
 const LONGEST_RETRY: Duration = Duration::from_millis(500);
 
+/// How often a loop that waits for its turn says so.
+const TURN: Duration = Duration::from_secs(1);
+
 /// So many deadlines of a query are waited for a dear reading: a server that lists a directory heeds its own deadline only at the end.
 const DEAR_PATIENCE: u32 = 5;
 
@@ -109,7 +112,7 @@ impl Reader {
             self.beat(self.interval() + self.watch.timing.now().query_timeout);
             tokio::select! {
                 failure = session.ended() => return Stop::Ended(failure),
-                _ = ticks.tick() => {}
+                due = ticks.tick() => self.count_late(due),
                 () = self.watch.timing.changed() => {
                     self.pacing.read_each(self.interval());
                     session.bound_by(self.watch.timing.now().query_timeout);
@@ -128,6 +131,13 @@ impl Reader {
                     Exchanged::Stop(stop) => return stop,
                 }
             }
+        }
+    }
+
+    /// Counts how much later than `due` the fast reading comes.
+    fn count_late(&self, due: Instant) {
+        if self.pace == Pace::Fast {
+            self.watch.punctuality.sent(due.elapsed());
         }
     }
 
@@ -266,6 +276,17 @@ impl Reader {
         }
     }
 
+    /// Waits for what has a deadline once its turn has come, which may take long while many nodes connect: the loop goes round meanwhile.
+    async fn turn<T>(&self, waiting: impl Future<Output = T>) -> T {
+        let mut waiting = pin!(waiting);
+        loop {
+            self.beat(self.longest_dial());
+            if let Ok(turn) = timeout(TURN, &mut waiting).await {
+                return turn;
+            }
+        }
+    }
+
     /// How long a connect may take, with those of the other loops that may come before it, and the pause before it: three and a cancel,
     /// each of the three with a look at the files.
     fn longest_dial(&self) -> Duration {
@@ -274,11 +295,10 @@ impl Reader {
     }
 
     async fn dial_once(&self) -> Result<Session, Failure> {
-        let Watch { timing, connecting, finder, .. } = &self.watch;
-        let timing = timing.now();
-        let _one_at_a_time = connecting.acquire().await;
-        let (target, tls) = finder.find(timing.connect_timeout).await?;
-        let mut session = Session::connect(&target, &tls, timing.connect_timeout, timing.query_timeout).await?;
+        let _one_at_a_time = self.turn(self.watch.connecting.acquire()).await;
+        let mut session = self.turn(self.watch.log_in()).await?;
+        self.beat(self.longest_dial());
+        let timing = self.watch.timing.now();
         let report = Report::Connected { version: session.version() };
         let collectors = collectors(self.pace);
         let preparing = session.prepare(&collectors);

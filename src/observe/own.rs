@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use crate::clock::Wall;
 use crate::cluster::observers::ObserverState;
+use crate::metric::fleet::Load;
 use crate::metric::own::{ConfigReload, LogEvents, Own};
 use crate::metric::runbooks::Runbooks;
 use crate::metric::webhook::Webhook;
@@ -19,6 +20,7 @@ pub fn read(
     config: ConfigReload,
     observers: Vec<(String, ObserverState)>,
     log: LogEvents,
+    load: Load,
     webhook: Webhook,
     runbooks: Runbooks,
 ) -> Own {
@@ -31,6 +33,7 @@ pub fn read(
         config,
         observers,
         log,
+        load,
         webhook,
         runbooks,
     }
@@ -70,6 +73,7 @@ mod tests {
             ConfigReload::default(),
             Vec::new(),
             LogEvents::default(),
+            Load::default(),
             Webhook::default(),
             Runbooks::default(),
         );

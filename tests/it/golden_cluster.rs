@@ -18,6 +18,7 @@ use pgvigil::doctor;
 use pgvigil::doctor::patient::Patient;
 use pgvigil::metric::catalog;
 use pgvigil::metric::exposition::{Format, render};
+use pgvigil::metric::fleet::Load;
 use pgvigil::metric::histogram::{self, Histogram};
 use pgvigil::metric::own::{ConfigReload, LogEvents, Own, own_samples};
 use pgvigil::metric::runbooks::{Ended, Runbooks};
@@ -210,11 +211,19 @@ pub fn samples(major: u32) -> Samples {
         config: ConfigReload { ok: true, last_good: start.wall.as_seconds() },
         observers: vec![("vigil-b".to_owned(), ObserverState::Up), ("vigil-c".to_owned(), ObserverState::Unreachable)],
         log: LogEvents { error: 1, warn: 2, info: 3, dropped: 4 },
+        load: load(),
         webhook: webhook(),
         runbooks: runbooks(start),
     };
     own_samples(&own, &mut samples);
     samples
+}
+
+/// Three readings that were on time, and one that was not.
+fn load() -> Load {
+    let mut load = Load { connects_waiting: 3, connects_open: 1, ..Load::default() };
+    [0.0005, 0.0005, 0.002, 0.3].into_iter().for_each(|late| load.late.observe(late));
+    load
 }
 
 /// What Alertmanager handed in.

@@ -25,6 +25,7 @@ mod failover;
 mod fault_replay;
 mod faults;
 mod fixture;
+mod fleet;
 mod fuzzed;
 mod golden;
 mod golden_cluster;

@@ -93,7 +93,7 @@ async fn observe(lab: &Lab, servers: &[&Server]) -> (Fleet, Arc<Hub>) {
     let place = Place { dsn: Dsn::Inline(Secret::new("")), pooled: false, data_dir: None };
     let places = servers.iter().map(|server| (place.clone(), source(server, Role::Monitor))).collect();
     let layout = Layout { name: "lab".to_owned(), members, observers: Vec::new(), timing };
-    let fleet = Fleet::new(Arc::new(Keeper::new(lab.path().join("state"), true)));
+    let fleet = Fleet::new(Arc::new(Keeper::new(lab.path().join("state"), true)), 8);
     fleet.apply(vec![Plan { layout, places, archive_dir: None }]).await;
     let hub = fleet.hubs().now()[0].clone();
     (fleet, hub)

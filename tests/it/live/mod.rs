@@ -17,6 +17,7 @@ mod disk;
 mod doctor;
 mod door;
 pub mod failures;
+mod fleet;
 mod hanging;
 mod hostile;
 mod hostside;

@@ -14,6 +14,7 @@ use crate::metric::histogram::{self, Histogram};
 use crate::pg::failure::{Failure, NodeState};
 use crate::pg::records::Records;
 use crate::pg::version::ServerVersion;
+use crate::server_log::said::ServerLog;
 
 /// What a node's loop has to say.
 pub enum Report {
@@ -48,6 +49,8 @@ pub enum Report {
     Login(Result<(), Failure>),
     /// What its own files say; `None`: they are not seen.
     Hostside(Option<Hostside>),
+    /// What its own log said, or why that is not known.
+    ServerLog(Result<ServerLog, String>),
     /// What the doctor alone asks.
     Told(Box<Told>),
 }
@@ -111,6 +114,7 @@ impl NodeFacts {
             Report::SlowFailed(failure) => self.slow_failure = Some(Fact { value: failure, seen: now }),
             Report::Login(result) => self.login = Some(Fact { value: result, seen: now }),
             Report::Told(told) => self.told = Some(Fact { value: *told, seen: now }),
+            Report::ServerLog(said) => self.snapshot.server_log = Some(Fact { value: said, seen: now }),
             Report::Hostside(found) => self.snapshot.hostside = found.map(|value| Fact { value, seen: now }),
         }
     }

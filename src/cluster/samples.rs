@@ -27,6 +27,7 @@ use crate::collector::{COLLECTORS, Pace};
 use crate::metric::sample::Samples;
 use crate::pg::failure::{Cause, NodeState};
 use crate::pg::lsn::Lsn;
+use crate::server_log::said;
 
 /// Adds every sample of `cluster` at `now`.
 pub fn cluster_samples(cluster: &Cluster, now: Moment, samples: &mut Samples) {
@@ -167,6 +168,7 @@ fn collector_samples(index: usize, view: &NodeView<'_>, evidence: &Evidence<'_>,
     }
     if !evidence.blind {
         hostside::samples(view, samples);
+        said::samples(view, samples);
     }
 }
 

@@ -12,7 +12,7 @@ use super::environment::Merged;
 use super::manager::{self, Manager};
 use super::observers::{self, Observer};
 use super::problem::{Origin, Problem};
-use super::raw::{Later, RawCluster, RawConfig, RawNode};
+use super::raw::{RawCluster, RawConfig, RawNode};
 use super::runbooks::{self, Permit};
 use super::secret::Secret;
 use crate::cluster::upstream::Upstream;
@@ -101,6 +101,8 @@ pub struct Node {
     pub expected: bool,
     /// Its data directory, where pgvigil runs beside it. No other node of its cluster has it.
     pub data_dir: Option<PathBuf>,
+    /// Its log, a file or a directory, where pgvigil may read it. No other node of its cluster has it.
+    pub log: Option<PathBuf>,
 }
 
 impl Cluster {
@@ -248,6 +250,7 @@ fn lone(name: &str) -> Node {
         address: None,
         expected: true,
         data_dir: None,
+        log: None,
     }
 }
 
@@ -279,6 +282,13 @@ fn cluster(raw: &RawCluster, dir: &Path) -> Result<Cluster, Problem> {
             return Err(Problem::new(&raw.nodes[index].name, what));
         }
     }
+    for (index, node) in nodes.iter().enumerate() {
+        let same = |earlier: &&Node| earlier.log.is_some() && earlier.log == node.log;
+        if let Some(twin) = nodes[..index].iter().find(same) {
+            let what = format!("nodes {} and {} have the same log: name each one's own file", twin.name, node.name);
+            return Err(Problem::new(&raw.nodes[index].name, what));
+        }
+    }
     let archive_dir = directory(raw.archive_dir.as_ref(), dir, &format!("archive_dir of cluster {name}"))?;
     let manager = raw.manager.as_ref().map(|raw| manager::manager(raw, &name, dir)).transpose()?;
     let runbooks = raw.runbooks.as_ref().map(|raw| runbooks::permit(raw, manager.as_ref(), &name, dir)).transpose()?;
@@ -302,7 +312,6 @@ fn node(raw: &RawNode, dir: &Path) -> Result<Node, Problem> {
         let what = format!("a node cannot be called {name}, which pgvigil says of a standby's upstream: rename it");
         return Err(Problem::new(&raw.name, what));
     }
-    refuse(&raw.later())?;
     let Some(dsn) = dsn_of(&name, "dsn", raw.dsn.as_ref(), raw.dsn_file.as_ref(), dir)? else {
         let what = format!("node {name} has no dsn: say how to reach it in dsn or dsn_file");
         return Err(Problem::new(&raw.name, what));
@@ -339,8 +348,17 @@ fn node(raw: &RawNode, dir: &Path) -> Result<Node, Problem> {
         }
     };
     let data_dir = directory(raw.data_dir.as_ref(), dir, &format!("data_dir of node {name}"))?;
+    let log = match &raw.log {
+        Some(given) if given.value.is_empty() => {
+            return Err(Problem::new(
+                given,
+                format!("log of node {name} is empty: name a file or a directory, or remove it"),
+            ));
+        }
+        given => given.as_ref().map(|given| dir.join(&given.value)),
+    };
     let (pooled, expected) = (raw.pooled.unwrap_or(false), raw.expected.unwrap_or(true));
-    Ok(Node { name, dsn, pooled, admin_dsn, application_name, slot, address, expected, data_dir })
+    Ok(Node { name, dsn, pooled, admin_dsn, application_name, slot, address, expected, data_dir, log })
 }
 
 /// What `key` or `key` with `_file` says of where the connection string is.
@@ -404,14 +422,4 @@ pub(super) fn unique<'a>(names: impl Iterator<Item = &'a Spanned<String>>, what:
         }
     }
     Ok(())
-}
-
-fn refuse(keys: &[(&str, &Later)]) -> Result<(), Problem> {
-    let set = keys.iter().find_map(|(key, value)| Some((key, value.as_ref()?)));
-    match set {
-        Some((key, value)) => {
-            Err(Problem::new(value, format!("{key} is not available in this version of pgvigil: remove it")))
-        }
-        None => Ok(()),
-    }
 }

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::keeper::Keeper;
 use super::pulse::Pulses;
 use super::timings::Timings;
-use super::{Hub, Loops, Source, observe, own, tick};
+use super::{Beside, Hub, Loops, Source, observe, own, tick};
 use crate::cluster::layout::{Layout, Timing};
 use crate::config::Dsn;
 
@@ -37,8 +37,8 @@ pub struct Place {
     pub dsn: Dsn,
     /// Whether a pooler is in between.
     pub pooled: bool,
-    /// Its data directory, if that can be looked into.
-    pub data_dir: Option<PathBuf>,
+    /// Its own files.
+    pub beside: Beside,
 }
 
 /// The clusters as they are watched now.
@@ -190,7 +190,7 @@ impl Running {
 
     fn start_node(&mut self, name: String, place: Place, source: Source, pulses: &Pulses) {
         let timing = Timings::of(&self.timing);
-        let loops = observe(&self.hub, &name, source, place.data_dir.clone(), timing, pulses);
+        let loops = observe(&self.hub, &name, source, &place.beside, timing, pulses);
         self.nodes.insert(name, (place, loops));
     }
 

@@ -15,6 +15,7 @@ pub mod once;
 pub mod own;
 mod pacing;
 pub mod pulse;
+mod server_log;
 pub mod state_file;
 mod tick;
 mod timings;
@@ -85,15 +86,17 @@ struct Loops {
     _pulse: Arc<Pulse>,
 }
 
-/// Watches the node `name` of `hub`'s cluster, and its files in `data_dir`, until the returned loops are dropped.
-fn observe(
-    hub: &Arc<Hub>,
-    name: &str,
-    source: Source,
-    data_dir: Option<PathBuf>,
-    timing: Timings,
-    pulses: &Pulses,
-) -> Loops {
+/// Where a node's own files are, if they can be looked into.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// Its data directory.
+    pub data_dir: Option<PathBuf>,
+    /// Its log: a file, or a directory of files.
+    pub log: Option<PathBuf>,
+}
+
+/// Watches the node `name` of `hub`'s cluster, and its files `beside` us, until the returned loops are dropped.
+fn observe(hub: &Arc<Hub>, name: &str, source: Source, beside: &Beside, timing: Timings, pulses: &Pulses) -> Loops {
     let cluster: Arc<str> = hub.cluster().layout().name.as_str().into();
     let pulse = pulses.add(format!("{cluster}/{name}"), timing.now().sample_interval);
     let watch = Watch {
@@ -111,8 +114,11 @@ fn observe(
     tasks.spawn(node::fast(watch.clone()));
     tasks.spawn(node::slow(watch.clone()));
     tasks.spawn(login::probe(watch));
-    if let Some(path) = data_dir {
-        tasks.spawn(data_dir::watch(hub.clone(), name.to_owned(), path, timing));
+    if let Some(path) = beside.data_dir.clone() {
+        tasks.spawn(data_dir::watch(hub.clone(), name.to_owned(), path, timing.clone()));
+    }
+    if let Some(path) = beside.log.clone() {
+        tasks.spawn(server_log::watch(hub.clone(), name.to_owned(), path, timing));
     }
     Loops { tasks, _pulse: pulse }
 }

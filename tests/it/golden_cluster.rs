@@ -32,6 +32,8 @@ use pgvigil::runbook::record::{Entry, Reason, Record};
 use pgvigil::runbook::run::{Episode, Event, Outcome as RunOutcome, Plan, RunRecord};
 use pgvigil::runbook::runs::Runs;
 use pgvigil::runbook::seen::Outcome;
+use pgvigil::server_log::entry::{Entry, Format};
+use pgvigil::server_log::said::ServerLog;
 
 use crate::fixture::{self, Answer};
 use crate::golden::{MAJORS, compare, promtool, reading};
@@ -289,6 +291,10 @@ fn beside(cluster: &mut Cluster, now: Moment) {
         started_at: None,
     };
     cluster.report(0, Report::Hostside(Some(hostside)), now);
+    let mut log = ServerLog::new(Format::Text);
+    let message = "all replication slots are in use".to_owned();
+    log.hear(&Entry { is_understood: true, message, before: None, stamp: None }, now);
+    cluster.report(0, Report::ServerLog(Ok(log)), now);
     let newest = Newest { timeline: Timeline(1), end: Lsn(0x700_0000), archived: now.wall };
     let found = Found {
         totals: Some((5, 5 << 20)),

@@ -26,6 +26,8 @@ mod hba_replication;
 mod hot_standby;
 mod lag_columns;
 mod listen_addresses;
+mod log_cause;
+mod log_read;
 mod logical_failover;
 mod manager;
 mod max_replication_slots;
@@ -81,6 +83,7 @@ use crate::cluster::assess::Verdict;
 use crate::cluster::sync::SyncState;
 use crate::collector::archive_verdict::ArchiveState;
 use crate::collector::recovery::ReplayPause;
+use crate::server_log::class::{About, Class};
 
 /// A mistake that can be made, and how it is seen.
 #[derive(Debug)]
@@ -168,6 +171,8 @@ pub static CHECKS: &[&Check] = &[
     &lag_columns::CHECK,
     &listen_addresses::CHECK,
     &wal_disk::CHECK,
+    &log_cause::CHECK,
+    &log_read::CHECK,
     &reserved_connections::CHECK,
     &connections::CHECK,
     &monitor_grants::CHECK,
@@ -185,6 +190,12 @@ fn archive(patient: &Patient<'_>, state: ArchiveState, seen: &str, fix: &str) ->
         if found == ArchiveState::Unknown {
             return None;
         }
-        Some(ill_if(found == state, || seen.to_owned(), || patient.words(node, fix)))
+        let cause = patient.cause(node, About::Archive).filter(|_| state == ArchiveState::Failing);
+        Some(match cause {
+            Some((said, class)) => {
+                ill_if(found == state, || format!("{seen}; {said}"), || patient.words(node, class.fix))
+            }
+            None => ill_if(found == state, || seen.to_owned(), || patient.words(node, fix)),
+        })
     })
 }

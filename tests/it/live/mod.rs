@@ -42,6 +42,7 @@ mod runbook_pages;
 mod runbooks;
 mod secrets;
 mod senders;
+mod server_log;
 mod settings;
 mod slots;
 mod source;

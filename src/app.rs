@@ -162,10 +162,12 @@ fn plans(settings: &Settings, environment: &Arc<Environment>) -> Vec<Plan> {
         pooled: node.pooled,
         beside: Beside { data_dir: node.data_dir.clone(), log: node.log.clone() },
     };
+    let admin = |node: &Node| node.admin_dsn.is_some().then(|| means::admin_source(node, environment));
     let plan = |cluster: &Cluster| Plan {
         layout: layout(settings, cluster, environment),
         places: cluster.nodes.iter().map(|node| (place(node), source(node, environment))).collect(),
         archive_dir: cluster.archive_dir.clone(),
+        write_probe: cluster.write_probe.map(|interval| (interval, cluster.nodes.iter().map(admin).collect())),
     };
     settings.clusters.iter().map(plan).collect()
 }

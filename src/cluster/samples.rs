@@ -17,6 +17,7 @@ use super::settings::setting_samples;
 use super::slots::{expected_slot_samples, slot_samples};
 use super::source::RecoverySource;
 use super::sync::SyncState;
+use super::visible;
 use crate::archive_watch::{archive_dir, hostside};
 use crate::clock::Moment;
 use crate::collector::archive_verdict::ArchiveState;
@@ -169,6 +170,7 @@ fn collector_samples(index: usize, view: &NodeView<'_>, evidence: &Evidence<'_>,
     if !evidence.blind {
         hostside::samples(view, samples);
         said::samples(view, samples);
+        visible::samples(view, samples);
     }
 }
 

@@ -120,6 +120,9 @@ pub struct RawCluster {
     /// The directory of its WAL archive, where pgvigil can look into it.
     #[serde(default)]
     pub archive_dir: Option<Spanned<String>>,
+    /// How often the write probe goes.
+    #[serde(default)]
+    pub write_probe: Option<Spanned<String>>,
     /// What runbooks may do.
     #[serde(default)]
     pub runbooks: Option<Spanned<RawRunbooks>>,

@@ -76,6 +76,8 @@ pub struct Cluster {
     pub archive_dir: Option<PathBuf>,
     /// What decides on failover there, if it was written.
     pub manager: Option<Manager>,
+    /// How often the write probe goes; `None`: never.
+    pub write_probe: Option<Duration>,
     /// What runbooks may do there.
     pub runbooks: Permit,
 }
@@ -163,6 +165,7 @@ pub(super) fn settle(
             nodes: vec![lone(lone_node)],
             archive_dir: None,
             manager: None,
+            write_probe: None,
             runbooks: Permit::default(),
         });
     }
@@ -292,7 +295,25 @@ fn cluster(raw: &RawCluster, dir: &Path) -> Result<Cluster, Problem> {
     let archive_dir = directory(raw.archive_dir.as_ref(), dir, &format!("archive_dir of cluster {name}"))?;
     let manager = raw.manager.as_ref().map(|raw| manager::manager(raw, &name, dir)).transpose()?;
     let runbooks = raw.runbooks.as_ref().map(|raw| runbooks::permit(raw, manager.as_ref(), &name, dir)).transpose()?;
-    Ok(Cluster { name, nodes, archive_dir, manager, runbooks: runbooks.unwrap_or_default() })
+    let write_probe = raw.write_probe.as_ref().map(|given| write_probe(given, &nodes, &name)).transpose()?;
+    Ok(Cluster { name, nodes, archive_dir, manager, write_probe, runbooks: runbooks.unwrap_or_default() })
+}
+
+/// The least and the most that `write_probe` may be.
+pub(super) const WRITE_PROBE: (Duration, Duration) = (ms(1_000), ms(3_600_000));
+
+fn write_probe(given: &Spanned<String>, nodes: &[Node], cluster: &str) -> Result<Duration, Problem> {
+    let (least, most) = WRITE_PROBE;
+    let interval = duration::within(&given.value, least, most)
+        .map_err(|why| Problem::new(given, format!("write_probe of cluster {cluster} {why}")))?;
+    match nodes.iter().find(|node| node.admin_dsn.is_none()) {
+        Some(node) => {
+            let what =
+                format!("write_probe of cluster {cluster} needs an admin_dsn of every node: {} has none", node.name);
+            Err(Problem::new(given, what))
+        }
+        None => Ok(interval),
+    }
 }
 
 /// A directory that need not exist: whether it can be read shows while pgvigil runs, and may change.

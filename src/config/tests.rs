@@ -73,6 +73,9 @@ fn every_key_is_documented_with_its_default_and_bounds() {
         let bounds = format!("{} to {}", duration::show(least), duration::show(most));
         assert!(row(key)[2].contains(&bounds), "{key}: {bounds}");
     }
+    let (least, most) = settings::WRITE_PROBE;
+    let bounds = format!("{} to {}", duration::show(least), duration::show(most));
+    assert!(row("clusters[].write_probe")[2].contains(&bounds));
     let ttl = format!("{} to {}", duration::show(runbooks::TTL.0), duration::show(runbooks::TTL.1));
     assert!(row("clusters[].runbooks.lock.etcd.ttl")[2].contains(&ttl));
 }

@@ -8,6 +8,7 @@ use super::finding::{Act, Answer, Cure, Finding};
 use crate::clock::Moment;
 use crate::cluster::Cluster;
 use crate::cluster::assess::{Assessment, Evidence, NodeAssessment};
+use crate::cluster::visible::Visible;
 use crate::collector::archive_verdict::ArchiveState;
 use crate::collector::settings::{Collector as SettingsCollector, Settings, Value};
 use crate::collector::snapshot::{Fact, Snapshot};
@@ -192,6 +193,12 @@ impl<'a> Patient<'a> {
         let log = self.server_log(node)?.ok()?;
         let (said, class) = log.recent(self.evidence.now).find(|(_, class)| class.about == about)?;
         Some((format!("the log of {} says: {}", self.name(node), said.line), class))
+    }
+
+    /// What the newest write probe found on it; `None`: none ran of late.
+    pub fn visible(&self, node: usize) -> Option<&'a Visible> {
+        let fact = self.snapshot(node).visible.as_ref()?;
+        (self.evidence.now.mono.since(fact.seen.mono) <= fact.value.counts_for).then_some(&fact.value)
     }
 
     /// The role that standbys log in with, by the first `primary_conninfo` that names one.

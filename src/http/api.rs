@@ -110,6 +110,11 @@ fn describe(cluster: &Cluster, instance: &str, now: Moment) -> Value {
                 "age_seconds": age(now, fact.seen),
                 "value": fact.value,
             })),
+            "visible": facts.snapshot.visible.as_ref().map(|fact| json!({
+                "source": "write_probe",
+                "age_seconds": age(now, fact.seen),
+                "value": fact.value,
+            })),
         })
     });
     json!({

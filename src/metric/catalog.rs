@@ -15,6 +15,7 @@ static OTHERS: &[&[&Family]] = &[
     hostside::FAMILIES,
     archive_dir::FAMILIES,
     said::FAMILIES,
+    cluster::visible::FAMILIES,
     doctor::FAMILIES,
     own::FAMILIES,
     runbooks::FAMILIES,

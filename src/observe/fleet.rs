@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::keeper::Keeper;
 use super::pulse::Pulses;
 use super::timings::Timings;
+use super::write_probe::{self, Admins};
 use super::{Beside, Hub, Loops, Source, observe, own, tick};
 use crate::cluster::layout::{Layout, Timing};
 use crate::config::Dsn;
@@ -28,6 +29,8 @@ pub struct Plan {
     pub places: Vec<(Place, Source)>,
     /// The directory of the cluster's archive, if it can be looked into.
     pub archive_dir: Option<PathBuf>,
+    /// How often the write probe goes, and as whom on each member; `None`: never.
+    pub write_probe: Option<(Duration, Admins)>,
 }
 
 /// Where to find a node: another place may be another server.
@@ -76,6 +79,7 @@ struct Running {
     nodes: BTreeMap<String, (Place, Loops)>,
     archive_dir: Option<PathBuf>,
     looking: JoinSet<()>,
+    writing: JoinSet<()>,
 }
 
 impl Fleet {
@@ -139,9 +143,17 @@ impl Running {
         let timing = watch::Sender::new(plan.layout.timing);
         let hub = Arc::new(Hub::new(plan.layout, memory));
         let looking = start_looking(&hub, plan.archive_dir.clone());
+        let writing = start_writing(&hub, plan.write_probe);
         let ticking = tick(&hub, Timings::of(&timing), pulses);
-        let mut this =
-            Self { hub, timing, _ticking: ticking, nodes: BTreeMap::new(), archive_dir: plan.archive_dir, looking };
+        let mut this = Self {
+            hub,
+            timing,
+            _ticking: ticking,
+            nodes: BTreeMap::new(),
+            archive_dir: plan.archive_dir,
+            looking,
+            writing,
+        };
         for (name, (place, source)) in names.into_iter().zip(plan.places) {
             this.start_node(name, place, source, pulses);
         }
@@ -157,8 +169,11 @@ impl Running {
             self.looking = start_looking(&self.hub, plan.archive_dir.clone());
             self.archive_dir = plan.archive_dir;
         }
+        // A probe keeps nothing: it begins anew.
+        self.writing.shutdown().await;
         let before = self.hub.cluster().layout().clone();
         if before == plan.layout && plan.places.iter().map(|(place, _)| place).eq(self.places(&before)) {
+            self.writing = start_writing(&self.hub, plan.write_probe);
             return self;
         }
         let timing = plan.layout.timing;
@@ -185,6 +200,7 @@ impl Running {
                 self.start_node(name, place, source, pulses);
             }
         }
+        self.writing = start_writing(&self.hub, plan.write_probe);
         self
     }
 
@@ -197,6 +213,14 @@ impl Running {
     fn places<'a>(&'a self, layout: &'a Layout) -> impl Iterator<Item = &'a Place> {
         layout.members.iter().filter_map(|member| self.nodes.get(&member.name)).map(|(place, _)| place)
     }
+}
+
+fn start_writing(hub: &Arc<Hub>, write_probe: Option<(Duration, Admins)>) -> JoinSet<()> {
+    let mut writing = JoinSet::new();
+    if let Some((interval, admins)) = write_probe {
+        writing.spawn(write_probe::watch(hub.clone(), admins, interval));
+    }
+    writing
 }
 
 fn start_looking(hub: &Arc<Hub>, archive_dir: Option<PathBuf>) -> JoinSet<()> {

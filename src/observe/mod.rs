@@ -22,6 +22,7 @@ mod timings;
 mod told;
 pub mod voice;
 mod words;
+pub mod write_probe;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

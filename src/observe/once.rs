@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::{join, join_all};
 use tokio::time::{sleep, timeout};
 
-use super::{Finder, Hub, Source, server_log, told};
+use super::{Finder, Hub, Source, server_log, told, write_probe};
 use crate::clock::Moment;
 use crate::cluster::facts::Report;
 use crate::cluster::layout::Timing;
@@ -30,8 +30,9 @@ pub struct Asked {
     pub log: Option<PathBuf>,
 }
 
-/// Asks the nodes of `hub`'s cluster, in its order, and reports what they say; none waits for another.
-pub async fn once(hub: &Hub, nodes: &[Asked]) {
+/// Asks the nodes of `hub`'s cluster, in its order, and reports what they say; none waits for another. `writes`: then the write probe
+/// goes from the primary to each standby.
+pub async fn once(hub: &Hub, nodes: &[Asked], writes: bool) {
     let timing = hub.cluster().layout().timing;
     let names: Vec<_> = hub.cluster().layout().members.iter().map(|member| member.name.clone()).collect();
     let begun = names.iter().zip(nodes).map(|(name, asked)| async move {
@@ -55,6 +56,10 @@ pub async fn once(hub: &Hub, nodes: &[Asked]) {
         });
         join_all(reading).await;
         hub.cluster().tick(Moment::now());
+    }
+    if writes {
+        let admins = nodes.iter().map(|asked| asked.admin.clone()).collect();
+        write_probe::probe(hub, &admins, write_probe::DEADLINE).await;
     }
 }
 

@@ -74,6 +74,7 @@ mod version_major;
 mod version_minor;
 mod wal_disk;
 mod wal_level;
+mod write_visible;
 
 use super::finding::{Finding, Severity};
 use super::hba::{self, Met};
@@ -139,6 +140,7 @@ pub static CHECKS: &[&Check] = &[
     &slot_limit::CHECK,
     &logical_failover::CHECK,
     &needed_wal::CHECK,
+    &write_visible::CHECK,
     &timeouts::CHECK,
     &status_interval::CHECK,
     &recovery_target_timeline::CHECK,

@@ -59,3 +59,4 @@ pub mod watch;
 mod web;
 pub mod webhook;
 mod witness;
+mod write_probe;

@@ -24,7 +24,7 @@ use crate::observe::keeper::Keeper;
 use crate::observe::maintenance::Maintainer;
 use crate::observe::observers::Observers;
 use crate::observe::once::Asked;
-use crate::observe::{Found, Source, own};
+use crate::observe::{Beside, Found, Source, own};
 use crate::peer::Address;
 use crate::pg::failure::{Cause, Failure};
 use crate::pg::trail::Trail;
@@ -166,11 +166,17 @@ fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
 
 /// What is to be watched by these settings. Reads the files that say where the nodes are.
 fn plans(settings: &Settings, environment: &Arc<Environment>) -> Vec<Plan> {
-    let place = |node: &Node| Place { dsn: node.dsn.clone(), pooled: node.pooled, data_dir: node.data_dir.clone() };
+    let place = |node: &Node| Place {
+        dsn: node.dsn.clone(),
+        pooled: node.pooled,
+        beside: Beside { data_dir: node.data_dir.clone(), log: node.log.clone() },
+    };
+    let admin = |node: &Node| node.admin_dsn.is_some().then(|| means::admin_source(node, environment));
     let plan = |cluster: &Cluster| Plan {
         layout: layout(settings, cluster, environment),
         places: cluster.nodes.iter().map(|node| (place(node), source(node, environment))).collect(),
         archive_dir: cluster.archive_dir.clone(),
+        write_probe: cluster.write_probe.map(|interval| (interval, cluster.nodes.iter().map(admin).collect())),
     };
     settings.clusters.iter().map(plan).collect()
 }
@@ -189,7 +195,7 @@ pub struct Visit {
 pub fn visits(settings: &Settings, environment: &Arc<Environment>) -> Vec<Visit> {
     let asked = |node: &Node| {
         let admin = node.admin_dsn.is_some().then(|| means::admin_source(node, environment));
-        Asked { source: source(node, environment), admin }
+        Asked { source: source(node, environment), admin, log: node.log.clone() }
     };
     let visit = |cluster: &Cluster| Visit {
         layout: layout(settings, cluster, environment),

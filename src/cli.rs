@@ -68,6 +68,9 @@ enum Command {
         /// Exit with 1 for what is unknown, too.
         #[arg(long)]
         strict: bool,
+        /// Write a row on the primary of each cluster and time until each standby shows it (docs/write-probe.md).
+        #[arg(long)]
+        write_probe: bool,
         /// This cluster alone.
         #[arg(long, value_name = "NAME")]
         cluster: Option<String>,
@@ -277,8 +280,8 @@ pub fn run() -> ExitCode {
     match cli.command {
         Command::Serve => serve(runtime, config, log),
         Command::Check => check(config),
-        Command::Doctor { json, strict, cluster, node } => {
-            doctor(&runtime, config, &examine::Options { json, strict, cluster, node })
+        Command::Doctor { json, strict, write_probe, cluster, node } => {
+            doctor(&runtime, config, &examine::Options { json, strict, write_probe, cluster, node })
         }
         Command::Status { remote, json, watch, interval } => match remote.address(config) {
             Ok(address) => {

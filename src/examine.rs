@@ -25,6 +25,8 @@ pub struct Options {
     pub strict: bool,
     /// This cluster alone.
     pub cluster: Option<String>,
+    /// Whether a row is written on the primary, and timed until each standby shows it.
+    pub write_probe: bool,
     /// Findings about this node and the cluster alone.
     pub node: Option<String>,
 }
@@ -68,7 +70,7 @@ async fn look(visit: Visit, keeper: &Keeper, options: &Options) -> Report {
     let Visit { layout, nodes, manager } = visit;
     let memory = keeper.load(&layout.name);
     let hub = Hub::new(layout, memory);
-    once(&hub, &nodes).await;
+    once(&hub, &nodes, options.write_probe).await;
     let cluster = hub.cluster();
     Report::of(&Patient::new(&cluster, Some(manager.unwrap_or(UNWRITTEN)), Moment::now()), options.node.as_deref())
 }

@@ -5,8 +5,8 @@
 //! | layer | modules |
 //! |---|---|
 //! | vocabulary | [`pg`]`::{lsn, records, version, failure, trail}`, [`metric`]`::{family, sample, histogram}`, [`clock`], [`nearest`] |
-//! | pure | [`alertmanager`], [`archive_watch`] but what touches files, [`collector`], [`cluster`], [`doctor`], [`metric`]`::{catalog, own, webhook}`, [`pg`]`::conninfo`, [`config`]`::{raw, settings}`, [`runbook`]`::{book, chain, markdown, record, seen}`, [`assets`], [`page`] |
-//! | adapters | [`pg`]`::{dsn, tls, connect_error, session}`, [`metric`]`::exposition`, [`config`]`::{load, reload}`, [`runbook`]`::{journal, shelf, step}`, [`assets`]`::export`, [`peer`], [`patience`], [`log`], [`systemd`], [`archive_watch`]`::{data_dir, archive}` |
+//! | pure | [`alertmanager`], [`archive_watch`] but what touches files, [`collector`], [`cluster`], [`doctor`], [`metric`]`::{catalog, own, webhook}`, [`pg`]`::conninfo`, [`config`]`::{raw, settings}`, [`runbook`]`::{book, chain, markdown, record, seen}`, [`assets`], [`page`], [`server_log`] but what touches files |
+//! | adapters | [`pg`]`::{dsn, tls, connect_error, session}`, [`metric`]`::exposition`, [`config`]`::{load, reload}`, [`runbook`]`::{journal, shelf, step}`, [`assets`]`::export`, [`peer`], [`patience`], [`log`], [`systemd`], [`archive_watch`]`::{data_dir, archive}`, [`server_log`]`::follow` |
 //! | drivers | [`observe`], [`http`], [`lab`], [`runbook`]`::intake` |
 //! | wiring | [`app`], [`demo`], [`examine`], [`history`], [`status`], [`maintenance`], [`healthcheck`], [`cli`], `main` |
 
@@ -37,5 +37,6 @@ pub mod peer;
 pub mod pg;
 pub mod runbook;
 pub mod runs;
+pub mod server_log;
 pub mod status;
 pub mod systemd;

@@ -13,7 +13,7 @@ use crate::clock::Mono;
 const AGAIN: Duration = Duration::from_secs(60);
 
 /// The watch on one directory.
-pub(super) struct Hints {
+pub(crate) struct Hints {
     hint: Arc<dyn Fn() + Send + Sync>,
     armed: Option<Armed>,
     problem: Option<(String, Mono)>,
@@ -26,12 +26,12 @@ struct Armed {
 }
 
 impl Hints {
-    pub(super) fn new(hint: impl Fn() + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(hint: impl Fn() + Send + Sync + 'static) -> Self {
         Self { hint: Arc::new(hint), armed: None, problem: None }
     }
 
     /// Sees to it that the directory of this identity is watched; says why it is not.
-    pub(super) fn arm(&mut self, path: &Path, identity: (u64, u64)) -> Option<String> {
+    pub(crate) fn arm(&mut self, path: &Path, identity: (u64, u64)) -> Option<String> {
         if self.armed.as_ref().is_some_and(|armed| armed.identity == identity) {
             return None;
         }

@@ -39,7 +39,7 @@ pub enum LookError {
 
 impl LookError {
     /// Names the failure of an access to `path`, which is `root` or below it.
-    pub(super) fn of<'a>(path: &'a Path, root: &'a Path) -> impl FnOnce(io::Error) -> Self + 'a {
+    pub(crate) fn of<'a>(path: &'a Path, root: &'a Path) -> impl FnOnce(io::Error) -> Self + 'a {
         move |error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::Missing(path.to_owned()),
             io::ErrorKind::PermissionDenied => {

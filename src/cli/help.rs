@@ -50,6 +50,7 @@ pub(super) const DOCTOR: &str = "\
 Examples:
   pgvigil doctor                               every cluster of the config, asked once
   pgvigil doctor --cluster orders --node b     what concerns one node
+  pgvigil doctor --write-probe                 the same, and whether a row that is written shows everywhere
   pgvigil doctor --json --strict               for a script that takes unknown for a finding
 
 Exit: 0 no error and no warning, 1 there are some (with --strict also what is unknown), 2 wrong usage or a bad config.

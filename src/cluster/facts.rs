@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::reconnects::ReceiverStarts;
+use super::visible::Visible;
 use crate::archive_watch::hostside::Hostside;
 use crate::clock::Moment;
 use crate::collector::snapshot::{Exchange, Fact, Outcome, Snapshot};
@@ -14,6 +15,7 @@ use crate::metric::histogram::{self, Histogram};
 use crate::pg::failure::{Failure, NodeState};
 use crate::pg::records::Records;
 use crate::pg::version::ServerVersion;
+use crate::server_log::said::ServerLog;
 
 /// What a node's loop has to say.
 pub enum Report {
@@ -48,6 +50,10 @@ pub enum Report {
     Login(Result<(), Failure>),
     /// What its own files say; `None`: they are not seen.
     Hostside(Option<Hostside>),
+    /// What its own log said, or why that is not known.
+    ServerLog(Result<ServerLog, String>),
+    /// What a write probe found here.
+    Visible(Visible),
     /// What the doctor alone asks.
     Told(Box<Told>),
 }
@@ -111,6 +117,8 @@ impl NodeFacts {
             Report::SlowFailed(failure) => self.slow_failure = Some(Fact { value: failure, seen: now }),
             Report::Login(result) => self.login = Some(Fact { value: result, seen: now }),
             Report::Told(told) => self.told = Some(Fact { value: *told, seen: now }),
+            Report::ServerLog(said) => self.snapshot.server_log = Some(Fact { value: said, seen: now }),
+            Report::Visible(value) => self.snapshot.visible = Some(Fact { value, seen: now }),
             Report::Hostside(found) => self.snapshot.hostside = found.map(|value| Fact { value, seen: now }),
         }
     }

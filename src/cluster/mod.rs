@@ -36,6 +36,7 @@ mod sync_tokens;
 pub mod timelines;
 pub mod trend;
 pub mod upstream;
+pub mod visible;
 mod witness;
 
 #[cfg(test)]

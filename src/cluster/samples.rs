@@ -17,6 +17,7 @@ use super::settings::setting_samples;
 use super::slots::{expected_slot_samples, slot_samples};
 use super::source::RecoverySource;
 use super::sync::SyncState;
+use super::visible;
 use crate::archive_watch::{archive_dir, hostside};
 use crate::clock::Moment;
 use crate::collector::archive_verdict::ArchiveState;
@@ -27,6 +28,7 @@ use crate::collector::{COLLECTORS, Pace};
 use crate::metric::sample::Samples;
 use crate::pg::failure::{Cause, NodeState};
 use crate::pg::lsn::Lsn;
+use crate::server_log::said;
 
 /// Adds every sample of `cluster` at `now`.
 pub fn cluster_samples(cluster: &Cluster, now: Moment, samples: &mut Samples) {
@@ -167,6 +169,8 @@ fn collector_samples(index: usize, view: &NodeView<'_>, evidence: &Evidence<'_>,
     }
     if !evidence.blind {
         hostside::samples(view, samples);
+        said::samples(view, samples);
+        visible::samples(view, samples);
     }
 }
 

@@ -30,7 +30,9 @@ use super::walsender_kind::WalsenderKind;
 use super::walsenders::Walsender;
 use crate::archive_watch::hostside::Hostside;
 use crate::clock::Moment;
+use crate::cluster::visible::Visible;
 use crate::pg::version::ServerVersion;
+use crate::server_log::said::ServerLog;
 
 /// When a statement was sent, and when its answer was complete.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +101,10 @@ pub struct Snapshot {
     pub base_backups: Option<Fact<Vec<BaseBackup>>>,
     /// The node's own files, where pgvigil runs beside it.
     pub hostside: Option<Fact<Hostside>>,
+    /// What its own log said, or why that is not known; `None`: the config names none.
+    pub server_log: Option<Fact<Result<ServerLog, String>>>,
+    /// What the newest write probe found here.
+    pub visible: Option<Fact<Visible>>,
     /// How each collector's last reading went, by its name.
     pub outcomes: BTreeMap<&'static str, Fact<Outcome>>,
     /// How long a collector that costs the server much rests after its last reading, by its name, and when that reading was.

@@ -1,7 +1,6 @@
 //! The config file as it is written: every key there is, each with the place where it stands. Nothing is judged here but the shape.
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_saphyr::Spanned;
 
 use super::problem::Origin;
@@ -21,12 +20,6 @@ pub const SCALARS: [(&str, &str); 11] = [
     ("web_config", ""),
     ("alertmanager.bearer_token_file", ""),
 ];
-
-/// The keys of features that this version does not have.
-pub const LATER: [&str; 1] = ["log"];
-
-/// The key of a feature that this version does not have: known, and refused by name.
-pub type Later = Option<Spanned<IgnoredAny>>;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -130,6 +123,9 @@ pub struct RawCluster {
     /// The directory of its WAL archive, where pgvigil can look into it.
     #[serde(default)]
     pub archive_dir: Option<Spanned<String>>,
+    /// How often the write probe goes.
+    #[serde(default)]
+    pub write_probe: Option<Spanned<String>>,
     /// What runbooks may do.
     #[serde(default)]
     pub runbooks: Option<Spanned<RawRunbooks>>,
@@ -261,9 +257,9 @@ pub struct RawNode {
     /// Its data directory, where pgvigil runs beside it.
     #[serde(default)]
     pub data_dir: Option<Spanned<String>>,
-    /// Its log, where pgvigil runs beside it.
+    /// Its log, a file or a directory, where pgvigil may read it.
     #[serde(default)]
-    pub log: Later,
+    pub log: Option<Spanned<String>>,
 }
 
 impl RawConfig {
@@ -294,10 +290,5 @@ impl RawNode {
             _ => (&self.admin_dsn, &self.admin_dsn_file),
         };
         inline.as_ref().map(Origin::from).or_else(|| file.as_ref().map(Origin::from))
-    }
-
-    /// The keys of later versions.
-    pub fn later(&self) -> [(&'static str, &Later); 1] {
-        [("log", &self.log)]
     }
 }

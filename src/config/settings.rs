@@ -13,7 +13,7 @@ use super::environment::Merged;
 use super::manager::{self, Manager};
 use super::observers::{self, Observer};
 use super::problem::{Origin, Problem};
-use super::raw::{Later, RawCluster, RawConfig, RawNode};
+use super::raw::{RawCluster, RawConfig, RawNode};
 use super::runbooks::{self, Permit};
 use super::secret::Secret;
 use crate::cluster::upstream::Upstream;
@@ -79,6 +79,8 @@ pub struct Cluster {
     pub archive_dir: Option<PathBuf>,
     /// What decides on failover there, if it was written.
     pub manager: Option<Manager>,
+    /// How often the write probe goes; `None`: never.
+    pub write_probe: Option<Duration>,
     /// What runbooks may do there.
     pub runbooks: Permit,
 }
@@ -104,6 +106,8 @@ pub struct Node {
     pub expected: bool,
     /// Its data directory, where pgvigil runs beside it. No other node of its cluster has it.
     pub data_dir: Option<PathBuf>,
+    /// Its log, a file or a directory, where pgvigil may read it. No other node of its cluster has it.
+    pub log: Option<PathBuf>,
 }
 
 impl Cluster {
@@ -167,6 +171,7 @@ pub(super) fn settle(
             nodes: vec![lone(lone_node)],
             archive_dir: None,
             manager: None,
+            write_probe: None,
             runbooks: Permit::default(),
         });
     }
@@ -262,6 +267,7 @@ fn lone(name: &str) -> Node {
         address: None,
         expected: true,
         data_dir: None,
+        log: None,
     }
 }
 
@@ -293,10 +299,35 @@ fn cluster(raw: &RawCluster, dir: &Path) -> Result<Cluster, Problem> {
             return Err(Problem::new(&raw.nodes[index].name, what));
         }
     }
+    for (index, node) in nodes.iter().enumerate() {
+        let same = |earlier: &&Node| earlier.log.is_some() && earlier.log == node.log;
+        if let Some(twin) = nodes[..index].iter().find(same) {
+            let what = format!("nodes {} and {} have the same log: name each one's own file", twin.name, node.name);
+            return Err(Problem::new(&raw.nodes[index].name, what));
+        }
+    }
     let archive_dir = directory(raw.archive_dir.as_ref(), dir, &format!("archive_dir of cluster {name}"))?;
     let manager = raw.manager.as_ref().map(|raw| manager::manager(raw, &name, dir)).transpose()?;
     let runbooks = raw.runbooks.as_ref().map(|raw| runbooks::permit(raw, manager.as_ref(), &name, dir)).transpose()?;
-    Ok(Cluster { name, nodes, archive_dir, manager, runbooks: runbooks.unwrap_or_default() })
+    let write_probe = raw.write_probe.as_ref().map(|given| write_probe(given, &nodes, &name)).transpose()?;
+    Ok(Cluster { name, nodes, archive_dir, manager, write_probe, runbooks: runbooks.unwrap_or_default() })
+}
+
+/// The least and the most that `write_probe` may be.
+pub(super) const WRITE_PROBE: (Duration, Duration) = (ms(1_000), ms(3_600_000));
+
+fn write_probe(given: &Spanned<String>, nodes: &[Node], cluster: &str) -> Result<Duration, Problem> {
+    let (least, most) = WRITE_PROBE;
+    let interval = duration::within(&given.value, least, most)
+        .map_err(|why| Problem::new(given, format!("write_probe of cluster {cluster} {why}")))?;
+    match nodes.iter().find(|node| node.admin_dsn.is_none()) {
+        Some(node) => {
+            let what =
+                format!("write_probe of cluster {cluster} needs an admin_dsn of every node: {} has none", node.name);
+            Err(Problem::new(given, what))
+        }
+        None => Ok(interval),
+    }
 }
 
 /// A directory that need not exist: whether it can be read shows while pgvigil runs, and may change.
@@ -316,7 +347,6 @@ fn node(raw: &RawNode, dir: &Path) -> Result<Node, Problem> {
         let what = format!("a node cannot be called {name}, which pgvigil says of a standby's upstream: rename it");
         return Err(Problem::new(&raw.name, what));
     }
-    refuse(&raw.later())?;
     let Some(dsn) = dsn_of(&name, "dsn", raw.dsn.as_ref(), raw.dsn_file.as_ref(), dir)? else {
         let what = format!("node {name} has no dsn: say how to reach it in dsn or dsn_file");
         return Err(Problem::new(&raw.name, what));
@@ -353,8 +383,17 @@ fn node(raw: &RawNode, dir: &Path) -> Result<Node, Problem> {
         }
     };
     let data_dir = directory(raw.data_dir.as_ref(), dir, &format!("data_dir of node {name}"))?;
+    let log = match &raw.log {
+        Some(given) if given.value.is_empty() => {
+            return Err(Problem::new(
+                given,
+                format!("log of node {name} is empty: name a file or a directory, or remove it"),
+            ));
+        }
+        given => given.as_ref().map(|given| dir.join(&given.value)),
+    };
     let (pooled, expected) = (raw.pooled.unwrap_or(false), raw.expected.unwrap_or(true));
-    Ok(Node { name, dsn, pooled, admin_dsn, application_name, slot, address, expected, data_dir })
+    Ok(Node { name, dsn, pooled, admin_dsn, application_name, slot, address, expected, data_dir, log })
 }
 
 /// What `key` or `key` with `_file` says of where the connection string is.
@@ -418,14 +457,4 @@ pub(super) fn unique<'a>(names: impl Iterator<Item = &'a Spanned<String>>, what:
         }
     }
     Ok(())
-}
-
-fn refuse(keys: &[(&str, &Later)]) -> Result<(), Problem> {
-    let set = keys.iter().find_map(|(key, value)| Some((key, value.as_ref()?)));
-    match set {
-        Some((key, value)) => {
-            Err(Problem::new(value, format!("{key} is not available in this version of pgvigil: remove it")))
-        }
-        None => Ok(()),
-    }
 }

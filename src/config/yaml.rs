@@ -6,7 +6,6 @@ use serde_saphyr::Error;
 use serde_saphyr::options::DuplicateKeyPolicy;
 
 use super::problem::{Origin, Problem};
-use super::raw::LATER;
 use crate::nearest::nearest;
 
 /// Larger files are not read.
@@ -73,8 +72,7 @@ pub(super) fn unknown(field: &str, expected: &[&'static str]) -> String {
     match nearest(field, expected.iter().copied()) {
         Some(near) => format!("{field} is not a key here: did you mean {near}?"),
         None => {
-            let known: Vec<_> = expected.iter().copied().filter(|key| !LATER.contains(key)).collect();
-            format!("{field} is not a key here: the keys are {}", known.join(", "))
+            format!("{field} is not a key here: the keys are {}", expected.join(", "))
         }
     }
 }

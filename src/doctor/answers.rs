@@ -44,6 +44,11 @@ fn replicating(patient: &Patient<'_>) -> (Verdict, String) {
             Some((Ok(seconds), None)) => format!("{seconds:.1} s behind"),
             _ => "lag unknown".to_owned(),
         };
+        let shown = patient.visible(*node).and_then(|visible| visible.seconds.clone().ok());
+        let behind = match shown {
+            Some(seconds) => format!("{behind}, showed a row after {seconds:.2} s"),
+            None => behind,
+        };
         match (patient.is_up(*node), patient.streams(*node)) {
             (false, _) => format!("{} is not read", patient.name(*node)),
             (true, true) => format!("{} streams, {behind}", patient.name(*node)),

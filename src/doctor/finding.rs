@@ -1,5 +1,7 @@
 //! What a check says.
 
+use std::fmt;
+
 use serde::Serialize;
 
 /// How bad it is when a check fails.
@@ -45,6 +47,19 @@ pub struct Cure {
     /// How.
     #[serde(flatten)]
     pub act: Act,
+}
+
+impl fmt::Display for Cure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(node) = &self.node {
+            write!(f, "on {node}: ")?;
+        }
+        match &self.act {
+            Act::Sql(statement) => write!(f, "{statement};"),
+            Act::Restart(what) => write!(f, "restart {what}"),
+            Act::Words(words) => f.write_str(words),
+        }
+    }
 }
 
 /// How something is done.

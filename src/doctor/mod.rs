@@ -18,7 +18,7 @@ use crate::metric::family::{Family, Kind, Observers, Unit};
 use crate::metric::sample::Samples;
 
 /// A check with what it says.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Judgement {
     /// The check.
     pub check: &'static Check,

@@ -8,12 +8,15 @@ use super::finding::{Act, Answer, Cure, Finding};
 use crate::clock::Moment;
 use crate::cluster::Cluster;
 use crate::cluster::assess::{Assessment, Evidence, NodeAssessment};
+use crate::cluster::visible::Visible;
 use crate::collector::archive_verdict::ArchiveState;
 use crate::collector::settings::{Collector as SettingsCollector, Settings, Value};
 use crate::collector::snapshot::{Fact, Snapshot};
 use crate::collector::walsenders::Walsender;
 use crate::collector::{Collector, recovery::Recovery};
 use crate::pg::version::ServerVersion;
+use crate::server_log::class::{About, Class};
+use crate::server_log::said::ServerLog;
 
 /// A cluster at one moment.
 pub struct Patient<'a> {
@@ -179,6 +182,25 @@ impl<'a> Patient<'a> {
         self.is_up(node) && receiver.is_some_and(|receiver| receiver.status == "streaming")
     }
 
+    /// What its log said, or why that is not known; `None`: the config names none.
+    pub fn server_log(&self, node: usize) -> Option<Result<&'a ServerLog, &'a str>> {
+        let fact = self.snapshot(node).server_log.as_ref()?;
+        Some(fact.value.as_ref().map_err(String::as_str))
+    }
+
+    /// The newest that the node's log said of late about this, for whoever looks for a cause.
+    pub fn cause(&self, node: usize, about: About) -> Option<(String, &'static Class)> {
+        let log = self.server_log(node)?.ok()?;
+        let (said, class) = log.recent(self.evidence.now).find(|(_, class)| class.about == about)?;
+        Some((format!("the log of {} says: {}", self.name(node), said.line), class))
+    }
+
+    /// What the newest write probe found on it; `None`: none ran of late.
+    pub fn visible(&self, node: usize) -> Option<&'a Visible> {
+        let fact = self.snapshot(node).visible.as_ref()?;
+        (self.evidence.now.mono.since(fact.seen.mono) <= fact.value.counts_for).then_some(&fact.value)
+    }
+
     /// The role that standbys log in with, by the first `primary_conninfo` that names one.
     pub fn replication_user(&self) -> Option<String> {
         self.nodes().find_map(|node| self.conninfo(node).filter(|conninfo| conninfo.is_set)?.user.clone())
@@ -194,6 +216,11 @@ impl<'a> Patient<'a> {
             finding(Some(self.name(node).to_owned()), judged)
         };
         nodes.filter_map(finding).collect()
+    }
+
+    /// One finding for each node, also for those that are not read.
+    pub fn on_every_even_down(&self, judge: impl Fn(usize) -> Judged) -> Vec<Finding> {
+        self.nodes().filter_map(|node| finding(Some(self.name(node).to_owned()), judge(node))).collect()
     }
 
     /// One finding for each node.

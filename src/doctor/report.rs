@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::answers::{self, Question};
-use super::finding::{Act, Answer, Cure, Finding, Severity};
+use super::finding::{Answer, Finding, Severity};
 use super::patient::Patient;
 use super::{Judgement, judge};
 
@@ -80,7 +80,8 @@ impl Report {
             line_of(&mut text, format_args!("\n{} {}{node}: {}", check.severity.as_str(), check.id, finding.seen));
             line_of(&mut text, format_args!("  why: {}", check.why));
             for cure in &finding.fix {
-                line_of(&mut text, format_args!("  fix{}", shown(cure)));
+                let of = if cure.node.is_some() { "" } else { ":" };
+                line_of(&mut text, format_args!("  fix{of} {cure}"));
             }
         }
         let unknown: Vec<_> = self.findings(Answer::Unknown).collect();
@@ -106,15 +107,6 @@ fn line<'a>(judgement: &'a Judgement, finding: &'a Finding) -> Line<'a> {
     let check = judgement.check;
     let page = format!("docs/checks/{}.md", check.id);
     Line { check: check.id, severity: check.severity, title: check.title, why: check.why, page, finding }
-}
-
-fn shown(cure: &Cure) -> String {
-    let on = cure.node.as_ref().map_or(String::new(), |node| format!(" on {node}"));
-    match &cure.act {
-        Act::Sql(statement) => format!("{on}: {statement};"),
-        Act::Restart(what) => format!("{on}: restart {what}"),
-        Act::Words(words) => format!("{on}: {words}"),
-    }
 }
 
 /// Writing into a text cannot fail.

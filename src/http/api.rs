@@ -105,6 +105,16 @@ fn describe(cluster: &Cluster, instance: &str, now: Moment) -> Value {
                 "age_seconds": age(now, fact.seen),
                 "value": fact.value,
             })),
+            "server_log": facts.snapshot.server_log.as_ref().map(|fact| json!({
+                "source": "log",
+                "age_seconds": age(now, fact.seen),
+                "value": fact.value,
+            })),
+            "visible": facts.snapshot.visible.as_ref().map(|fact| json!({
+                "source": "write_probe",
+                "age_seconds": age(now, fact.seen),
+                "value": fact.value,
+            })),
         })
     });
     json!({

@@ -3,6 +3,7 @@
 pub mod access;
 mod alertmanager;
 mod api;
+mod checks;
 mod connection;
 pub mod door;
 mod events;
@@ -169,6 +170,7 @@ fn router(sources: Sources, door: Arc<Door>, leaving: watch::Receiver<bool>) -> 
         .route("/sd", get(sd::targets))
         .route(routing::PATH, routing::route())
         .merge(runbooks::routes(runbooks))
+        .merge(checks::routes())
         .merge(status::routes(engine.clone()))
         .merge(events::routes(engine.clone(), leaving))
         .merge(run_pages::routes(engine.clone()))

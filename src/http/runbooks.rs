@@ -16,7 +16,7 @@ use super::layout;
 use crate::runbook::book::Book;
 use crate::runbook::shelf::{Shelf, Source};
 
-const HTML: &str = "text/html; charset=utf-8";
+pub(super) const HTML: &str = "text/html; charset=utf-8";
 const MARKDOWN: &str = "text/markdown; charset=utf-8";
 /// Nothing is run and nothing is fetched, whatever a page says.
 const POLICY: &str =
@@ -148,7 +148,7 @@ fn nowhere(shelf: &Shelf, name: &str) -> Response {
 }
 
 /// The text, or the word that the asker has it already.
-fn answer(content_type: &'static str, text: String, headers: &HeaderMap) -> Response {
+pub(super) fn answer(content_type: &'static str, text: String, headers: &HeaderMap) -> Response {
     let tag = tag(&text);
     let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|known| known.to_str().ok());
     let is_known = known.flat_map(|known| known.split(',')).any(|known| {

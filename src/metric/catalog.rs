@@ -6,6 +6,7 @@ use crate::archive_watch::{archive_dir, hostside};
 use crate::cluster;
 use crate::collector::COLLECTORS;
 use crate::doctor;
+use crate::server_log::said;
 
 /// The families of other modules than collectors, a slice for each module.
 static OTHERS: &[&[&Family]] = &[
@@ -13,6 +14,8 @@ static OTHERS: &[&[&Family]] = &[
     cluster::maintenance::FAMILIES,
     hostside::FAMILIES,
     archive_dir::FAMILIES,
+    said::FAMILIES,
+    cluster::visible::FAMILIES,
     doctor::FAMILIES,
     own::FAMILIES,
     runbooks::FAMILIES,

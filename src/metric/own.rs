@@ -70,7 +70,7 @@ static OBSERVER_STATE: Family = own(
      process as one named before it; config: a file of ours cannot be used.",
 );
 static LOG_EVENTS: Family = own(
-    "pgvigil_log_events_total",
+    "pgvigil_own_log_events_total",
     Kind::Counter,
     Unit::None,
     &["class"],

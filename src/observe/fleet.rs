@@ -14,7 +14,8 @@ use super::keeper::Keeper;
 use super::places::Places;
 use super::pulse::Pulses;
 use super::timings::Timings;
-use super::{Hub, Loops, Shared, Source, observe, own, tick};
+use super::write_probe::{self, Admins};
+use super::{Beside, Hub, Loops, Shared, Source, observe, own, tick};
 use crate::cluster::layout::{Layout, Timing};
 use crate::config::Dsn;
 use crate::metric::fleet::Load;
@@ -30,6 +31,8 @@ pub struct Plan {
     pub places: Vec<(Place, Source)>,
     /// The directory of the cluster's archive, if it can be looked into.
     pub archive_dir: Option<PathBuf>,
+    /// How often the write probe goes, and as whom on each member; `None`: never.
+    pub write_probe: Option<(Duration, Admins)>,
 }
 
 /// Where to find a node: another place may be another server.
@@ -39,8 +42,8 @@ pub struct Place {
     pub dsn: Dsn,
     /// Whether a pooler is in between.
     pub pooled: bool,
-    /// Its data directory, if that can be looked into.
-    pub data_dir: Option<PathBuf>,
+    /// Its own files.
+    pub beside: Beside,
 }
 
 /// The clusters as they are watched now.
@@ -78,6 +81,7 @@ struct Running {
     nodes: BTreeMap<String, (Place, Loops)>,
     archive_dir: Option<PathBuf>,
     looking: JoinSet<()>,
+    writing: JoinSet<()>,
 }
 
 impl Fleet {
@@ -153,9 +157,17 @@ impl Running {
         let timing = watch::Sender::new(plan.layout.timing);
         let hub = Arc::new(Hub::new(plan.layout, memory));
         let looking = start_looking(&hub, plan.archive_dir.clone());
+        let writing = start_writing(&hub, plan.write_probe);
         let ticking = tick(&hub, Timings::of(&timing), &shared.pulses);
-        let mut this =
-            Self { hub, timing, _ticking: ticking, nodes: BTreeMap::new(), archive_dir: plan.archive_dir, looking };
+        let mut this = Self {
+            hub,
+            timing,
+            _ticking: ticking,
+            nodes: BTreeMap::new(),
+            archive_dir: plan.archive_dir,
+            looking,
+            writing,
+        };
         for (name, (place, source)) in names.into_iter().zip(plan.places) {
             this.start_node(name, place, source, shared);
         }
@@ -171,8 +183,11 @@ impl Running {
             self.looking = start_looking(&self.hub, plan.archive_dir.clone());
             self.archive_dir = plan.archive_dir;
         }
+        // A probe keeps nothing: it begins anew.
+        self.writing.shutdown().await;
         let before = self.hub.cluster().layout().clone();
         if before == plan.layout && plan.places.iter().map(|(place, _)| place).eq(self.places(&before)) {
+            self.writing = start_writing(&self.hub, plan.write_probe);
             return self;
         }
         let timing = plan.layout.timing;
@@ -199,18 +214,27 @@ impl Running {
                 self.start_node(name, place, source, shared);
             }
         }
+        self.writing = start_writing(&self.hub, plan.write_probe);
         self
     }
 
     fn start_node(&mut self, name: String, place: Place, source: Source, shared: &Shared) {
         let timing = Timings::of(&self.timing);
-        let loops = observe(&self.hub, &name, source, place.data_dir.clone(), timing, shared);
+        let loops = observe(&self.hub, &name, source, &place.beside, timing, shared);
         self.nodes.insert(name, (place, loops));
     }
 
     fn places<'a>(&'a self, layout: &'a Layout) -> impl Iterator<Item = &'a Place> {
         layout.members.iter().filter_map(|member| self.nodes.get(&member.name)).map(|(place, _)| place)
     }
+}
+
+fn start_writing(hub: &Arc<Hub>, write_probe: Option<(Duration, Admins)>) -> JoinSet<()> {
+    let mut writing = JoinSet::new();
+    if let Some((interval, admins)) = write_probe {
+        writing.spawn(write_probe::watch(hub.clone(), admins, interval));
+    }
+    writing
 }
 
 fn start_looking(hub: &Arc<Hub>, archive_dir: Option<PathBuf>) -> JoinSet<()> {

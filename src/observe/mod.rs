@@ -17,12 +17,14 @@ mod pacing;
 pub mod places;
 pub mod pulse;
 pub mod punctuality;
+mod server_log;
 pub mod state_file;
 mod tick;
 mod timings;
 mod told;
 pub mod voice;
 mod words;
+pub mod write_probe;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -120,15 +122,17 @@ struct Loops {
     _pulse: Arc<Pulse>,
 }
 
-/// Watches the node `name` of `hub`'s cluster, and its files in `data_dir`, until the returned loops are dropped.
-fn observe(
-    hub: &Arc<Hub>,
-    name: &str,
-    source: Source,
-    data_dir: Option<PathBuf>,
-    timing: Timings,
-    shared: &Shared,
-) -> Loops {
+/// Where a node's own files are, if they can be looked into.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// Its data directory.
+    pub data_dir: Option<PathBuf>,
+    /// Its log: a file, or a directory of files.
+    pub log: Option<PathBuf>,
+}
+
+/// Watches the node `name` of `hub`'s cluster, and its files `beside` us, until the returned loops are dropped.
+fn observe(hub: &Arc<Hub>, name: &str, source: Source, beside: &Beside, timing: Timings, shared: &Shared) -> Loops {
     let cluster = hub.name.clone();
     let pulse = shared.pulses.add(format!("{cluster}/{name}"), timing.now().sample_interval);
     let watch = Watch {
@@ -149,8 +153,11 @@ fn observe(
     tasks.spawn(node::fast(watch.clone()));
     tasks.spawn(node::slow(watch.clone()));
     tasks.spawn(login::probe(watch));
-    if let Some(path) = data_dir {
-        tasks.spawn(data_dir::watch(hub.clone(), name.to_owned(), path, timing));
+    if let Some(path) = beside.data_dir.clone() {
+        tasks.spawn(data_dir::watch(hub.clone(), name.to_owned(), path, timing.clone()));
+    }
+    if let Some(path) = beside.log.clone() {
+        tasks.spawn(server_log::watch(hub.clone(), name.to_owned(), path, timing));
     }
     Loops { tasks, _pulse: pulse }
 }

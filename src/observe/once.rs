@@ -1,11 +1,12 @@
 //! One look at a cluster, for those who do not stay: every node is asked for everything, twice where time counts.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use tokio::time::{sleep, timeout};
 
-use super::{Finder, Hub, Source, told};
+use super::{Finder, Hub, Source, server_log, told, write_probe};
 use crate::clock::Moment;
 use crate::cluster::facts::Report;
 use crate::cluster::layout::Timing;
@@ -25,17 +26,23 @@ pub struct Asked {
     pub source: Source,
     /// As whom it may see `pg_hba_file_rules`.
     pub admin: Option<Source>,
+    /// Where its log is, if that can be read.
+    pub log: Option<PathBuf>,
 }
 
-/// Asks the nodes of `hub`'s cluster, in its order, and reports what they say; none waits for another.
-pub async fn once(hub: &Hub, nodes: &[Asked]) {
+/// Asks the nodes of `hub`'s cluster, in its order, and reports what they say; none waits for another. `writes`: then the write probe
+/// goes from the primary to each standby.
+pub async fn once(hub: &Hub, nodes: &[Asked], writes: bool) {
     let timing = hub.cluster().layout().timing;
     let names: Vec<_> = hub.cluster().layout().members.iter().map(|member| member.name.clone()).collect();
     let begun = names.iter().zip(nodes).map(|(name, asked)| async move {
         let begun = begin(hub, name, asked, timing).await;
         begun.map_err(|failure| hub.report(name, Report::Failed(failure))).ok()
     });
-    let mut sessions: Vec<_> = join_all(begun).await;
+    let logs = names.iter().zip(nodes).filter_map(|(name, asked)| Some((name, asked.log.clone()?)));
+    let logs =
+        logs.map(|(name, path)| async move { hub.report(name, Report::ServerLog(server_log::once(path).await)) });
+    let (mut sessions, _): (Vec<_>, Vec<()>) = join(join_all(begun), join_all(logs)).await;
     for round in 0..2 {
         if round > 0 {
             sleep(BETWEEN.min(timing.sample_interval)).await;
@@ -49,6 +56,10 @@ pub async fn once(hub: &Hub, nodes: &[Asked]) {
         });
         join_all(reading).await;
         hub.cluster().tick(Moment::now());
+    }
+    if writes {
+        let admins = nodes.iter().map(|asked| asked.admin.clone()).collect();
+        write_probe::probe(hub, &admins, write_probe::DEADLINE).await;
     }
 }
 

@@ -56,7 +56,7 @@ pub fn page(frame: &Frame<'_>, sections: &[Section]) -> Markup {
                 main { @for section in sections { (PreEscaped(&section.html)) } }
                 footer {
                     p {
-                        a href="/runbooks/" { "Runbooks" } " · " a href="/" { "All clusters" } " · "
+                        a href="/runbooks/" { "Runbooks" } " · " a href="/checks/" { "Checks" } " · " a href="/" { "All clusters" } " · "
                         a href="/metrics" { "/metrics" } " · " a href="/api/v1/clusters" { "/api/v1/clusters" } " · "
                         a href="/-/healthy" { "/-/healthy" } " · " a href="/-/ready" { "/-/ready" }
                     }

@@ -2,6 +2,7 @@
 //! so that a page that is open can take a newer one in its place.
 
 pub mod archive;
+pub mod checks;
 pub mod figures;
 pub mod frame;
 pub mod headline;
@@ -45,6 +46,7 @@ pub fn sections(view: &View) -> Vec<Section> {
         Section::new("verdict", verdict::section(view)),
         Section::new("lag", lag::section(view)),
         Section::new("runs", runs::section(view)),
+        Section::new("checks", checks::section(view)),
         Section::new("archive", archive::section(view)),
         Section::new("slots", slots::section(view)),
     ]

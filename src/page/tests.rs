@@ -65,7 +65,7 @@ fn a_whole_cluster_is_good_and_says_whom_a_failover_would_choose() {
     ] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
-    for id in ["topology", "lag", "verdict", "archive", "slots", "runs"] {
+    for id in ["topology", "lag", "verdict", "archive", "slots", "runs", "checks"] {
         assert!(text.contains(&format!("<section id=\"{id}\" aria-labelledby=\"{id}-title\"")), "{id}");
     }
 }
@@ -130,6 +130,34 @@ fn what_is_not_known_is_never_good() {
     assert!(troubles(&view).iter().all(|trouble| trouble.level == Level::Unknown) && !troubles(&view).is_empty());
     let text = text(&paper);
     assert!(!text.contains("data-level=\"good\"") && !text.contains("0.0 s behind"), "{text}");
+}
+
+#[test]
+fn a_check_that_fails_is_shown_with_what_mends_it_and_what_is_unknown_apart() {
+    let mut paper = healthy();
+    let paused = Says { pause: Some("paused"), ..standby(1, 200, 200) };
+    round(&mut paper, [Some(primary(1, 200)), Some(paused), Some(standby(1, 200, 200))]);
+    let text = text(&paper);
+    for part in [
+        "<article data-check=\"replay_paused\" data-severity=\"warning\">",
+        "▲ warning</span> <a href=\"/checks/replay_paused\">",
+        "<code>on b: SELECT pg_wal_replay_resume();</code>",
+        "<details id=\"checks-unknown\"><summary>? ",
+    ] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    // The settings were read of nobody.
+    let unknown = text.find("checks-unknown").unwrap();
+    assert!(text[unknown..].contains("href=\"/checks/fsync\"") && !text[..unknown].contains("/checks/fsync"), "{text}");
+    assert!(!text.contains("All is well"), "{text}");
+}
+
+#[test]
+fn what_was_never_looked_at_is_not_well() {
+    let mut view = view(&healthy());
+    view.checks.clear();
+    let shown = super::checks::section(&view).into_string();
+    assert!(shown.contains("? Nothing was checked yet.") && !shown.contains('✓'), "{shown}");
 }
 
 #[test]

@@ -10,6 +10,8 @@ use crate::cluster::loss::Loss;
 use crate::cluster::maintenance::Maintenance;
 use crate::cluster::observers::Role;
 use crate::cluster::trend::{EACH, Point, SPAN};
+use crate::doctor::patient::Patient;
+use crate::doctor::{Judgement, judge};
 use crate::pg::failure::NodeState;
 use crate::runbook::run::Run;
 use crate::runbook::runs::Runs;
@@ -42,6 +44,8 @@ pub struct View {
     pub archive_dir: Option<Option<ArchiveDir>>,
     /// Its runs.
     pub runs: Told,
+    /// What the doctor's checks say.
+    pub checks: Vec<Judgement>,
 }
 
 /// What the journal tells of a cluster.
@@ -131,7 +135,9 @@ impl Node {
 impl View {
     /// The cluster as it is at `now`, with what the journal tells of it.
     pub fn of(cluster: &Cluster, runs: Told, now: Moment) -> Self {
-        let assessment = cluster.assess(now);
+        let patient = Patient::new(cluster, None, now);
+        let checks = judge(&patient);
+        let assessment = patient.assessment;
         let is_node = |name: &str| cluster.layout().index_of(name).is_some();
         let strangers = assessment.standbys.iter().filter(|standby| standby.connected && !is_node(&standby.standby));
         let strangers = strangers.map(|standby| standby.standby.clone()).collect();
@@ -162,6 +168,7 @@ impl View {
             strangers,
             archive_dir: cluster.archive_dir(now).map(|fact| fact.map(|fact| fact.value.clone())),
             runs,
+            checks,
         }
     }
 

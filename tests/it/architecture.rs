@@ -62,6 +62,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "status/detail",
             "status/text",
             "status/view",
+            "server_log",
         ],
     ),
     (
@@ -84,6 +85,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "patience",
             "peer",
             "archive_watch",
+            "server_log/follow",
             "log",
             "systemd",
             "runbook/journal",

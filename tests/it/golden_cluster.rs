@@ -10,6 +10,7 @@ use pgvigil::cluster::layout::{Layout, Member, Timing};
 use pgvigil::cluster::maintenance::Maintenance;
 use pgvigil::cluster::memory::Memory;
 use pgvigil::cluster::observers::{ObserverState, Role, Sight, Told};
+use pgvigil::cluster::visible::Visible;
 use pgvigil::cluster::{Cluster, cluster_samples};
 use pgvigil::collector::archive_status::ArchiveStatus;
 use pgvigil::collector::snapshot::Exchange;
@@ -33,6 +34,8 @@ use pgvigil::runbook::record::{Entry, Reason, Record};
 use pgvigil::runbook::run::{Episode, Event, Outcome as RunOutcome, Plan, RunRecord};
 use pgvigil::runbook::runs::Runs;
 use pgvigil::runbook::seen::Outcome;
+use pgvigil::server_log::entry;
+use pgvigil::server_log::said::ServerLog;
 
 use crate::fixture::{self, Answer};
 use crate::golden::{MAJORS, compare, promtool, reading};
@@ -298,6 +301,12 @@ fn beside(cluster: &mut Cluster, now: Moment) {
         started_at: None,
     };
     cluster.report(0, Report::Hostside(Some(hostside)), now);
+    let mut log = ServerLog::new(entry::Format::Text);
+    let message = "all replication slots are in use".to_owned();
+    log.hear(&entry::Entry { is_understood: true, message, before: None, stamp: None }, now);
+    cluster.report(0, Report::ServerLog(Ok(log)), now);
+    let counts_for = Duration::from_secs(60);
+    cluster.report(1, Report::Visible(Visible { seconds: Ok(0.012), counts_for }), now);
     let newest = Newest { timeline: Timeline(1), end: Lsn(0x700_0000), archived: now.wall };
     let found = Found {
         totals: Some((5, 5 << 20)),

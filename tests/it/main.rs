@@ -43,6 +43,7 @@ mod runbooks;
 mod scaled;
 mod scenarios;
 mod series;
+mod server_log;
 mod soak;
 mod speed;
 mod web_config;

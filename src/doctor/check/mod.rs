@@ -26,6 +26,8 @@ mod hba_replication;
 mod hot_standby;
 mod lag_columns;
 mod listen_addresses;
+mod log_cause;
+mod log_read;
 mod logical_failover;
 mod manager;
 mod max_replication_slots;
@@ -72,6 +74,7 @@ mod version_major;
 mod version_minor;
 mod wal_disk;
 mod wal_level;
+mod write_visible;
 
 use super::finding::{Finding, Severity};
 use super::hba::{self, Met};
@@ -81,6 +84,7 @@ use crate::cluster::assess::Verdict;
 use crate::cluster::sync::SyncState;
 use crate::collector::archive_verdict::ArchiveState;
 use crate::collector::recovery::ReplayPause;
+use crate::server_log::class::{About, Class};
 
 /// A mistake that can be made, and how it is seen.
 #[derive(Debug)]
@@ -136,6 +140,7 @@ pub static CHECKS: &[&Check] = &[
     &slot_limit::CHECK,
     &logical_failover::CHECK,
     &needed_wal::CHECK,
+    &write_visible::CHECK,
     &timeouts::CHECK,
     &status_interval::CHECK,
     &recovery_target_timeline::CHECK,
@@ -168,6 +173,8 @@ pub static CHECKS: &[&Check] = &[
     &lag_columns::CHECK,
     &listen_addresses::CHECK,
     &wal_disk::CHECK,
+    &log_cause::CHECK,
+    &log_read::CHECK,
     &reserved_connections::CHECK,
     &connections::CHECK,
     &monitor_grants::CHECK,
@@ -185,6 +192,12 @@ fn archive(patient: &Patient<'_>, state: ArchiveState, seen: &str, fix: &str) ->
         if found == ArchiveState::Unknown {
             return None;
         }
-        Some(ill_if(found == state, || seen.to_owned(), || patient.words(node, fix)))
+        let cause = patient.cause(node, About::Archive).filter(|_| state == ArchiveState::Failing);
+        Some(match cause {
+            Some((said, class)) => {
+                ill_if(found == state, || format!("{seen}; {said}"), || patient.words(node, class.fix))
+            }
+            None => ill_if(found == state, || seen.to_owned(), || patient.words(node, fix)),
+        })
     })
 }

@@ -15,19 +15,12 @@ pub static CHECK: Check = Check {
 };
 
 fn judge(patient: &Patient<'_>) -> Vec<Finding> {
-    let judge = |node: usize| {
-        let failing = patient.evidence.facts[node].failure.as_ref();
-        let judged = match failing {
-            _ if patient.is_up(node) => Judged::Well,
-            Some(failing) => {
-                let message = &failing.value.message;
-                Judged::Ill(message.clone(), patient.words(node, "do as the message says, then run the doctor again"))
-            }
-            None => Judged::Unclear("it has not answered yet".to_owned()),
-        };
-        let mut finding = patient.whole(judged);
-        finding.iter_mut().for_each(|finding| finding.node = Some(patient.name(node).to_owned()));
-        finding
-    };
-    patient.nodes().flat_map(judge).collect()
+    patient.on_every_even_down(|node| match patient.evidence.facts[node].failure.as_ref() {
+        _ if patient.is_up(node) => Judged::Well,
+        Some(failing) => {
+            let message = &failing.value.message;
+            Judged::Ill(message.clone(), patient.words(node, "do as the message says, then run the doctor again"))
+        }
+        None => Judged::Unclear("it has not answered yet".to_owned()),
+    })
 }

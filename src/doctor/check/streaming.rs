@@ -23,12 +23,14 @@ fn judge(patient: &Patient<'_>) -> Vec<Finding> {
         if !streams && patient.conninfo(node).is_some_and(|conninfo| !conninfo.is_set) {
             return Some(Judged::Skip);
         }
+        // What the standby's own log says ends in the primary's words.
+        let cause = std::iter::once(node).chain(patient.primary()).find_map(|at| patient.cause(at, About::Replication));
         let fix = || {
-            patient.words(
-                node,
-                "read its server log for the walreceiver's error, and the other findings: each names its own fix",
-            )
+            let read =
+                "read its server log for the walreceiver's error, and the other findings: each names its own fix";
+            patient.words(node, cause.as_ref().map_or(read, |(_, class)| class.fix))
         };
-        Some(ill_if(!streams, || format!("{status}: it does not stream"), fix))
+        let said = cause.as_ref().map_or(String::new(), |(said, _)| format!("; {said}"));
+        Some(ill_if(!streams, || format!("{status}: it does not stream{said}"), fix))
     })
 }

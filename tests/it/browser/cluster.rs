@@ -12,7 +12,7 @@ use super::view::{Cluster, Shown, View};
 use crate::live::client::get;
 use crate::live::watch::{Page, SOON};
 
-const SECTIONS: [&str; 6] = ["topology", "lag", "verdict", "archive", "slots", "runs"];
+const SECTIONS: [&str; 7] = ["topology", "lag", "verdict", "archive", "slots", "runs", "checks"];
 
 /// Holds what the page shows to what the API and the metrics say. A moment at which a busy machine knows less may lie between
 /// them, so they agree within a while, or never.

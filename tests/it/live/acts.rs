@@ -8,6 +8,7 @@ use pgvigil::cluster::assess::Verdict;
 use pgvigil::cluster::layout::{Layout, Member, Timing};
 use pgvigil::config::{Dsn, Secret};
 use pgvigil::lab::{Lab, LabError, Role, Server, ServerOptions, StandbyOptions, Wire, WireMode, Writer, wait_until};
+use pgvigil::observe::Beside;
 use pgvigil::observe::fleet::{Fleet, Place, Plan};
 use pgvigil::observe::keeper::Keeper;
 use pgvigil::observe::{Hub, Source};
@@ -90,11 +91,11 @@ async fn observe(lab: &Lab, servers: &[&Server]) -> (Fleet, Arc<Hub>) {
         archive_hung_after: second,
     };
     let members = servers.iter().map(|server| member(server)).collect();
-    let place = Place { dsn: Dsn::Inline(Secret::new("")), pooled: false, data_dir: None };
+    let place = Place { dsn: Dsn::Inline(Secret::new("")), pooled: false, beside: Beside::default() };
     let places = servers.iter().map(|server| (place.clone(), source(server, Role::Monitor))).collect();
     let layout = Layout { name: "lab".to_owned(), members, observers: Vec::new(), timing };
     let fleet = Fleet::new(Arc::new(Keeper::new(lab.path().join("state"), true)), 8);
-    fleet.apply(vec![Plan { layout, places, archive_dir: None }]).await;
+    fleet.apply(vec![Plan { layout, places, archive_dir: None, write_probe: None }]).await;
     let hub = fleet.hubs().now()[0].clone();
     (fleet, hub)
 }

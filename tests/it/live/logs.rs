@@ -28,7 +28,7 @@ async fn a_line_is_an_object_with_the_same_fields_as_ever() -> Result<(), LabErr
     vigil
         .until("every line counted", |page| {
             let counts =
-                ["error", "warn", "info"].map(|class| page.matching(&["pgvigil_log_events_total", class])[0].1);
+                ["error", "warn", "info"].map(|class| page.matching(&["pgvigil_own_log_events_total", class])[0].1);
             if counts == [1.0; 3] { Ok(()) } else { Err(format!("{counts:?}")) }
         })
         .await;
@@ -66,7 +66,7 @@ async fn a_reader_that_does_not_read_holds_nothing_up() -> Result<(), LabError> 
     vigil.process().signal(Signal::HUP)?;
     vigil
         .until("three lines said, and nobody waits", |page| {
-            match page.matching(&["pgvigil_log_events_total"]).iter().map(|(_, count)| count).sum::<f64>() {
+            match page.matching(&["pgvigil_own_log_events_total"]).iter().map(|(_, count)| count).sum::<f64>() {
                 3.0 => Ok(()),
                 count => Err(format!("{count}")),
             }

@@ -90,8 +90,20 @@ async fn a_killed_standby_comes_to_an_open_page_and_the_end_does_too() -> Outcom
     let mut open = Open::at(vigil.port(), "/events?cluster=lab").await;
     open.until("event: beat").await;
     open.until("data-node=\"b\" data-state=\"up\"").await;
+    // The lab's servers run without fsync; a mended check goes from an open page.
+    open.until("<article data-check=\"fsync\" data-severity=\"error\">").await;
+    open.until("<code>on a: ALTER SYSTEM SET fsync = 'on';</code>").await;
+    for (path, status, words) in [
+        ("/checks/", 200, "<a href=\"fsync\">fsync</a>"),
+        ("/checks/fsync", 200, "<h1 id=\"fsync\">fsync</h1>"),
+        ("/checks/fsnyc", 404, "<a href=\"/checks/fsync\">fsync</a>"),
+    ] {
+        let page = get(vigil.port(), path, "").await;
+        assert!(page.status == status && page.text().contains(words), "{path}: {}", page.text());
+    }
     b.kill();
     open.until("data-node=\"b\" data-state=\"unreachable\"").await;
+    open.until("<article data-check=\"node_reachable\" data-severity=\"error\">").await;
     // What did not change is not sent again.
     assert!(open.count("<section id=\"runs\"") == 1 && open.count("event: beat") > 1, "{}", open.heard);
     vigil.process().signal(rustix::process::Signal::TERM)?;

@@ -71,7 +71,8 @@ async fn under_chaos_it_answers_in_time_misses_nothing_and_stays_small() -> Resu
     let (meter, crowd) = (Meter::start(pid), Crowd::start(port, pid).await);
     let mut turns = BTreeMap::<&str, u32>::new();
     for wreck in WRECKS.iter().cycle().take_while(|_| began.elapsed() < minutes * MINUTE) {
-        wrecked.play(wreck, &vigil, turns.values().sum()).await?;
+        let played = wrecked.play(wreck, &vigil, turns.values().sum()).await;
+        played.inspect_err(|error| println!("{wreck}, after {turns:?}: {error}; load average {}", load()))?;
         *turns.entry(wreck).or_default() += 1;
         assert!(vigil.process().ended().is_none(), "after {turns:?}: {}", vigil.process().log_tail(20));
     }

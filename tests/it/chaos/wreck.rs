@@ -108,14 +108,15 @@ impl Wrecked {
 
     /// Waits until pgvigil sees all nodes up.
     pub async fn until_whole(&self, vigil: &Vigil) -> Result<(), LabError> {
-        wait_until("all nodes to be up", WHOLE_WITHIN, async || {
-            let page = try_get(vigil.port(), "/metrics?cluster=orders").await?;
-            let lines = page.text();
-            let lines: Vec<_> = lines.lines().filter(|line| line.starts_with("pgvigil_node_up{")).collect();
-            let is_whole = lines.len() == 3 && lines.iter().all(|line| line.ends_with(" 1"));
-            if is_whole { Ok(()) } else { Err(format!("{lines:?}")) }
-        })
-        .await
+        let waited = wait_until("all nodes to be up", WHOLE_WITHIN, async || {
+            let page = try_get(vigil.port(), "/metrics").await?;
+            let text = page.text();
+            let is_state = |line: &&str| line.starts_with("pgvigil_node_state{") && line.ends_with(" 1");
+            let states: Vec<_> = text.lines().filter(is_state).collect();
+            let up = states.iter().filter(|line| line.contains("\"orders\"") && line.contains("state=\"up\"")).count();
+            if up == 3 { Ok(()) } else { Err(format!("{states:?}")) }
+        });
+        waited.await.inspect_err(|_| println!("pgvigil's log ends with:\n{}", vigil.process().log_tail(40)))
     }
 
     /// One of [`WRECKS`], and its repair; how long it lasts changes from turn to turn.

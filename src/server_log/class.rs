@@ -203,6 +203,8 @@ pub const CLASSES: &[Class] = &[
         about: About::Replication,
         words: &[
             &["hot standby is not possible because of insufficient parameter settings"],
+            // Before 14.
+            &["hot standby is not possible because ", " is a lower setting than on "],
             &["recovery aborted because of insufficient parameter settings"],
         ],
         meaning: "A setting of the standby is lower than its primary's, and replay stops.",

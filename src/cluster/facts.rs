@@ -52,8 +52,8 @@ pub enum Report {
     Hostside(Option<Hostside>),
     /// What its own log said, or why that is not known.
     ServerLog(Result<ServerLog, String>),
-    /// What a write probe found here.
-    Visible(Visible),
+    /// What a write probe found here; `None`: it began here.
+    Visible(Option<Visible>),
     /// What the doctor alone asks.
     Told(Box<Told>),
 }
@@ -118,7 +118,7 @@ impl NodeFacts {
             Report::Login(result) => self.login = Some(Fact { value: result, seen: now }),
             Report::Told(told) => self.told = Some(Fact { value: *told, seen: now }),
             Report::ServerLog(said) => self.snapshot.server_log = Some(Fact { value: said, seen: now }),
-            Report::Visible(value) => self.snapshot.visible = Some(Fact { value, seen: now }),
+            Report::Visible(found) => self.snapshot.visible = found.map(|value| Fact { value, seen: now }),
             Report::Hostside(found) => self.snapshot.hostside = found.map(|value| Fact { value, seen: now }),
         }
     }

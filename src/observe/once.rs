@@ -43,9 +43,15 @@ pub async fn once(hub: &Hub, nodes: &[Asked], writes: bool) {
     let logs =
         logs.map(|(name, path)| async move { hub.report(name, Report::ServerLog(server_log::once(path).await)) });
     let (mut sessions, _): (Vec<_>, Vec<()>) = join(join_all(begun), join_all(logs)).await;
-    for round in 0..2 {
-        if round > 0 {
-            sleep(BETWEEN.min(timing.sample_interval)).await;
+    // A probe takes its time: what was read before it is old after it.
+    for round in 0..if writes { 3 } else { 2 } {
+        match round {
+            0 => {}
+            1 => sleep(BETWEEN.min(timing.sample_interval)).await,
+            _ => {
+                let admins = nodes.iter().map(|asked| asked.admin.clone()).collect();
+                write_probe::probe(hub, &admins, write_probe::DEADLINE).await;
+            }
         }
         let reading = names.iter().zip(&mut sessions).map(|(name, session)| async move {
             let Some(open) = session else { return };
@@ -56,10 +62,6 @@ pub async fn once(hub: &Hub, nodes: &[Asked], writes: bool) {
         });
         join_all(reading).await;
         hub.cluster().tick(Moment::now());
-    }
-    if writes {
-        let admins = nodes.iter().map(|asked| asked.admin.clone()).collect();
-        write_probe::probe(hub, &admins, write_probe::DEADLINE).await;
     }
 }
 

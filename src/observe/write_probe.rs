@@ -43,18 +43,22 @@ pub(super) async fn watch(hub: Arc<Hub>, admins: Admins, interval: Duration) {
 pub(super) async fn probe(hub: &Hub, admins: &Admins, counts_for: Duration) {
     let timing = hub.cluster().layout().timing;
     let cluster = hub.cluster().layout().name.clone();
-    let (primary, standbys) = {
+    let (primary, primaries, standbys) = {
         let cluster = hub.cluster();
         let assessment = cluster.assess(Moment::now());
         let names: Vec<_> = cluster.layout().members.iter().map(|member| member.name.clone()).collect();
         let is_alone = assessment.primaries == 1 && assessment.split_brain == Verdict::No;
-        let primary = assessment.primary.filter(|_| is_alone).and_then(|name| cluster.layout().index_of(&name));
+        let primary =
+            assessment.primary.as_deref().filter(|_| is_alone).and_then(|name| cluster.layout().index_of(name));
         let primary = primary.filter(|node| assessment.nodes[*node].up);
-        let standbys: Vec<_> = names.into_iter().enumerate().filter(|(node, _)| Some(*node) != primary).collect();
-        (primary, standbys)
+        let writes = |node: usize| assessment.nodes[node].is_primary;
+        let (primaries, standbys): (Vec<_>, Vec<_>) =
+            names.into_iter().enumerate().partition(|(node, _)| Some(*node) == primary || writes(*node));
+        (primary, primaries, standbys)
     };
+    primaries.iter().for_each(|(_, name)| hub.report(name, Report::Visible(None)));
     let report = |name: &str, seconds: Result<f64, Unseen>| {
-        hub.report(name, Report::Visible(Visible { seconds, counts_for: 2 * counts_for }));
+        hub.report(name, Report::Visible(Some(Visible { seconds, counts_for: 2 * counts_for })));
     };
     let all_unseen = |why: Unseen| standbys.iter().for_each(|(_, name)| report(name, Err(why.clone())));
     let Some(primary) = primary else { return all_unseen(Unseen::NoOnePrimary) };
@@ -72,15 +76,9 @@ pub(super) async fn probe(hub: &Hub, admins: &Admins, counts_for: Duration) {
         Err(error) => return all_unseen(Unseen::Error(format!("{on_primary}{error}"))),
     };
     drop(session);
-    let looks = standbys.iter().map(|(node, name)| async move {
+    let looks = standbys.iter().map(async |(node, name)| {
         let seconds = until_shown(admins.get(*node), &cluster_of(hub), beat, timing, end).await;
-        hub.report(
-            name,
-            Report::Visible(Visible {
-                seconds: seconds.map(|at| at.duration_since(began).as_secs_f64()),
-                counts_for: 2 * counts_for,
-            }),
-        );
+        report(name, seconds.map(|at| at.duration_since(began).as_secs_f64()));
     });
     join_all(looks).await;
 }

@@ -203,6 +203,8 @@ pub const CLASSES: &[Class] = &[
         about: About::Replication,
         words: &[
             &["hot standby is not possible because of insufficient parameter settings"],
+            // Before 14.
+            &["hot standby is not possible because ", " is a lower setting than on "],
             &["recovery aborted because of insufficient parameter settings"],
         ],
         meaning: "A setting of the standby is lower than its primary's, and replay stops.",
@@ -236,7 +238,7 @@ pub const CLASSES: &[Class] = &[
             &["archive command failed with exit code "],
             &["archive command was terminated by "],
             &["archive command exited with unrecognized status"],
-            &["archiving write-ahead log file \"", "\" failed too many times"],
+            // That it "failed too many times" is said after one of these, and says less.
         ],
         meaning: "archive_command did not archive a segment.",
         fix: "Run it by hand as the server's user; its own words, where it has any, stand before the server's.",

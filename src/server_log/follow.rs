@@ -23,8 +23,9 @@ const MOST_BEHIND: u64 = 64 << 20;
 const HEAD: usize = 64;
 /// No directory of more files is read.
 const MOST_FILES: usize = 20_000;
-/// A better format is read as long as it is written to: not so much longer ago than another, in seconds.
-const STALE: f64 = 600.0;
+/// A better format is read as long as it is written to: not so much longer ago than another, in seconds. Files of formats that are no
+/// longer written may lie about, as in the log of a base backup.
+const STALE: f64 = 5.0;
 
 /// A log, with what is remembered of it.
 pub struct Follower {
@@ -107,7 +108,12 @@ impl Follower {
         };
         let (mut left_out, mut more) = (0, false);
         for file in self.successors(&files) {
-            let (_, unread) = self.read_on().map_err(LookError::of(&self.path, &self.path))?;
+            // The other formats hold the same once more.
+            let is_same = self
+                .open
+                .as_ref()
+                .is_some_and(|open| Format::of(open.path.to_str().unwrap_or_default()) == file.format());
+            let unread = is_same && self.read_on().map_err(LookError::of(&self.path, &self.path))?.1;
             if unread {
                 more = true;
                 break;

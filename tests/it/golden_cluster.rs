@@ -306,7 +306,7 @@ fn beside(cluster: &mut Cluster, now: Moment) {
     log.hear(&entry::Entry { is_understood: true, message, before: None, stamp: None }, now);
     cluster.report(0, Report::ServerLog(Ok(log)), now);
     let counts_for = Duration::from_secs(60);
-    cluster.report(1, Report::Visible(Visible { seconds: Ok(0.012), counts_for }), now);
+    cluster.report(1, Report::Visible(Some(Visible { seconds: Ok(0.012), counts_for })), now);
     let newest = Newest { timeline: Timeline(1), end: Lsn(0x700_0000), archived: now.wall };
     let found = Found {
         totals: Some((5, 5 << 20)),

@@ -51,7 +51,12 @@ async fn a_row_is_timed_on_each_standby_and_what_hangs_ends() -> Outcome {
     let vigil = Vigil::start_at(&lab, config.clone(), port).await?;
     until_shown(&vigil, "b", true).await;
     until_shown(&vigil, "c", true).await;
-    assert_eq!(shown(&vigil.page().await, "a"), (None, None), "a primary shows what it wrote");
+    vigil
+        .until("nothing of the primary", |page| match shown(page, "a") {
+            (None, None) => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+        .await;
 
     let doctor = Spawn::new("doctor", env!("CARGO_BIN_EXE_pgvigil")).arg("doctor").arg("--write-probe");
     let doctor = lab.spawn(doctor.arg("--config").arg(&config))?;

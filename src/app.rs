@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use futures_util::FutureExt;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -64,7 +65,9 @@ pub async fn serve(report: Report, door: Door, shelf: Shelf, environment: Enviro
     let engine = Arc::new(engine::Engine::default());
     let desk = engine::Parts { hubs: hubs.clone(), intake: intake.clone(), books, means: engine.means() };
     engine.apply(&desk, means::means(&settings, &environment)).await;
+    let (native, native_histograms) = watch::channel(settings.native_histograms);
     let parts = Parts {
+        native_histograms: native,
         door: door.clone(),
         runbooks: runbooks.clone(),
         fleet: fleet.clone(),
@@ -121,8 +124,13 @@ pub async fn serve(report: Report, door: Door, shelf: Shelf, environment: Enviro
     tasks.spawn(watchdog::watch(systemd, fleet.pulses(), hubs.clone()));
     tracing::info!(%listen, clusters = hubs.now().len(), "pgvigil is ready");
     let maintainer = Maintainer::new(hubs.clone(), keeper);
-    http::serve(listener, Sources { hubs, own, reload, maintainer, runbooks, intake, engine: desk }, door, stop)
-        .await?;
+    http::serve(
+        listener,
+        Sources { hubs, own, native_histograms, reload, maintainer, runbooks, intake, engine: desk },
+        door,
+        stop,
+    )
+    .await?;
     drop((tasks, engine, fleet));
     if timeout(LAST_SAVE_DEADLINE, last_save).await.is_err() {
         tracing::warn!("the last save of the lag history did not end in time: the one before it counts");

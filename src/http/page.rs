@@ -9,10 +9,11 @@ use std::time::Duration;
 use axum::body::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use crate::clock::{Moment, Mono};
 use crate::cluster::cluster_samples;
+use crate::config::NativeHistograms;
 use crate::doctor::{self, patient::Patient};
 use crate::metric::catalog;
 use crate::metric::exposition::{Format, RenderError, render};
@@ -43,6 +44,7 @@ pub(super) enum Scope {
 pub(super) struct Pages {
     hubs: Hubs,
     own: OwnSource,
+    native: watch::Receiver<NativeHistograms>,
     /// Whoever makes a page holds the lock: one at a time.
     made: Mutex<BTreeMap<(Scope, Format), Made>>,
     voice: StdMutex<Voice>,
@@ -69,8 +71,8 @@ pub(super) enum PageError {
 }
 
 impl Pages {
-    pub(super) fn new(hubs: Hubs, own: OwnSource) -> Self {
-        Self { hubs, own, made: Mutex::default(), voice: StdMutex::default() }
+    pub(super) fn new(hubs: Hubs, own: OwnSource, native: watch::Receiver<NativeHistograms>) -> Self {
+        Self { hubs, own, native, made: Mutex::default(), voice: StdMutex::default() }
     }
 
     /// The clusters of this moment.
@@ -81,6 +83,11 @@ impl Pages {
     /// The name of this process.
     pub(super) fn instance(&self) -> &str {
         self.hubs.instance()
+    }
+
+    /// Whether native histograms are there for those who ask for them.
+    pub(super) fn native_histograms(&self) -> NativeHistograms {
+        *self.native.borrow()
     }
 
     /// The page of `scope` in `format`, compressed if `gzip`.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use futures_util::FutureExt;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -19,6 +20,7 @@ use crate::config::reload::FileChanges;
 use crate::config::{self, Cluster, Environment, Manager, Node, Report, Role, Settings};
 use crate::http::{self, Door, Runbooks, Sources};
 use crate::log::Log;
+use crate::metric::own::Own;
 use crate::observe::fleet::{Fleet, Place, Plan};
 use crate::observe::keeper::Keeper;
 use crate::observe::maintenance::Maintainer;
@@ -64,7 +66,9 @@ pub async fn serve(report: Report, door: Door, shelf: Shelf, environment: Enviro
     let engine = Arc::new(engine::Engine::default());
     let desk = engine::Parts { hubs: hubs.clone(), intake: intake.clone(), books, means: engine.means() };
     engine.apply(&desk, means::means(&settings, &environment)).await;
+    let (native, native_histograms) = watch::channel(settings.native_histograms);
     let parts = Parts {
+        native_histograms: native,
         door: door.clone(),
         runbooks: runbooks.clone(),
         fleet: fleet.clone(),
@@ -108,18 +112,18 @@ pub async fn serve(report: Report, door: Door, shelf: Shelf, environment: Enviro
         let (started, keeper, reloader, intake) = (Wall::now(), keeper.clone(), reloader.clone(), intake.clone());
         let (hubs, fleet) = (hubs.clone(), fleet.clone());
         Arc::new(move || {
-            let (saved, outcome, states) = (keeper.saved(), reloader.outcome(), observers.states());
             let clusters: Vec<_> = hubs.now().iter().map(|hub| hub.cluster().layout().name.clone()).collect();
-            own::read(
-                started,
-                saved,
-                outcome,
-                states,
-                log.events(),
-                fleet.load(),
-                intake.told(),
-                intake.runbooks(clusters),
-            )
+            own::read(Own {
+                start_time: started.as_seconds(),
+                state_saved: keeper.saved(),
+                config: reloader.outcome(),
+                observers: observers.states(),
+                log: log.events(),
+                load: fleet.load(),
+                webhook: intake.told(),
+                runbooks: intake.runbooks(clusters),
+                ..Own::default()
+            })
         })
     };
     let reload: http::Reload = Arc::new(move |name| {
@@ -130,8 +134,13 @@ pub async fn serve(report: Report, door: Door, shelf: Shelf, environment: Enviro
     tasks.spawn(watchdog::watch(systemd, fleet.pulses(), hubs.clone()));
     tracing::info!(%listen, clusters = hubs.now().len(), "pgvigil is ready");
     let maintainer = Maintainer::new(hubs.clone(), keeper);
-    http::serve(listener, Sources { hubs, own, reload, maintainer, runbooks, intake, engine: desk }, door, stop)
-        .await?;
+    http::serve(
+        listener,
+        Sources { hubs, own, native_histograms, reload, maintainer, runbooks, intake, engine: desk },
+        door,
+        stop,
+    )
+    .await?;
     drop((tasks, engine, fleet));
     if timeout(LAST_SAVE_DEADLINE, last_save).await.is_err() {
         tracing::warn!("the last save of the lag history did not end in time: the one before it counts");

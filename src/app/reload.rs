@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::means::means;
 use super::{addresses, plans};
 use crate::clock::{Mono, Wall};
-use crate::config::{self, Environment, Report, Settings};
+use crate::config::{self, Environment, NativeHistograms, Report, Settings};
 use crate::http::door::Prepared;
 use crate::http::{Door, Runbooks};
 use crate::metric::own::ConfigReload;
@@ -29,6 +29,7 @@ const CHECK_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What another config changes.
 pub(super) struct Parts {
+    pub(super) native_histograms: watch::Sender<NativeHistograms>,
     pub(super) door: Arc<Door>,
     pub(super) runbooks: Arc<Runbooks>,
     pub(super) fleet: Arc<Fleet>,
@@ -181,6 +182,7 @@ impl Reloader {
         if new.state_dir != old.state_dir {
             bail!("state_dir cannot change while pgvigil runs: restart it");
         }
+        self.parts.native_histograms.send_replace(new.native_histograms);
         self.parts.door.take_in(prepared);
         if let Some(shelf) = shelf {
             self.parts.runbooks.take_in(shelf);

@@ -31,7 +31,7 @@ pub use problem::{ConfigError, Origin};
 pub use runbooks::{EtcdLock, Lock, Permit};
 pub use secret::Secret;
 pub use service::{Login, Service};
-pub use settings::{Cluster, Dsn, Node, Settings};
+pub use settings::{Cluster, Dsn, NativeHistograms, Node, Settings};
 pub use web::Web;
 
 use crate::peer::Address;

@@ -7,7 +7,7 @@ use super::problem::Origin;
 use super::secret::Secret;
 
 /// The keys with one value, which the environment may set too, and their defaults, empty for none. Those of a section are written with a dot.
-pub const SCALARS: [(&str, &str); 11] = [
+pub const SCALARS: [(&str, &str); 12] = [
     ("listen", "127.0.0.1:10187"),
     ("state_dir", "/var/lib/pgvigil"),
     ("sample_interval", "1s"),
@@ -19,6 +19,7 @@ pub const SCALARS: [(&str, &str); 11] = [
     ("archive_hung_after", "60s"),
     ("web_config", ""),
     ("alertmanager.bearer_token_file", ""),
+    ("exposition.native_histograms", "off"),
 ];
 
 /// The whole file.
@@ -49,6 +50,8 @@ pub struct RawConfig {
     pub access: Vec<RawHolder>,
     /// The webhook's credential.
     pub alertmanager: RawAlertmanager,
+    /// How metrics are shown.
+    pub exposition: RawExposition,
     /// Other pgvigils that watch the same.
     pub observers: Vec<RawObserver>,
     /// Directories of runbooks that take the place of the built-in ones.
@@ -106,6 +109,14 @@ pub struct RawHolder {
 pub struct RawAlertmanager {
     /// The file with nothing but the bearer token of Alertmanager's webhook.
     pub bearer_token_file: Option<Spanned<String>>,
+}
+
+/// How metrics are shown.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawExposition {
+    /// Whether there are native histograms.
+    pub native_histograms: Option<Spanned<String>>,
 }
 
 /// One cluster: the servers with one system identifier.
@@ -277,6 +288,7 @@ impl RawConfig {
             "archive_hung_after" => self.archive_hung_after.as_ref(),
             "web_config" => self.web_config.as_ref(),
             "alertmanager.bearer_token_file" => self.alertmanager.bearer_token_file.as_ref(),
+            "exposition.native_histograms" => self.exposition.native_histograms.as_ref(),
             _ => None,
         }
     }

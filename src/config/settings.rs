@@ -42,12 +42,23 @@ pub struct Settings {
     pub web_config: Option<PathBuf>,
     /// Who may do what; names and credentials are unique.
     pub access: Vec<Holder>,
+    /// Whether a Prometheus that asks for native histograms gets them.
+    pub native_histograms: NativeHistograms,
     /// Other pgvigils that watch the same.
     pub observers: Vec<Observer>,
     /// Directories of runbooks that take the place of ours; each once, the later one counts.
     pub runbook_dirs: Vec<PathBuf>,
     /// What is watched; at least one.
     pub clusters: Vec<Cluster>,
+}
+
+/// Whether a Prometheus that asks for native histograms gets them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NativeHistograms {
+    /// Those who prefer protobuf get it, and with it native histograms beside the classic ones.
+    Auto,
+    /// Text alone.
+    Off,
 }
 
 /// Where lag history is kept.
@@ -188,6 +199,7 @@ pub(super) fn settle(
         max_connects: max_connects(merged)?,
         archive_hung_after: duration_of(merged, "archive_hung_after")?,
         web_config: web_config(merged, dir)?,
+        native_histograms: native_histograms(merged)?,
         access: access::settle(raw, merged, dir)?,
         observers: observers::observers(&raw.observers, dir)?,
         runbook_dirs: runbook_dirs(&raw.runbook_dirs, dir)?,
@@ -235,6 +247,15 @@ fn web_config(merged: &Merged<'_>, dir: &Path) -> Result<Option<PathBuf>, Proble
         }
         (text, Origin::File(..)) => Ok(Some(dir.join(text))),
         (text, _) => Ok(Some(text.into())),
+    }
+}
+
+fn native_histograms(merged: &Merged<'_>) -> Result<NativeHistograms, Problem> {
+    let (text, origin) = merged.get("exposition.native_histograms");
+    match text.as_str() {
+        "auto" => Ok(NativeHistograms::Auto),
+        "off" => Ok(NativeHistograms::Off),
+        _ => Err(Problem::new(origin, "exposition.native_histograms is auto or off")),
     }
 }
 

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 
 use super::raw::{
-    RawAlertmanager, RawCluster, RawEtcd, RawHolder, RawNode, RawObserver, RawPatroni, RawPgAutoFailover, RawRepmgr,
-    RawRunbooks, RawTimeouts, SCALARS,
+    RawAlertmanager, RawCluster, RawEtcd, RawExposition, RawHolder, RawNode, RawObserver, RawPatroni,
+    RawPgAutoFailover, RawRepmgr, RawRunbooks, RawTimeouts, SCALARS,
 };
 use super::web::{RawHeaders, RawHttp, RawRate, RawTls, RawWeb};
 use super::*;
@@ -43,11 +43,12 @@ fn keys_of_the_web_config() -> BTreeSet<String> {
 fn every_key_is_documented_with_its_default_and_bounds() {
     let rows = documented();
     let mut known: BTreeSet<String> = keys_of::<RawConfig>("").into_iter().collect();
-    for section in ["timeouts", "clusters", "access", "alertmanager", "observers"] {
+    for section in ["timeouts", "clusters", "access", "alertmanager", "exposition", "observers"] {
         assert!(known.remove(section), "{section}: {known:?}");
     }
     known.extend(keys_of::<RawHolder>("access[]."));
     known.extend(keys_of::<RawAlertmanager>("alertmanager."));
+    known.extend(keys_of::<RawExposition>("exposition."));
     known.extend(keys_of_the_web_config());
     known.extend(keys_of::<RawTimeouts>("timeouts."));
     known.extend(keys_of::<RawObserver>("observers[]."));

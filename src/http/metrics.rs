@@ -1,4 +1,4 @@
-//! `/metrics`: OpenMetrics or Prometheus text by `Accept`, gzip by `Accept-Encoding`; `?cluster=` shows one cluster, `?self=1` pgvigil's
+//! `/metrics`: OpenMetrics, Prometheus text or protobuf by `Accept`, gzip by `Accept-Encoding`; `?cluster=` shows one cluster, `?self=1` pgvigil's
 //! own process, both together the two.
 
 use std::sync::Arc;
@@ -47,7 +47,7 @@ pub(super) async fn metrics(
         Err(why) => return (StatusCode::BAD_REQUEST, format!("{why}\n")).into_response(),
     };
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let format = negotiate(header(ACCEPT));
+    let format = negotiate(header(ACCEPT), pages.native_histograms());
     let gzip = header(ACCEPT_ENCODING).is_some_and(accepts_gzip);
     match pages.get(scope, format, gzip).await {
         Ok(page) => {

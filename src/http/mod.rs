@@ -48,6 +48,7 @@ pub use page::OwnSource;
 pub use reload::Reload;
 pub use runbooks::Runbooks;
 
+use crate::config::NativeHistograms;
 use crate::observe::fleet::Hubs;
 use crate::observe::maintenance::Maintainer;
 use crate::runbook::engine;
@@ -109,6 +110,8 @@ pub struct Sources {
     pub hubs: Hubs,
     /// This process.
     pub own: OwnSource,
+    /// Whether native histograms are there for those who ask for them.
+    pub native_histograms: watch::Receiver<NativeHistograms>,
     /// Takes in the config anew.
     pub reload: Reload,
     /// Begins and ends maintenance.
@@ -155,7 +158,7 @@ pub async fn serve(
 }
 
 fn router(sources: Sources, door: Arc<Door>, leaving: watch::Receiver<bool>) -> Router {
-    let Sources { hubs, own, reload, maintainer, runbooks, intake, engine } = sources;
+    let Sources { hubs, own, native_histograms, reload, maintainer, runbooks, intake, engine } = sources;
     let webhook = alertmanager::route(intake.clone(), hubs.clone());
     Router::new()
         .route("/metrics", get(metrics::metrics))
@@ -176,7 +179,7 @@ fn router(sources: Sources, door: Arc<Door>, leaving: watch::Receiver<bool>) -> 
         .merge(run_pages::routes(engine.clone()))
         .merge(runs::routes(engine))
         .fallback(nowhere)
-        .with_state(Arc::new(Pages::new(hubs, own)))
+        .with_state(Arc::new(Pages::new(hubs, own, native_histograms)))
         .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
         // Behind it, because it has a limit of its own.
         .route(alertmanager::PATH, webhook)

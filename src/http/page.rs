@@ -11,10 +11,11 @@ use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use axum::body::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::task::spawn_blocking;
 
 use crate::clock::Mono;
+use crate::config::NativeHistograms;
 use crate::metric::catalog;
 use crate::metric::exposition::{Format, Fragment, RenderError, assemble};
 use crate::metric::family::Family;
@@ -65,6 +66,7 @@ impl Scope {
 pub(super) struct Pages {
     hubs: Hubs,
     own: OwnSource,
+    native: watch::Receiver<NativeHistograms>,
     /// Whoever makes a page holds the lock: one at a time.
     kept: Arc<Mutex<Kept>>,
     voice: StdMutex<Voice>,
@@ -104,8 +106,8 @@ pub(super) enum PageError {
 }
 
 impl Pages {
-    pub(super) fn new(hubs: Hubs, own: OwnSource) -> Self {
-        Self { hubs, own, kept: Arc::default(), voice: StdMutex::default() }
+    pub(super) fn new(hubs: Hubs, own: OwnSource, native: watch::Receiver<NativeHistograms>) -> Self {
+        Self { hubs, own, native, kept: Arc::default(), voice: StdMutex::default() }
     }
 
     /// The clusters of this moment.
@@ -116,6 +118,11 @@ impl Pages {
     /// The name of this process.
     pub(super) fn instance(&self) -> &str {
         self.hubs.instance()
+    }
+
+    /// Whether native histograms are there for those who ask for them.
+    pub(super) fn native_histograms(&self) -> NativeHistograms {
+        *self.native.borrow()
     }
 
     /// The page of `scope` in `format`, compressed if `gzip`.

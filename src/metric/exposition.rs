@@ -1,7 +1,8 @@
-//! The one place that turns samples into text, with `prometheus-client`: OpenMetrics 1.0, and Prometheus text 0.0.4.
+//! The one place that turns samples into a page: OpenMetrics 1.0 and Prometheus text 0.0.4 with `prometheus-client`, and protobuf.
 
 mod accept;
 mod fragment;
+mod protobuf;
 
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
@@ -19,13 +20,15 @@ use super::sample::{Sample, Samples, Value};
 pub use accept::negotiate;
 pub use fragment::{Fragment, assemble};
 
-/// A text format of the page.
+/// A format of the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Format {
     /// OpenMetrics 1.0.
     OpenMetrics,
     /// Prometheus text 0.0.4.
     PrometheusText,
+    /// Delimited protobuf messages, with native histograms.
+    Protobuf,
 }
 
 impl Format {
@@ -34,6 +37,9 @@ impl Format {
         match self {
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
             Self::PrometheusText => "text/plain; version=0.0.4; charset=utf-8",
+            Self::Protobuf => {
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+            }
         }
     }
 }
@@ -43,17 +49,21 @@ impl Format {
 #[error("the metrics page could not be written: {0}; this is a defect of pgvigil, please report it")]
 pub struct RenderError(#[from] fmt::Error);
 
-/// Writes a page. Each of `families` gets its HELP and TYPE even without a sample, in the order given; samples of a family keep
-/// their order. Samples of a family that is not among them come last, so that no mistake loses a fact.
-pub fn render(families: &[&'static Family], samples: Samples, format: Format) -> Result<String, RenderError> {
-    let mut text = write(Page::new(families, samples, format))?;
+/// Writes a page. Each of `families` gets its HELP and TYPE even without a sample (but in protobuf), in the order given; samples of a
+/// family keep their order. Samples of a family that is not among them come last, so that no mistake loses a fact.
+pub fn render(families: &[&'static Family], samples: Samples, format: Format) -> Result<Vec<u8>, RenderError> {
+    let page = Page::new(families, samples, format);
+    if format == Format::Protobuf {
+        return Ok(protobuf::encode(&page));
+    }
+    let mut text = write(page)?;
     if format == Format::OpenMetrics {
         encode_eof(&mut text)?;
     }
-    Ok(text)
+    Ok(text.into_bytes())
 }
 
-/// All of it but the end.
+/// All of a text but the end.
 fn write(page: Page) -> Result<String, RenderError> {
     let mut text = String::with_capacity(page.size());
     let mut registry = registry::Registry::default();
@@ -235,7 +245,7 @@ mod tests {
     static SILENT: Family = family("pgvigil_silent_total", Kind::Counter, Unit::None, &[]);
     static UNLISTED: Family = family("pgvigil_unlisted", Kind::Gauge, Unit::None, &[]);
 
-    fn samples() -> Samples {
+    pub(super) fn samples() -> Samples {
         let mut samples = Samples::default();
         samples.number(&UNLISTED, &[], f64::NAN);
         samples.number(&GAUGE, &["a\"b\\c\nd # {x} 1"], 1_099_511_627_776.0);
@@ -249,7 +259,11 @@ mod tests {
         samples
     }
 
-    static LISTED: &[&Family] = &[&SILENT, &GAUGE, &COUNTER, &HISTOGRAM];
+    pub(super) static LISTED: &[&Family] = &[&SILENT, &GAUGE, &COUNTER, &HISTOGRAM];
+
+    fn written(families: &[&'static Family], samples: Samples, format: Format) -> String {
+        String::from_utf8(render(families, samples, format).unwrap()).unwrap()
+    }
 
     #[test]
     fn open_metrics_has_the_names_of_the_families_and_every_help() {
@@ -277,7 +291,7 @@ pgvigil_h_seconds_bucket{le="+Inf",stage="received"} 3
 pgvigil_unlisted NaN
 # EOF
 "##;
-        assert_eq!(render(LISTED, samples(), Format::OpenMetrics).unwrap(), expected);
+        assert_eq!(written(LISTED, samples(), Format::OpenMetrics), expected);
     }
 
     #[test]
@@ -302,7 +316,7 @@ pgvigil_h_seconds_bucket{le="+Inf",stage="received"} 3
 # TYPE pgvigil_unlisted gauge
 pgvigil_unlisted NaN
 "##;
-        assert_eq!(render(LISTED, samples(), Format::PrometheusText).unwrap(), expected);
+        assert_eq!(written(LISTED, samples(), Format::PrometheusText), expected);
     }
 
     #[test]
@@ -312,7 +326,7 @@ pgvigil_unlisted NaN
         for labels in [["c", odd, "x"], ["c", odd, odd], ["c", "n", odd], ["n", "n", odd], ["", "", ""]] {
             samples.number(&WIDE, &labels, 1.0);
         }
-        let page = render(&[], samples, Format::PrometheusText).unwrap();
+        let page = written(&[], samples, Format::PrometheusText);
         let lines: Vec<_> = page.lines().skip(2).collect();
         let odd = r#"a\"b\\c\nd"#;
         let expected = [["c", odd, "x"], ["c", odd, odd], ["c", "n", odd], ["n", "n", odd], ["", "", ""]].map(

@@ -1,5 +1,7 @@
 //! Histograms as plain data: the only series about servers that outlive a reading.
 
+use super::native::Native;
+
 /// Upper bounds of the buckets of lag and duration histograms, in seconds.
 pub const SECONDS: &[f64] = &[
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0,
@@ -27,18 +29,20 @@ pub const BYTES: &[f64] = &[
     256.0 * GIB,
 ];
 
-/// A histogram with fixed bounds.
+/// A histogram with fixed bounds, and with those of its own: which of the two a page shows is decided when it is made, and a switch
+/// between them loses no count.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Histogram {
     bounds: &'static [f64],
     counts: Vec<u64>,
     sum: f64,
+    native: Native,
 }
 
 impl Histogram {
     /// An empty histogram; the bucket up to infinity is implied.
     pub fn new(bounds: &'static [f64]) -> Self {
-        Self { bounds, counts: vec![0; bounds.len() + 1], sum: 0.0 }
+        Self { bounds, counts: vec![0; bounds.len() + 1], sum: 0.0, native: Native::default() }
     }
 
     /// Counts `value`.
@@ -48,6 +52,7 @@ impl Histogram {
             *count += 1;
         }
         self.sum += value;
+        self.native.observe(value);
     }
 
     /// The sum of all values.
@@ -58,6 +63,11 @@ impl Histogram {
     /// The number of values.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
+    }
+
+    /// The same values in the buckets of a native histogram.
+    pub const fn native(&self) -> &Native {
+        &self.native
     }
 
     /// Each upper bound (infinity last) with the number of values in its bucket alone.

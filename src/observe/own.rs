@@ -3,39 +3,18 @@
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 
-use crate::clock::Wall;
-use crate::cluster::observers::ObserverState;
-use crate::metric::fleet::Load;
-use crate::metric::own::{ConfigReload, LogEvents, Own};
-use crate::metric::runbooks::Runbooks;
-use crate::metric::webhook::Webhook;
+use crate::metric::own::Own;
 
 /// The unit of CPU times in `/proc`, on every Linux that Rust runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Reads `/proc/self`. What it does not tell is absent.
-pub fn read(
-    started: Wall,
-    state_saved: Vec<(String, bool)>,
-    config: ConfigReload,
-    observers: Vec<(String, ObserverState)>,
-    log: LogEvents,
-    load: Load,
-    webhook: Webhook,
-    runbooks: Runbooks,
-) -> Own {
+/// `told`, with what `/proc/self` says now. What it does not tell is absent.
+pub fn read(told: Own) -> Own {
     Own {
-        start_time: started.as_seconds(),
         resident_bytes: resident_bytes(),
         cpu_seconds: cpu_seconds(),
         open_fds: fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count() as u64),
-        state_saved,
-        config,
-        observers,
-        log,
-        load,
-        webhook,
-        runbooks,
+        ..told
     }
 }
 

@@ -19,6 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "metric/family",
             "metric/sample",
             "metric/histogram",
+            "metric/native",
         ],
     ),
     (
@@ -108,6 +109,7 @@ const IMPURE: &[&str] = &[
     "tokio",
     "axum",
     "prometheus_client",
+    "prost",
     "std::fs",
     "std::process",
     "std::net::Tcp",

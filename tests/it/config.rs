@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use pgvigil::config::manager::{PgAutoFailover, Repmgr};
 use pgvigil::config::{
-    ConfigError, Dsn, Environment, Lock, Login, Manager, Permit, Proof, Settings, admin_target, check, load, target,
+    ConfigError, Dsn, Environment, Lock, Login, Manager, NativeHistograms, Permit, Proof, Settings, admin_target,
+    check, load, target,
 };
 use pgvigil::pg::trail::Trail;
 use pgvigil::runbook::book::Mode;
@@ -132,6 +133,7 @@ pub fn mistakes() -> Vec<(String, String)> {
         (format!("{GOOD}state_dir: ''\n"), "f:2:12: state_dir is empty: name a directory, or remove it".into()),
         // Who may do what.
         (format!("{GOOD}web_config: ''\n"), "f:2:13: web_config is empty: name a file, or remove it".into()),
+        (format!("{GOOD}exposition: {{native_histograms: on}}\n"), "f:2:33: exposition.native_histograms is auto or off".into()),
         (format!("{GOOD}alertmanager: {{bearer_token_file: ''}}\n"), "f:2:35: alertmanager.bearer_token_file is empty: name a file, or remove it".into()),
         (format!("{GOOD}alertmanager: {{bearer_token: secret}}\n"), "f:2:16: bearer_token is not a key here: did you mean bearer_token_file?".into()),
         (format!("{GOOD}access: {{name: ops}}\n"), "f:2:9: a list belongs here".into()),
@@ -242,7 +244,13 @@ fn defaults_lie_below_the_file_and_the_file_below_the_environment() {
     assert_eq!((settings.web_config, settings.access.len()), (Some("w.yml".into()), 1));
     assert_eq!(settings.access[0].proof, Proof::TokenFile("t".into()));
 
+    let path = dir.write("pgvigil.yml", format!("{GOOD}exposition: {{native_histograms: auto}}\n"));
+    assert_eq!(load(Some(&path), &env(&[])).unwrap().native_histograms, NativeHistograms::Auto);
+    let variables = [("PGVIGIL_EXPOSITION__NATIVE_HISTOGRAMS", "off")];
+    assert_eq!(load(Some(&path), &env(&variables)).unwrap().native_histograms, NativeHistograms::Off);
+
     let path = dir.write("pgvigil.yml", GOOD);
+    assert_eq!(load(Some(&path), &env(&[])).unwrap().native_histograms, NativeHistograms::Off);
     let Settings { listen, state_dir, .. } = load(Some(&path), &env(&[])).unwrap();
     assert_eq!(listen.to_string(), "127.0.0.1:10187");
     assert_eq!((state_dir.path, state_dir.explicit), (PathBuf::from("/var/lib/pgvigil"), false));

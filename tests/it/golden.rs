@@ -134,11 +134,14 @@ pub fn promtool(page: &str) -> Vec<String> {
 #[test]
 fn pages_are_as_committed() {
     for (major, role) in nodes() {
-        let page = render(&collector_families(), samples(major, role), Format::PrometheusText).unwrap();
+        let page =
+            String::from_utf8(render(&collector_families(), samples(major, role), Format::PrometheusText).unwrap())
+                .unwrap();
         compare(&format!("pg{major}-{role}.prom"), &page);
     }
     for role in ["primary", "standby"] {
-        let page = render(&collector_families(), samples(16, role), Format::OpenMetrics).unwrap();
+        let page =
+            String::from_utf8(render(&collector_families(), samples(16, role), Format::OpenMetrics).unwrap()).unwrap();
         compare(&format!("pg16-{role}.openmetrics"), &page);
     }
     // Beside them lie two in OpenMetrics, and for each version that of a whole cluster and what differs after a promotion.
@@ -156,9 +159,10 @@ fn promtool_accepts_every_page() {
         .collect();
     for (major, role) in nodes() {
         let samples = samples(major, role);
-        let page = render(&catalog::families(), samples.clone(), Format::PrometheusText).unwrap();
+        let page =
+            String::from_utf8(render(&catalog::families(), samples.clone(), Format::PrometheusText).unwrap()).unwrap();
         assert_eq!(promtool(&page), [""; 0], "pg{major} {role}");
-        let page = render(&catalog::families(), samples, Format::OpenMetrics).unwrap();
+        let page = String::from_utf8(render(&catalog::families(), samples, Format::OpenMetrics).unwrap()).unwrap();
         let complaints = promtool(&page);
         let known = |complaint: &&String| !counters.contains(*complaint);
         assert_eq!(complaints.iter().filter(known).collect::<Vec<_>>(), [""; 0], "pg{major} {role}");

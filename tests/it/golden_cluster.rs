@@ -278,7 +278,7 @@ fn the_page_after_a_promotion_is_as_committed_and_accepted() {
             .into_iter()
             .filter(|family| samples.iter().any(|sample| sample.family == *family))
             .collect();
-        let page = render(&families, samples, Format::PrometheusText).unwrap();
+        let page = String::from_utf8(render(&families, samples, Format::PrometheusText).unwrap()).unwrap();
         compare(&format!("pg{major}-promotion.prom"), &page);
         assert_eq!(promtool(&page), [""; 0], "pg{major}");
     }
@@ -321,7 +321,8 @@ fn beside(cluster: &mut Cluster, now: Moment) {
 #[test]
 fn cluster_pages_are_as_committed_and_accepted() {
     for major in MAJORS {
-        let page = render(&catalog::families(), samples(major), Format::PrometheusText).unwrap();
+        let page =
+            String::from_utf8(render(&catalog::families(), samples(major), Format::PrometheusText).unwrap()).unwrap();
         // The version of pgvigil itself changes with each release.
         let page = page.replace(env!("CARGO_PKG_VERSION"), "VERSION");
         compare(&format!("pg{major}-cluster.prom"), &page);

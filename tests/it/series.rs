@@ -374,7 +374,8 @@ fn names_may_be_anything() {
     let mut view = view(&snapshot, odd, read);
     view.cluster = odd;
     view.standby_names.insert(pid, odd.to_owned());
-    let page = render(&catalog::families(), samples_of(&view), Format::PrometheusText).unwrap();
+    let page =
+        String::from_utf8(render(&catalog::families(), samples_of(&view), Format::PrometheusText).unwrap()).unwrap();
     assert_eq!(promtool(&page), [""; 0]);
     let comments = page.lines().filter(|line| line.starts_with('#')).count();
     let series = page.lines().filter(|line| line.starts_with("pgvigil_")).count();

@@ -4,24 +4,22 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::ptr;
 
-use prometheus_client::encoding::text::encode_eof;
-
 use super::super::family::Family;
 use super::super::sample::Samples;
-use super::{Format, Page, RenderError, write};
+use super::{Format, Page, RenderError, protobuf, write};
 
 /// The samples of one source, written.
 #[derive(Debug)]
 pub struct Fragment {
-    text: String,
+    written: Vec<u8>,
     blocks: Vec<Block>,
 }
 
-/// A family in the text of a fragment.
+/// A family in what is written of a fragment.
 #[derive(Debug)]
 struct Block {
     family: &'static Family,
-    /// Its comments.
+    /// Its comments; nothing in protobuf, where they are made anew.
     head: Range<usize>,
     /// Its samples.
     lines: Range<usize>,
@@ -36,6 +34,9 @@ impl Fragment {
     /// Writes `samples`, and the comments of each of `families`.
     fn with(families: &[&'static Family], samples: Samples, format: Format) -> Result<Self, RenderError> {
         let page = Page::new(families, samples, format);
+        if format == Format::Protobuf {
+            return Ok(Self::of_messages(&page));
+        }
         let families: Vec<_> = page.groups.iter().map(|(family, _)| *family).collect();
         let text = write(page)?;
         let mut blocks = Vec::with_capacity(families.len());
@@ -47,7 +48,17 @@ impl Fragment {
             start = end;
         }
         debug_assert_eq!(start, text.len());
-        Ok(Self { text, blocks })
+        Ok(Self { written: text.into_bytes(), blocks })
+    }
+
+    fn of_messages(page: &Page) -> Self {
+        let (mut written, mut blocks) = (Vec::new(), Vec::new());
+        for (family, metrics) in protobuf::metrics(page) {
+            let start = written.len();
+            written.extend(metrics);
+            blocks.push(Block { family, head: start..start, lines: start..written.len() });
+        }
+        Self { written, blocks }
     }
 }
 
@@ -68,29 +79,48 @@ pub fn assemble<'a>(
     families: &[&'static Family],
     fragments: impl Iterator<Item = &'a Fragment>,
     format: Format,
-) -> Result<String, RenderError> {
+) -> Result<Vec<u8>, RenderError> {
     let bare = Fragment::with(families, Samples::default(), format)?;
-    let mut groups: Vec<Vec<&str>> = bare.blocks.iter().map(|block| vec![&bare.text[block.head.clone()]]).collect();
+    // Each family with its comments, and its samples of every fragment.
+    let mut groups: Vec<Group<'_>> = families.iter().map(|family| (*family, &[][..], Vec::new())).collect();
+    for (group, block) in groups.iter_mut().zip(&bare.blocks) {
+        group.1 = &bare.written[block.head.clone()];
+    }
     let mut places: HashMap<*const Family, usize> =
         families.iter().enumerate().map(|(place, family)| (ptr::from_ref(*family), place)).collect();
     for fragment in fragments {
         for Block { family, head, lines } in &fragment.blocks {
             let place = *places.entry(ptr::from_ref(*family)).or_insert(groups.len());
-            let lines = &fragment.text[lines.clone()];
+            let lines = &fragment.written[lines.clone()];
             match groups.get_mut(place) {
-                Some(group) => group.push(lines),
-                None => groups.push(vec![&fragment.text[head.clone()], lines]),
+                Some((.., parts)) => parts.push(lines),
+                None => groups.push((*family, &fragment.written[head.clone()], vec![lines])),
             }
         }
     }
-    let size = groups.iter().flatten().map(|part| part.len()).sum::<usize>();
-    let mut text = String::with_capacity(size + "# EOF\n".len());
-    groups.iter().flatten().for_each(|part| text.push_str(part));
-    if format == Format::OpenMetrics {
-        encode_eof(&mut text)?;
+    let length = |group: &Group<'_>| group.1.len() + group.2.iter().map(|part| part.len()).sum::<usize>();
+    let mut page = Vec::with_capacity(groups.iter().map(length).sum::<usize>() + END.len());
+    for (family, head, parts) in &groups {
+        match format {
+            Format::Protobuf if parts.is_empty() => {}
+            Format::Protobuf => protobuf::add_family(&mut page, family, parts),
+            Format::OpenMetrics | Format::PrometheusText => {
+                page.extend_from_slice(head);
+                parts.iter().for_each(|part| page.extend_from_slice(part));
+            }
+        }
     }
-    Ok(text)
+    if format == Format::OpenMetrics {
+        page.extend_from_slice(END);
+    }
+    Ok(page)
 }
+
+/// A family, its comments, and its samples of every fragment that has any.
+type Group<'a> = (&'static Family, &'a [u8], Vec<&'a [u8]>);
+
+/// How OpenMetrics ends.
+const END: &[u8] = b"# EOF\n";
 
 #[cfg(test)]
 mod tests {
@@ -137,7 +167,7 @@ mod tests {
         fn a_page_of_fragments_is_the_page_of_their_samples(
             parts in prop::collection::vec(prop::collection::vec((0_u8..5, 0_usize..5, 0_usize..5, 0.0..3.0), 0..12), 0..5),
         ) {
-            for format in [Format::OpenMetrics, Format::PrometheusText] {
+            for format in [Format::OpenMetrics, Format::PrometheusText, Format::Protobuf] {
                 let mut all = Samples::default();
                 parts.iter().flatten().for_each(|sample| add(&mut all, sample));
                 let fragments: Vec<_> = parts.iter().map(|part| {

@@ -66,7 +66,8 @@ pub fn query(query: &Query) -> Vec<String> {
             Observers::Own => query.kind == "heatmap" || query.expr.contains("instance"),
         };
         hold(fits, format!("{metric} of several observers is not one value: it is within '{within}'"));
-        let is_counter = family.kind == Kind::Counter || (family.kind == Kind::Histogram && is_bucket);
+        let is_native = family.kind == Kind::Histogram && metric == family.name;
+        let is_counter = family.kind == Kind::Counter || is_native || (family.kind == Kind::Histogram && is_bucket);
         let is_excused = AS_THEY_ARE.iter().any(|(name, _)| name == metric);
         hold(
             !is_counter || is_excused || is_rate(&query.expr, metric),

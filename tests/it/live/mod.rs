@@ -28,6 +28,7 @@ mod lock;
 mod logical_slots;
 mod logs;
 mod maintenance;
+mod native;
 mod observers;
 mod old;
 mod pages;

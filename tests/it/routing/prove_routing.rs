@@ -8,8 +8,6 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 
-use pgvigil::lab::LabError;
-
 use super::stage::{FALL, INTER};
 use super::{Measured, Outcome, scenarios};
 use crate::faults::table::build;
@@ -38,13 +36,7 @@ async fn every_line_is_green_twenty_times_in_a_row() {
     let rounds = (0..times).flat_map(|_| 0..SCENARIOS.len());
     let played: Vec<_> = stream::iter(rounds)
         .map(|number| async move {
-            let scenario = async move {
-                let measured = SCENARIOS[number].1().await?;
-                measured.iter().for_each(|one| one.hold(1));
-                Ok::<_, LabError>(measured)
-            };
-            let played = tokio::spawn(scenario).await;
-            let measured = match played {
+            let measured = match tokio::spawn(SCENARIOS[number].1()).await {
                 Ok(Ok(measured)) => Some(measured),
                 Ok(Err(error)) => {
                     println!("failed: {}: {error}", SCENARIOS[number].0);
@@ -62,7 +54,11 @@ async fn every_line_is_green_twenty_times_in_a_row() {
     let mut figures = BTreeMap::<(usize, &str), (Duration, Vec<Duration>)>::new();
     for (number, measured) in &played {
         let Some(measured) = measured else { continue };
-        green[*number] += 1;
+        // One beyond its bound is told of, and is a figure like the others.
+        match measured.iter().filter(|one| one.took > one.bound).map(|one| one.what).collect::<Vec<_>>() {
+            late if late.is_empty() => green[*number] += 1,
+            late => println!("too late: {}: {}", SCENARIOS[*number].0, late.join(", ")),
+        }
         for Measured { what, took, bound } in measured {
             figures.entry((*number, what)).or_insert((*bound, Vec::new())).1.push(*took);
         }

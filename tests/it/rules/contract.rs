@@ -39,6 +39,10 @@ pub fn words() -> BTreeSet<(String, String, String)> {
             let key = Key::parse(line.rsplit_once(' ').unwrap().0);
             let of = |(label, value): (&String, &String)| (key.name.clone(), label.clone(), value.clone());
             words.extend(key.labels.iter().map(of));
+            // A native histogram has the family's own name.
+            if let Some(name) = key.name.strip_suffix("_count") {
+                words.extend(key.labels.iter().map(|(label, value)| (name.to_owned(), label.clone(), value.clone())));
+            }
         }
     }
     let word = |metric: &str, label: &str, value: &str| (metric.to_owned(), label.to_owned(), value.to_owned());
@@ -123,12 +127,37 @@ fn every_series_of_the_tests_could_be_scraped() {
     }
 }
 
+#[test]
+fn who_reads_the_buckets_of_a_histogram_reads_a_native_one_too() {
+    let rules = bundle::groups().into_iter().flat_map(|group| group.rules);
+    let rules = rules.map(|rule| (rule.name().to_owned(), rule.expr.clone()));
+    // A heatmap is of buckets by le, which a native histogram does not have.
+    let queries = crate::dashboards::board::boards().into_iter().flat_map(|board| board.queries());
+    let queries = queries.filter(|query| query.kind != "heatmap").map(|query| (query.place, query.expr));
+    let mut read = 0;
+    for (place, expr) in rules.chain(queries) {
+        let selectors = bundle::selectors(&expr);
+        for Selector { metric, .. } in &selectors {
+            let is_histogram = |name: &str| family(name).is_some_and(|family| family.kind == Type::Histogram);
+            for end in ["_sum", "_count"] {
+                let is_classic = metric.strip_suffix(end).is_some_and(is_histogram);
+                assert!(!is_classic, "{place}: {metric} is not there where native histograms are kept alone");
+            }
+            let Some(name) = metric.strip_suffix("_bucket").filter(|name| is_histogram(name)) else { continue };
+            assert!(selectors.iter().any(|other| other.metric == name), "{place}: {metric} without {name}");
+            read += 1;
+        }
+    }
+    assert_eq!(read, 4, "the objective, and three quantiles");
+}
+
 /// Where a rule does not take several observers' values as the catalogue says, and why.
 const OTHERWISE: &[(&str, &str)] = &[
     // The catalogue asks all observers before it says yes; one that proves a no is enough.
     ("pgvigil_standby_can_follow", "max"),
     // Of each observer the share of its own ticks comes first; of the shares it is the smallest.
     ("pgvigil_standby_lag_sampled_seconds_bucket", "sum"),
+    ("pgvigil_standby_lag_sampled_seconds", "sum"),
     ("pgvigil_standby_lag_ticks_total", "sum"),
     // Whether there is any.
     ("pgvigil_standby_expected", "group"),

@@ -214,9 +214,8 @@ async fn a_real_prometheus_scrapes_two_shards_as_the_document_says() -> Result<(
             .map(|series| (series["metric"].to_string(), series["value"][1].to_string()))
             .collect();
         seen.sort();
-        let expected = ["billing", "orders"].map(|cluster| {
-            (format!(r#"{{"cluster":"{cluster}","observer_host":"127.0.0.1"}}"#), r#""2""#.to_owned())
-        });
+        let expected = ["billing", "orders"]
+            .map(|cluster| (format!(r#"{{"cluster":"{cluster}","observer_host":"127.0.0.1"}}"#), r#""2""#.to_owned()));
         if seen == expected { Ok(()) } else { Err(format!("{seen:?}")) }
     })
     .await?;

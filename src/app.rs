@@ -19,6 +19,7 @@ use crate::config::reload::FileChanges;
 use crate::config::{self, Cluster, Environment, Manager, Node, Report, Role, Settings};
 use crate::http::{self, Door, Runbooks, Sources};
 use crate::log::Log;
+use crate::metric::own::Own;
 use crate::observe::fleet::{Fleet, Place, Plan};
 use crate::observe::keeper::Keeper;
 use crate::observe::maintenance::Maintainer;
@@ -110,16 +111,9 @@ pub async fn serve(report: Report, door: Door, shelf: Shelf, environment: Enviro
         Arc::new(move || {
             let (saved, outcome, states) = (keeper.saved(), reloader.outcome(), observers.states());
             let clusters: Vec<_> = hubs.now().iter().map(|hub| hub.cluster().layout().name.clone()).collect();
-            own::read(
-                started,
-                saved,
-                outcome,
-                states,
-                log.events(),
-                fleet.load(),
-                intake.told(),
-                intake.runbooks(clusters),
-            )
+            let runbooks = intake.runbooks(clusters);
+            let own = own::read(started, saved, outcome, states, log.events(), intake.told(), runbooks);
+            Own { load: fleet.load(), ..own }
         })
     };
     let reload: http::Reload = Arc::new(move |name| {

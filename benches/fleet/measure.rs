@@ -7,7 +7,7 @@ use pgvigil::lab::{ProcessId, wait_until};
 use tokio::time::sleep;
 
 use super::figures::{ms, percentile};
-use super::process::{connections_to, cpu_ms, memory_mb};
+use super::process::{connections_to, cpu_ms, memory_mb, precise_cpu_ms};
 use super::scene::{SOON, Scene, Vigil, cluster_name};
 use super::scraper::{get, maintain};
 
@@ -22,16 +22,41 @@ const FRESH_AFTER: Duration = Duration::from_millis(1100);
 /// Of each kind.
 const SCRAPES: usize = 20;
 
-/// Median and 99th percentile, in milliseconds.
+/// Of one kind of scrape, in milliseconds: the time that it took, and the processor time of pgvigil meanwhile.
 pub struct Times {
     pub median: f64,
     pub p99: f64,
+    pub processor: f64,
 }
 
-impl Times {
-    fn of(times: &[f64]) -> Self {
-        Self { median: percentile(times, 0.5), p99: percentile(times, 0.99) }
+/// Times as they come.
+#[derive(Default)]
+struct Taken {
+    times: Vec<f64>,
+    processor: Vec<f64>,
+}
+
+impl Taken {
+    fn scrape(&mut self, vigil: &Vigil, path: &str, gzip: bool) -> anyhow::Result<()> {
+        let before = thread_cpu_ms(vigil.process.id());
+        self.times.push(ms(get(vigil.port, path, gzip)?.took));
+        self.processor.push(thread_cpu_ms(vigil.process.id()) - before);
+        Ok(())
     }
+
+    fn times(&self) -> Times {
+        Times {
+            median: percentile(&self.times, 0.5),
+            p99: percentile(&self.times, 0.99),
+            processor: percentile(&self.processor, 0.5),
+        }
+    }
+}
+
+/// Processor time of all threads, to the nanosecond, but for those that have ended.
+fn thread_cpu_ms(id: ProcessId) -> f64 {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", id.pid)).into_iter().flatten().flatten();
+    tasks.filter_map(|task| task.file_name().to_str()?.parse().ok()).map(precise_cpu_ms).sum()
 }
 
 /// Of one fleet.
@@ -132,24 +157,24 @@ async fn processor(id: ProcessId, window: Duration, scrape: impl Fn() -> anyhow:
 
 /// Of pages that are made anew.
 async fn times(vigil: &Vigil, path: &str, gzip: bool) -> anyhow::Result<Times> {
-    let mut times = Vec::new();
+    let mut taken = Taken::default();
     for _ in 0..SCRAPES {
         sleep(FRESH_AFTER).await;
-        times.push(ms(get(vigil.port, path, gzip)?.took));
+        taken.scrape(vigil, path, gzip)?;
     }
-    Ok(Times::of(&times))
+    Ok(taken.times())
 }
 
 /// Of the whole page, right after it was made and one cluster changed.
 async fn changed(vigil: &Vigil, cluster: &str) -> anyhow::Result<Times> {
-    let mut times = Vec::new();
+    let mut taken = Taken::default();
     for number in 0..SCRAPES {
         sleep(FRESH_AFTER).await;
         get(vigil.port, "/metrics", false)?;
         maintain(vigil.port, cluster, number % 2 == 0)?;
-        times.push(ms(get(vigil.port, "/metrics", false)?.took));
+        taken.scrape(vigil, "/metrics", false)?;
     }
-    Ok(Times::of(&times))
+    Ok(taken.times())
 }
 
 /// How many readings were no later than each bound.

@@ -36,7 +36,7 @@ const ROWS: [Row; 16] = [
 ];
 
 fn both(times: &Times) -> String {
-    format!("{} / {}", short(times.median), short(times.p99))
+    format!("{} / {}; {}", short(times.median), short(times.p99), short(times.processor))
 }
 
 impl Report {
@@ -82,7 +82,7 @@ impl Report {
                 "# pgvigil on many nodes\n\nMade by `make bench-fleet UPDATE=1` at {commit} on {date}. Clusters of a primary and two \
                  standbys, on six servers of PostgreSQL {version} at most, of which each is many nodes; readings each second, a collection each 10 s, \
                  a login each 15 s. {cpus} CPUs, shared with the servers and with other work: the load says how much. Times are \
-                 median / p99 over 20, on loopback, without TLS to the scraper.\n\n{text}"
+                 median / p99 over 20 and, after the semicolon, the processor time of pgvigil meanwhile; on loopback, without TLS to the scraper.\n\n{text}"
             )?;
             std::fs::write(&path, page)?;
             println!("written to {}", path.display());

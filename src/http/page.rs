@@ -11,8 +11,7 @@ use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use axum::body::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use tokio::sync::{Mutex, watch};
-use tokio::task::spawn_blocking;
+use tokio::sync::{Mutex, oneshot, watch};
 
 use crate::clock::Mono;
 use crate::config::NativeHistograms;
@@ -103,6 +102,8 @@ pub(super) enum PageError {
     Compress(#[from] std::io::Error),
     #[error("making the metrics failed unexpectedly; the log says why")]
     Panicked,
+    #[error("no thread could be started to make the metrics: {0}")]
+    Thread(std::io::Error),
 }
 
 impl Pages {
@@ -129,9 +130,15 @@ impl Pages {
     pub(super) async fn get(&self, scope: Scope, format: Format, gzip: bool) -> Result<Bytes, PageError> {
         let mut kept = self.kept.clone().lock_owned().await;
         let (hubs, own) = (self.hubs(), self.own.clone());
-        // In a thread of its own: a page of a thousand nodes takes long enough to make their readings late.
-        let making = spawn_blocking(move || kept.page(&hubs, &own, scope, format, gzip));
-        making.await.map_err(|_| PageError::Panicked)?
+        let (done, made) = oneshot::channel();
+        let making = move || {
+            // Who asked may have gone.
+            let _ = done.send(kept.page(&hubs, &own, scope, format, gzip));
+        };
+        // In a thread of its own, since a page of a thousand nodes takes long enough to make their readings late; none of the runtime's,
+        // which may all be held by files that hang.
+        std::thread::Builder::new().name("page".to_owned()).spawn(making).map_err(PageError::Thread)?;
+        made.await.map_err(|_| PageError::Panicked)?
     }
 
     /// Logs that a page could not be made, which may come with each scrape.

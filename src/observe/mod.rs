@@ -112,7 +112,7 @@ impl Watch {
         let timing = self.timing.now();
         let (target, tls) = self.finder.find(timing.connect_timeout).await?;
         let connect = Session::connect(&target, &tls, timing.connect_timeout, timing.query_timeout);
-        self.places.connect(&self.manner, timing.connect_timeout, connect).await
+        self.places.admit(&self.manner, timing.connect_timeout, connect).await
     }
 }
 

@@ -46,16 +46,7 @@ mod tests {
 
     #[test]
     fn a_living_process_has_memory_and_descriptors() {
-        let own = read(
-            Wall::now(),
-            Vec::new(),
-            ConfigReload::default(),
-            Vec::new(),
-            LogEvents::default(),
-            Load::default(),
-            Webhook::default(),
-            Runbooks::default(),
-        );
+        let own = read(Own::default());
         assert!(own.resident_bytes.is_some_and(|bytes| bytes > 100_000));
         assert!(own.cpu_seconds.is_some());
         assert!(own.open_fds.is_some_and(|fds| fds > 0));

@@ -30,6 +30,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "doctor",
             "metric/catalog",
             "metric/own",
+            "metric/fleet",
             "config",
             "assets",
             "page",

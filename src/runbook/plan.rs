@@ -107,3 +107,9 @@ pub fn judgement(seen: &[Seen]) -> Judgement {
         (false, false) => Judgement::Blocked,
     }
 }
+
+/// Whether each guard that does not pass now did not in `before` either.
+pub fn were_doubted(before: &[Seen], now: &[Seen]) -> bool {
+    let passed = |name: &str| before.iter().any(|seen| seen.guard == name && seen.answer == Answer::Pass);
+    now.iter().all(|seen| seen.answer == Answer::Pass || !passed(&seen.guard))
+}

@@ -51,7 +51,7 @@ pub struct RunRecord {
 pub enum Event {
     /// It was planned, or planned anew: an approval of another plan counts for nothing.
     Planned(Box<Plan>),
-    /// Every guard was judged before a step, and all let it pass.
+    /// Every guard was judged before a step, and all let it pass but those that a person overruled.
     Passed {
         /// Before what.
         stage: Stage,

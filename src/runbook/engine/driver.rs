@@ -29,6 +29,9 @@ const STUCK_FOR: Duration = Duration::from_secs(60);
 const FENCED_FOR: Duration = Duration::from_secs(180);
 /// A switchover whose candidate does not have all of the old primary's WAL is undone after this: nothing brings it any more.
 const UNDONE_AFTER: Duration = Duration::from_secs(20);
+/// What a person is asked or agreed to is void when the guards held it up for so long. A server that is slow to answer spoils one look
+/// of the three or more that are taken in this time.
+const HELD_UP_FOR: Duration = Duration::from_secs(15);
 /// Looks follow each other at this pace while a person is asked, and when nothing came about for a while.
 pub(super) const SLOW_LOOK: Duration = Duration::from_secs(5);
 /// For so long they follow each other as observation does.
@@ -67,6 +70,8 @@ pub(super) struct Driver {
     /// The last look, and the one before it, in the run of this id.
     pub(super) looked: Option<(String, Evidence)>,
     pub(super) before: Option<Evidence>,
+    /// The run that the guards hold up though a person was asked or agreed, where it stands, and since when.
+    held_up: Option<(String, Phase, Mono)>,
     /// What was last written down of a probe: of which run, step and attempt.
     pub(super) probed: Option<(String, usize, u32, Probe)>,
     /// What was said.
@@ -79,7 +84,32 @@ impl Driver {
         let hub = parts.hubs.now().iter().find(|hub| hub.cluster().layout().name == means.cluster).cloned()?;
         let hands = Hands::new(means.clone(), hub.clone());
         let voice = Voice::default();
-        Some(Self { parts, means, hub, hands, fresh: None, looked: None, before: None, probed: None, voice })
+        Some(Self {
+            parts,
+            means,
+            hub,
+            hands,
+            fresh: None,
+            looked: None,
+            before: None,
+            held_up: None,
+            probed: None,
+            voice,
+        })
+    }
+
+    /// Whether what the guards found may be over with the next look, so that nobody who was asked or agreed is told of it yet. Nothing is
+    /// done in the meantime.
+    pub(super) fn may_pass(&mut self, run: &Run, happened: Happened) -> bool {
+        let agreed = run.phase == Phase::Ready && run.approved_by.is_some();
+        if happened != Happened::Blocked || run.acted || !(agreed || run.phase == Phase::Awaiting) {
+            self.held_up = None;
+            return false;
+        }
+        let now = Mono::now();
+        let of_this = self.held_up.take().filter(|(id, phase, _)| (id, *phase) == (&run.id, run.phase));
+        let held_up = of_this.unwrap_or_else(|| (run.id.clone(), run.phase, now));
+        now.since(self.held_up.insert(held_up).2) < HELD_UP_FOR
     }
 
     /// Does what is next, and says how long nothing is.

@@ -64,12 +64,22 @@ impl Driver {
         let mut plan = run.plan.clone();
         plan.cause = self.cause_now(&run.plan.cause);
         let guards = self.judge(stage, &plan, &evidence, &run.data).await;
-        let happened = amounts_to(&plan, run.fenced, &evidence, &guards);
+        let happened = match amounts_to(&plan, run.fenced, &evidence, &guards) {
+            // He agreed to the doubts that he was shown.
+            Happened::Doubtful if plan.mode == Mode::Manual && !plan::were_doubted(&run.plan.guards, &guards) => {
+                Happened::Blocked
+            }
+            other => other,
+        };
+        let may_pass = self.may_pass(run, happened);
         let loss = |plan: &Plan| plan.candidate.as_deref().and_then(|name| evidence.loss_to(name));
         let is_news = run.judged.0 != stage || differ(&run.judged.1, &guards);
         let event = match happened {
             Happened::Clear => Some(Event::Passed { stage, guards, loss_bytes: loss(&plan) }),
-            _ if is_news => Some(Event::Blocked { stage, guards }),
+            Happened::Doubtful if plan.mode == Mode::Manual => {
+                Some(Event::Passed { stage, guards, loss_bytes: loss(&plan) })
+            }
+            _ if is_news && !may_pass => Some(Event::Blocked { stage, guards }),
             _ => None,
         };
         if let Some(event) = event {
@@ -163,14 +173,13 @@ impl Driver {
             }
         };
         let happened = amounts_to(&plan, false, &evidence, &plan.guards);
-        // While a person is asked only another plan is another question.
-        let asked =
-            |run: &Run| run.phase == Phase::Awaiting && matches!(happened, Happened::Clear | Happened::Doubtful);
+        // While a person is asked only another plan, or a doubt that he was not shown, is another question.
+        let asked = |run: &Run| run.phase == Phase::Awaiting && plan::were_doubted(&run.judged.1, &plan.guards);
         // Of what the guards block as before nothing new is to be told: candidates that keep up with each other come and go.
         let blocked = |run: &Run| run.phase == Phase::Blocked && happened == Happened::Blocked;
         let known = run.is_some_and(|run| {
             let same = !differ(&run.judged.1, &plan.guards);
-            blocked(run) && same || run.plan.plan == plan.plan && (asked(run) || same)
+            self.may_pass(run, happened) || blocked(run) && same || run.plan.plan == plan.plan && (asked(run) || same)
         });
         if !known {
             let (mode, guards) = (plan.mode, plan.guards.clone());

@@ -1,8 +1,12 @@
 //! A failover that a person agrees to, on the command line.
 
+use std::time::Duration;
+
 use serde_json::json;
+use tokio::time::sleep;
 
 use super::Outcome;
+use super::crash::{kinds, records};
 use super::loss;
 use super::stage::{BOOK, Play, SOON_AFTER, Stage, VIEWER, WEBHOOK};
 use super::writable::Writable;
@@ -64,6 +68,81 @@ async fn nothing_is_done_until_somebody_agrees_to_the_plan() -> Outcome {
         if answer.status == 403 { Ok(()) } else { Err(answer.text()) }
     })
     .await
+}
+
+/// Longer than the rest between two looks at what a person is asked, and shorter than what makes it void.
+const SLOW_TO_ANSWER: Duration = Duration::from_secs(7);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_outlives_standbys_that_are_slow_to_answer() -> Outcome {
+    let stage = Stage::open(Play { mode: "manual", ..Play::default() }).await?;
+    let client = stage.written().await?;
+    stage.a.kill_postmaster()?;
+    assert_eq!(stage.alert().await.status, 202);
+    let run = stage.until_run("awaiting").await?;
+    let (id, candidate) = (run["id"].as_str().unwrap(), run["candidate"].as_str().unwrap());
+    let slow = async || -> Outcome {
+        stage.b.freeze()?;
+        stage.c.freeze()?;
+        sleep(SLOW_TO_ANSWER).await;
+        stage.b.thaw()?;
+        stage.c.thaw()
+    };
+    slow().await?;
+    assert_eq!(stage.run(id).await["phase"], "awaiting");
+
+    let (approved, frozen) = tokio::join!(
+        async {
+            let plan = stage.run(id).await["plan"].as_str().unwrap().to_owned();
+            stage.said(&["approve", id, "--plan", &plan], true).await;
+            stage.until_run("ready").await
+        },
+        slow(),
+    );
+    (approved?, frozen?);
+    let run = stage.until_run("succeeded").await?;
+    assert_eq!((&run["id"], &run["candidate"]), (&json!(id), &json!(candidate)));
+    wait_until("a row on the new primary", SOON_AFTER, async || client.first_by(candidate).ok_or_else(String::new))
+        .await?;
+    let happened = kinds(&records(&stage.journal()));
+    assert!(!happened.contains("blocked"), "{happened}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doubt_that_comes_later_is_asked_about_anew_and_standbys_that_are_gone_void_the_plan() -> Outcome {
+    let stage = Stage::open(Play { mode: "manual", ..Play::default() }).await?;
+    let client = stage.written().await?;
+    stage.a.kill_postmaster()?;
+    assert_eq!(stage.alert().await.status, 202);
+    let run = stage.until_run("awaiting").await?;
+    let id = run["id"].as_str().unwrap();
+    stage.b.freeze()?;
+    stage.c.freeze()?;
+    stage.until_run("blocked").await?;
+    stage.b.thaw()?;
+    stage.c.thaw()?;
+    stage.until_run("awaiting").await?;
+
+    let begins = json!({"action": "start", "clusters": ["lab"], "for": "10m"});
+    assert_eq!(stage.ask("/api/v1/maintenance", &begins).await.status, 200);
+    let run = wait_until("the doubt in what is asked", SOON_AFTER, async || {
+        let run = stage.run(id).await;
+        let doubted = run["guards"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|seen| seen["guard"] == "no_maintenance" && seen["answer"] == "block");
+        if doubted && run["phase"] == "awaiting" { Ok(run) } else { Err(run.to_string()) }
+    })
+    .await?;
+    stage.said(&["approve", id, "--plan", run["plan"].as_str().unwrap()], true).await;
+    let run = stage.until_run("succeeded").await?;
+    assert_eq!(run["id"], id);
+    let candidate = run["candidate"].as_str().unwrap();
+    wait_until("a row on the new primary", SOON_AFTER, async || client.first_by(candidate).ok_or_else(String::new))
+        .await?;
+    Ok(())
 }
 
 impl Stage {

@@ -99,7 +99,8 @@ async fn an_approval_outlives_standbys_that_are_slow_to_answer() -> Outcome {
         },
         slow(),
     );
-    (approved?, frozen?);
+    approved?;
+    frozen?;
     let run = stage.until_run("succeeded").await?;
     assert_eq!((&run["id"], &run["candidate"]), (&json!(id), &json!(candidate)));
     wait_until("a row on the new primary", SOON_AFTER, async || client.first_by(candidate).ok_or_else(String::new))

@@ -66,7 +66,7 @@ pub struct Figures {
     /// Processor in % of a core: watching alone, and with a compressed scrape each 15 s.
     pub watching: f64,
     pub scraped: f64,
-    /// In MB: at the end, and the most there was.
+    /// In MB: after a while of such scrapes, and the most there was, with pages of every kind beside each other.
     pub resident: f64,
     pub most_resident: f64,
     /// Readings made in a second.
@@ -111,6 +111,7 @@ pub async fn fleet(scene: &Scene, nodes: usize) -> anyhow::Result<Figures> {
     let watching = processor(id, WINDOW, || Ok(())).await?;
     let late = Lateness::of(&vigil)?.since(&before);
     let scraped = processor(id, WINDOW, || get(vigil.port, "/metrics", true).map(|_| ()).map_err(Into::into)).await?;
+    let resident = memory_mb(id, "VmRSS");
 
     let page = get(vigil.port, "/metrics", false)?.size;
     let page_gzip = get(vigil.port, "/metrics", true)?.size;
@@ -125,7 +126,7 @@ pub async fn fleet(scene: &Scene, nodes: usize) -> anyhow::Result<Figures> {
         up_after,
         watching,
         scraped,
-        resident: memory_mb(id, "VmRSS"),
+        resident,
         most_resident: memory_mb(id, "VmHWM"),
         readings: late.count() / WINDOW.as_secs_f64(),
         late_p99: late.quantile(0.99),

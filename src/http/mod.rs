@@ -142,7 +142,7 @@ pub async fn serve(
     server.http_builder().http1().header_read_timeout(HEAD_DEADLINE).max_buf_size(HEAD_LIMIT as usize);
     server.http_builder().http2().max_header_list_size(HEAD_LIMIT).max_concurrent_streams(MOST_STREAMS);
     let (leave, leaving) = watch::channel(false);
-    let routes = router(sources, door.clone(), leaving);
+    let routes = router(sources, door.clone(), leaving)?;
     let mut serving = std::pin::pin!(server.serve(routes.into_make_service()));
     let mut keeping = std::pin::pin!(door.keep());
     tokio::select! {
@@ -157,10 +157,11 @@ pub async fn serve(
     Ok(serving.await?)
 }
 
-fn router(sources: Sources, door: Arc<Door>, leaving: watch::Receiver<bool>) -> Router {
+fn router(sources: Sources, door: Arc<Door>, leaving: watch::Receiver<bool>) -> io::Result<Router> {
     let Sources { hubs, own, native_histograms, reload, maintainer, runbooks, intake, engine } = sources;
     let webhook = alertmanager::route(intake.clone(), hubs.clone());
-    Router::new()
+    let pages = Arc::new(Pages::new(hubs, own, native_histograms)?);
+    let routes = Router::new()
         .route("/metrics", get(metrics::metrics))
         .route("/-/healthy", get(health::healthy))
         .route("/-/ready", get(health::ready))
@@ -179,14 +180,15 @@ fn router(sources: Sources, door: Arc<Door>, leaving: watch::Receiver<bool>) -> 
         .merge(run_pages::routes(engine.clone()))
         .merge(runs::routes(engine))
         .fallback(nowhere)
-        .with_state(Arc::new(Pages::new(hubs, own, native_histograms)))
+        .with_state(pages)
         .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
         // Behind it, because it has a limit of its own.
         .route(alertmanager::PATH, webhook)
         .layer(from_fn_with_state(door, access::admit))
         .layer(CatchPanicLayer::new())
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_DEADLINE))
-        .layer(from_fn_with_state(intake, alertmanager::count))
+        .layer(from_fn_with_state(intake, alertmanager::count));
+    Ok(routes)
 }
 
 async fn nowhere() -> (StatusCode, &'static str) {

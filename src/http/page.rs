@@ -5,13 +5,15 @@
 mod part;
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use axum::body::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use tokio::sync::{Mutex, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Mono;
 use crate::config::NativeHistograms;
@@ -64,11 +66,18 @@ impl Scope {
 /// The pages, by scope and format.
 pub(super) struct Pages {
     hubs: Hubs,
-    own: OwnSource,
     native: watch::Receiver<NativeHistograms>,
-    /// Whoever makes a page holds the lock: one at a time.
-    kept: Arc<Mutex<Kept>>,
-    voice: StdMutex<Voice>,
+    orders: mpsc::Sender<Order>,
+    voice: Mutex<Voice>,
+}
+
+/// A page that somebody waits for.
+struct Order {
+    hubs: Arc<[Arc<Hub>]>,
+    scope: Scope,
+    format: Format,
+    gzip: bool,
+    done: oneshot::Sender<Result<Bytes, PageError>>,
 }
 
 #[derive(Default)]
@@ -80,7 +89,8 @@ struct Kept {
 struct Made {
     /// What it was put together from.
     of: Vec<Arc<Fragment>>,
-    plain: Bytes,
+    /// As it was asked for: Prometheus asks for compressed pages alone, and of a thousand nodes the other is 40 MB.
+    plain: Option<Bytes>,
     gzip: Option<Bytes>,
 }
 
@@ -88,6 +98,19 @@ impl Made {
     /// Whether the same would come out again.
     fn is_of(&self, fragments: &[Arc<Fragment>]) -> bool {
         self.of.len() == fragments.len() && self.of.iter().zip(fragments).all(|(old, new)| Arc::ptr_eq(old, new))
+    }
+
+    /// Put together, and compressed if it is to be, at the first time.
+    fn page(&mut self, (scope, format): &(Scope, Format), gzip: bool) -> Result<Bytes, PageError> {
+        if let Some(page) = if gzip { &self.gzip } else { &self.plain } {
+            return Ok(page.clone());
+        }
+        let plain = match &self.plain {
+            Some(plain) => plain.clone(),
+            None => assemble(&scope.families(), self.of.iter().map(|fragment| &**fragment), *format)?.into(),
+        };
+        let (kept, page) = if gzip { (&mut self.gzip, compress(&plain)?) } else { (&mut self.plain, plain) };
+        Ok(kept.insert(page).clone())
     }
 }
 
@@ -99,16 +122,18 @@ pub(super) enum PageError {
     #[error(transparent)]
     Render(#[from] RenderError),
     #[error("the metrics could not be compressed: {0}")]
-    Compress(#[from] std::io::Error),
+    Compress(#[from] io::Error),
     #[error("making the metrics failed unexpectedly; the log says why")]
     Panicked,
-    #[error("no thread could be started to make the metrics: {0}")]
-    Thread(std::io::Error),
 }
 
 impl Pages {
-    pub(super) fn new(hubs: Hubs, own: OwnSource, native: watch::Receiver<NativeHistograms>) -> Self {
-        Self { hubs, own, native, kept: Arc::default(), voice: StdMutex::default() }
+    /// Pages are made in a thread of their own, one at a time: a page of a thousand nodes takes long enough to make their readings late, and
+    /// the runtime's threads may all be held by files that hang.
+    pub(super) fn new(hubs: Hubs, own: OwnSource, native: watch::Receiver<NativeHistograms>) -> io::Result<Self> {
+        let (orders, ordered) = mpsc::channel(1);
+        thread::Builder::new().name("pages".to_owned()).spawn(move || make(ordered, &own))?;
+        Ok(Self { hubs, native, orders, voice: Mutex::default() })
     }
 
     /// The clusters of this moment.
@@ -128,16 +153,9 @@ impl Pages {
 
     /// The page of `scope` in `format`, compressed if `gzip`.
     pub(super) async fn get(&self, scope: Scope, format: Format, gzip: bool) -> Result<Bytes, PageError> {
-        let mut kept = self.kept.clone().lock_owned().await;
-        let (hubs, own) = (self.hubs(), self.own.clone());
         let (done, made) = oneshot::channel();
-        let making = move || {
-            // Who asked may have gone.
-            let _ = done.send(kept.page(&hubs, &own, scope, format, gzip));
-        };
-        // In a thread of its own, since a page of a thousand nodes takes long enough to make their readings late; none of the runtime's,
-        // which may all be held by files that hang.
-        std::thread::Builder::new().name("page".to_owned()).spawn(making).map_err(PageError::Thread)?;
+        let order = Order { hubs: self.hubs(), scope, format, gzip, done };
+        self.orders.send(order).await.map_err(|_| PageError::Panicked)?;
         made.await.map_err(|_| PageError::Panicked)?
     }
 
@@ -147,6 +165,25 @@ impl Pages {
         if let Some(left_out) = voice.happens("page", Mono::now()) {
             tracing::error!(left_out = (left_out > 0).then_some(left_out), "{error}");
         }
+    }
+}
+
+/// Makes what is ordered, until nobody orders any more.
+fn make(mut orders: mpsc::Receiver<Order>, own: &OwnSource) {
+    let mut kept = Kept::default();
+    while let Some(order) = orders.blocking_recv() {
+        let Order { hubs, scope, format, gzip, done } = order;
+        if done.is_closed() {
+            continue;
+        }
+        // A mistake of ours in one page is not the end of all: what is kept is made anew.
+        let made = catch_unwind(AssertUnwindSafe(|| kept.page(&hubs, own, scope, format, gzip)));
+        let made = made.unwrap_or_else(|_| {
+            kept = Kept::default();
+            Err(PageError::Panicked)
+        });
+        // Who asked may have gone.
+        let _ = done.send(made);
     }
 }
 
@@ -175,28 +212,16 @@ impl Kept {
             fragments.push(self.parts.of_process(hubs, own, format)?);
         }
         let key = (scope, format);
-        let made = match self.pages.remove(&key).filter(|made| made.is_of(&fragments)) {
-            Some(made) => made,
-            None => {
-                let families = key.0.families();
-                let plain = assemble(&families, fragments.iter().map(|fragment| &**fragment), format)?.into();
-                Made { of: fragments, plain, gzip: None }
-            }
-        };
-        let made = self.pages.entry(key).or_insert(made);
-        if !gzip {
-            return Ok(made.plain.clone());
-        }
-        let compressed = match made.gzip.take() {
-            Some(compressed) => compressed,
-            None => compress(&made.plain)?,
-        };
-        Ok(made.gzip.insert(compressed).clone())
+        let kept = self.pages.remove(&key).filter(|made| made.is_of(&fragments));
+        let mut made = kept.unwrap_or_else(|| Made { of: fragments, plain: None, gzip: None });
+        let page = made.page(&key, gzip);
+        self.pages.insert(key, made);
+        page
     }
 }
 
 /// Fast rather than small: the page is made anew each interval.
-fn compress(page: &[u8]) -> std::io::Result<Bytes> {
+fn compress(page: &[u8]) -> io::Result<Bytes> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(page.len() / 8), Compression::fast());
     encoder.write_all(page)?;
     Ok(encoder.finish()?.into())

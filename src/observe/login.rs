@@ -55,7 +55,8 @@ pub(super) async fn probe(mut watch: Watch) {
 
 fn new_ticks(watch: &Watch) -> Interval {
     let each = watch.timing.now().login_interval;
-    let mut ticks = interval_at(Instant::now() + each, each);
+    let first = each / 2 + watch.part_of(each / 2);
+    let mut ticks = interval_at(Instant::now() + first, each);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
 }

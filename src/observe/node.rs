@@ -1,6 +1,7 @@
 //! A node's readings. Each pace has one kept connection; when the server falls silent, the connection is kept, because a server that
 //! thaws answers on it at once, and a new one is tried beside it.
 
+use std::mem::take;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ const FIRST: [&dyn Collector; 2] = [&control::Collector, &settings::Collector];
 
 /// The fast reading: positions, walsenders, receiver, slots' positions.
 pub(super) async fn fast(watch: Watch) {
-    sleep(jitter(&watch.name, watch.timing.now().sample_interval)).await;
+    sleep(watch.part_of(watch.timing.now().sample_interval / 2)).await;
     Reader::new(Pace::Fast, watch).run().await;
 }
 
@@ -46,12 +47,6 @@ pub(super) async fn slow(watch: Watch) {
         }
         reader.run().await;
     }
-}
-
-/// Where in its interval a node's loop starts: spread by name, the same at each start.
-fn jitter(name: &str, interval: Duration) -> Duration {
-    let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    interval.mul_f64(f64::from(hash) / f64::from(u32::MAX) / 2.0)
 }
 
 struct Reader {
@@ -108,15 +103,22 @@ impl Reader {
     async fn read_until_stopped(&mut self, mut session: Session) -> Stop {
         self.pacing.wake();
         let mut ticks = self.new_ticks();
+        let mut is_first = true;
         loop {
             self.beat(self.interval() + self.watch.timing.now().query_timeout);
             tokio::select! {
                 failure = session.ended() => return Stop::Ended(failure),
-                due = ticks.tick() => self.count_late(due),
+                due = ticks.tick() => {
+                    self.count_late(due);
+                    // The fast one began at its own moment.
+                    if take(&mut is_first) && self.pace == Pace::Slow {
+                        ticks.reset_after(self.watch.part_of(self.interval()));
+                    }
+                }
                 () = self.watch.timing.changed() => {
                     self.pacing.read_each(self.interval());
                     session.bound_by(self.watch.timing.now().query_timeout);
-                    ticks = self.new_ticks();
+                    (ticks, is_first) = (self.new_ticks(), true);
                     continue;
                 }
             }

@@ -1,5 +1,6 @@
 //! The cluster's own clock: every tick samples every standby's lag, known or not.
 
+use std::mem::take;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,21 +9,26 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use super::pulse::Pulse;
 use super::timings::Timings;
 use super::voice::Voice;
-use super::{Hub, words};
+use super::{Hub, part_of, words};
 use crate::clock::Moment;
 
 pub(super) async fn tick(hub: Arc<Hub>, mut timing: Timings, pulse: Arc<Pulse>) {
     let mut voice = Voice::default();
     let mut every = timing.now().sample_interval;
     let mut ticks = new_ticks(every);
+    let mut is_first = true;
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             () = timing.changed() => {
                 every = timing.now().sample_interval;
-                ticks = new_ticks(every);
+                (ticks, is_first) = (new_ticks(every), true);
                 continue;
             }
+        }
+        if take(&mut is_first) {
+            // Not with all other clusters.
+            ticks.reset_after(part_of(every, [hub.name()]));
         }
         pulse.beat(every);
         let now = Moment::now();

@@ -10,6 +10,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
@@ -141,6 +142,8 @@ impl Tls {
             .with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = self.identify(builder, trail)?;
         config.enable_sni = self.names_host;
+        // PostgreSQL resumes no session, and room for them is kept for each node.
+        config.resumption = Resumption::disabled();
         Ok(config)
     }
 

@@ -48,7 +48,10 @@ impl Fragment {
             start = end;
         }
         debug_assert_eq!(start, text.len());
-        Ok(Self { written: text.into_bytes(), blocks })
+        let mut written = text.into_bytes();
+        // Kept, and written into what was more than enough.
+        written.shrink_to_fit();
+        Ok(Self { written, blocks })
     }
 
     fn of_messages(page: &Page) -> Self {

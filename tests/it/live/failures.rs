@@ -318,7 +318,8 @@ async fn a_name_that_leads_nowhere_is_told_from_a_server_that_is_gone() -> Outco
                 }
             })
             .await;
-        assert_eq!(vigil.page().await.state(node), "unreachable");
+        // Only when each node of the cluster was asked once.
+        vigil.until_state(node, "unreachable").await;
         until_logged(&vigil, &format!("node=\"{node}\"")).await?;
         let said = lines(&vigil.log(), &[&format!("node=\"{node}\"")]);
         assert!(said.len() == 1 && said[0].contains(&format!("reason=\"{reason}\"")), "{said:#?}");

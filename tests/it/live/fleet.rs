@@ -219,6 +219,9 @@ async fn a_real_prometheus_scrapes_two_shards_as_the_document_says() -> Result<(
     wait_until("the clusters of both", Duration::from_secs(30), async || {
         let asked = "/api/v1/query?query=count%20by%20(cluster,observer_host)(pgvigil_node_up)";
         let answer = try_get(port, asked).await?;
+        if answer.status != 200 {
+            return Err(format!("Prometheus says {}", answer.text()));
+        }
         let mut seen: Vec<_> = answer.json()["data"]["result"]
             .as_array()
             .ok_or("no result")?

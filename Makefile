@@ -84,6 +84,14 @@ prove-migration: ## What prometheus-postgres-exporter shows, which docs/migratio
 	@scripts/bootstrap rust build postgresql exporter
 	cargo test --test it prove::exporter:: -- --nocapture
 
+.PHONY: prove-openssl
+prove-openssl: ## A build with the feature tls-openssl against psql, and sslrootcert=system against libpq 16; by hand, 10 minutes; UPDATE=1 writes docs/measured/openssl.md
+	@scripts/bootstrap rust build openssl postgresql versions
+	cargo clippy --all-targets --features tls-openssl -- -D warnings
+	cargo test --features tls-openssl --lib pg::
+	cargo test --features tls-openssl --test it -- live::libpq:: live::tls:: newer_libpq:: --nocapture
+	cargo test --test it newer_libpq:: -- --nocapture
+
 .PHONY: prove-pages
 prove-pages: ## 200 open status pages on a real cluster; by hand, 2 minutes; UPDATE=1 writes docs/measured/pages.md
 	@scripts/bootstrap rust build postgresql

@@ -16,12 +16,15 @@ use pgvigil::pg::wal_file::{SegmentSize, WalFile};
 use pgvigil::runbook::book::Book;
 use pgvigil::runbook::journal::{Journal, Limits, ReadError, Reader};
 use pgvigil::runbook::record::{Entry, Opened, Record};
+use pgvigil::server_log::class::{self, CLASSES};
+use pgvigil::server_log::entry::{self, Format};
+use pgvigil::server_log::said::ServerLog;
 
 /// Panics where something does not hold.
 pub type Check = fn(&[u8]);
 
 /// What takes bytes, by the name of its target and its corpus.
-pub const ALL: [(&str, Check); 7] = [
+pub const ALL: [(&str, Check); 8] = [
     ("webhook", webhook),
     ("lsn", lsn),
     ("wal_file", wal_file),
@@ -29,6 +32,7 @@ pub const ALL: [(&str, Check); 7] = [
     ("conninfo", conninfo),
     ("front_matter", front_matter),
     ("journal", journal),
+    ("server_log", server_log),
 ];
 
 /// Options that name files, which are not read here.
@@ -158,6 +162,48 @@ pub fn journal(data: &[u8]) {
             assert!(fs::read(&path).is_ok_and(|left| left == text), "what is damaged was touched");
         }
     }
+}
+
+/// A server's log. The first byte says in which format, whether we came in the middle of it, and in pieces of which size it comes: of
+/// these nothing depends. What is shown is one line, not long, and without passwords.
+pub fn server_log(data: &[u8]) {
+    let Some((kind, bytes)) = data.split_first() else { return };
+    let format = [Format::Text, Format::Csv, Format::Json][usize::from(kind % 3)];
+    let (in_the_middle, piece) = (kind / 3 % 2 == 1, 1 + usize::from(kind / 6));
+    let entries = log_entries(format, in_the_middle, bytes, bytes.len().max(1));
+    let again = log_entries(format, in_the_middle, bytes, piece);
+    assert!(entries == again, "in pieces of {piece} it is {again:?}, not {entries:?}");
+    let mut log = ServerLog::new(format);
+    for entry in &entries {
+        assert!(entry.is_understood || entry.message.is_empty(), "{entry:?}");
+        assert!(entry.stamp.is_none_or(f64::is_finite), "{entry:?}");
+        for shown in [Some(&entry.message), entry.before.as_ref()].into_iter().flatten() {
+            assert!(shown.chars().count() <= MOST_SHOWN && !shown.contains(char::is_control), "{shown:?}");
+            for value in shown
+                .to_ascii_lowercase()
+                .split("password")
+                .skip(1)
+                .filter_map(|rest| rest.trim_start().strip_prefix('='))
+            {
+                assert!("***".starts_with(value) || value.starts_with("***"), "{shown:?}");
+            }
+        }
+        let counted = |log: &ServerLog| CLASSES.iter().filter_map(|class| log.count(class.name)).sum::<u64>();
+        let before = counted(&log);
+        log.hear(entry, Moment::default());
+        assert!(counted(&log) - before == u64::from(class::of(&entry.message).is_some()), "{entry:?}");
+    }
+    assert!(log.newest.len() <= CLASSES.len());
+}
+
+/// The most characters of a log's line that are shown.
+const MOST_SHOWN: usize = 300;
+
+fn log_entries(format: Format, in_the_middle: bool, bytes: &[u8], piece: usize) -> Vec<entry::Entry> {
+    let mut reader = entry::Reader::new(format, in_the_middle);
+    let mut entries = Vec::new();
+    bytes.chunks(piece).for_each(|piece| reader.take(piece, |entry| entries.push(entry)));
+    entries
 }
 
 /// How a journal's first file is called.

@@ -207,6 +207,11 @@ fn tls(conninfo: &Conninfo, place: &Place, home: Option<&PathBuf>, trail: &Trail
             _ => return Err(value(mode, "disable, allow, prefer, require, verify-ca or verify-full")),
         },
     };
+    // As in libpq, whatever way the server is reached by.
+    if let Some(root) = conninfo.get("sslrootcert").filter(|_| is_system && mode != SslMode::VerifyFull) {
+        let why = "anybody can have a certificate of an authority that the system trusts: write sslmode=verify-full";
+        return Err(DsnError::Refused { name: format!("{}=system with sslmode={mode}", root.source), why });
+    }
     let versions = versions(conninfo)?;
     if matches!(place, Place::Socket(_)) || mode == SslMode::Disable {
         return Ok(Tls { mode: SslMode::Disable, ..Tls::default() });
@@ -217,11 +222,6 @@ fn tls(conninfo: &Conninfo, place: &Place, home: Option<&PathBuf>, trail: &Trail
         path.exists().then_some(path)
     };
     let roots = match conninfo.get("sslrootcert") {
-        Some(root) if is_system && mode != SslMode::VerifyFull => {
-            let why =
-                "anybody can have a certificate of an authority that the system trusts: write sslmode=verify-full";
-            return Err(DsnError::Refused { name: format!("{}=system with sslmode={mode}", root.source), why });
-        }
         Some(_) if is_system => Roots::System,
         Some(root) => Roots::File(PathBuf::from(&root.text)),
         None => default("root.crt").map_or(Roots::Nobody, Roots::File),

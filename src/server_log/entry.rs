@@ -63,11 +63,13 @@ const RAISED: &str = "P0001";
 #[derive(Debug)]
 pub struct Reader {
     format: Format,
-    /// The record that is not whole yet.
-    rest: Vec<u8>,
-    /// Whether the record that is being read is left out: it is too long, or we came in the middle of it.
+    /// The line that has not ended yet.
+    line: Vec<u8>,
+    /// Whether that is left out: it is too long, or we came in the middle of it.
     skips: bool,
-    /// Of a csvlog record: whether we are between quotes.
+    /// The lines of the csvlog record that is not whole yet: its quotes are still open.
+    open: Vec<u8>,
+    /// Whether they are.
     quoted: bool,
     /// The line before, if no server wrote it.
     raw: Option<String>,
@@ -76,36 +78,55 @@ pub struct Reader {
 impl Reader {
     /// Reads `format`. `in_the_middle`: the first line is not whole.
     pub fn new(format: Format, in_the_middle: bool) -> Self {
-        Self { format, rest: Vec::new(), skips: in_the_middle, quoted: false, raw: None }
+        Self { format, line: Vec::new(), skips: in_the_middle, open: Vec::new(), quoted: false, raw: None }
     }
 
-    /// Takes the next bytes.
+    /// Takes the next bytes. What they are does not depend on the pieces in which they come.
     pub fn take(&mut self, bytes: &[u8], mut tell: impl FnMut(Entry)) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            if self.quoted && self.rest.ends_with(b"\n") && begins_with_a_time(piece) {
-                // We came in the middle of quotes, and took outside for inside.
-                self.rest.clear();
-                self.quoted = false;
-            }
-            if self.format == Format::Csv && !self.skips {
-                self.quoted ^= piece.iter().filter(|byte| **byte == b'"').count() % 2 == 1;
-            }
-            let is_end = piece.ends_with(b"\n") && !self.quoted;
             if !self.skips {
-                self.rest.extend_from_slice(piece);
+                self.line.extend_from_slice(piece);
             }
-            if self.rest.len() > MOST_BYTES {
-                self.rest.clear();
-                self.quoted = false;
+            if self.line.len() > MOST_BYTES {
+                self.leave_out();
                 self.skips = true;
             }
-            if is_end || self.skips && piece.ends_with(b"\n") {
-                let record = std::mem::take(&mut self.rest);
+            if piece.ends_with(b"\n") {
+                let line = std::mem::take(&mut self.line);
                 if !std::mem::take(&mut self.skips) {
-                    self.record(&String::from_utf8_lossy(&record)).into_iter().for_each(&mut tell);
+                    self.line(line).into_iter().for_each(&mut tell);
                 }
             }
         }
+    }
+
+    fn leave_out(&mut self) {
+        self.line.clear();
+        self.open.clear();
+        self.quoted = false;
+    }
+
+    /// A whole line.
+    fn line(&mut self, line: Vec<u8>) -> Option<Entry> {
+        if self.format != Format::Csv {
+            return self.record(&String::from_utf8_lossy(&line));
+        }
+        if begins_with_a_time(&line) {
+            // If it was open, we came in the middle of quotes, and took outside for inside.
+            self.open.clear();
+            self.quoted = false;
+        }
+        self.quoted ^= line.iter().filter(|byte| **byte == b'"').count() % 2 == 1;
+        self.open.extend_from_slice(&line);
+        if self.open.len() > MOST_BYTES {
+            self.leave_out();
+            return None;
+        }
+        if self.quoted {
+            return None;
+        }
+        let record = std::mem::take(&mut self.open);
+        self.record(&String::from_utf8_lossy(&record))
     }
 
     fn record(&mut self, record: &str) -> Option<Entry> {

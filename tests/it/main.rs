@@ -33,6 +33,7 @@ mod hook_runner;
 mod live;
 mod logs;
 mod migration;
+mod newer_libpq;
 mod patroni;
 mod pki;
 mod prove;

@@ -1,4 +1,6 @@
-use rustls::pki_types::ServerName;
+use std::sync::Arc;
+
+use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConnection, ServerConfig, ServerConnection};
 
 use super::*;

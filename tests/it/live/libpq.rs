@@ -20,6 +20,8 @@ use crate::pki::Authority;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const PASSWORD: &str = r"s3:c\r t";
+/// Certificates of servers with keys of their own.
+const OWN_KEYS: [&str; 4] = ["version-one-chain", "p521", "ed448", "rsa-pss"];
 /// Roles that may log in over TCP, by pg_hba.conf below.
 const ROLES: [&str; 7] = ["scram", "split", "clear", "tls_only", "plain_only", "trusted", "$ME"];
 const HBA: &str = "
@@ -61,34 +63,57 @@ struct Form {
     ours: Option<String>,
     #[serde(default)]
     deviates: Option<String>,
+    #[serde(default)]
+    rustls: bool,
+}
+
+impl Form {
+    /// What pgvigil does otherwise on purpose, and why.
+    fn deviation(&self) -> Option<(&str, &str)> {
+        let is_gone = self.rustls && cfg!(feature = "tls-openssl");
+        Some((self.ours.as_deref()?, self.deviates.as_deref().filter(|_| !is_gone)?))
+    }
 }
 
 /// What the server saw, or what was said instead.
-type Outcome = Result<String, String>;
+pub type Outcome = Result<String, String>;
 
-struct Stage {
-    lab: Lab,
+pub struct Stage {
+    pub lab: Lab,
     server: Server,
     tls: PathBuf,
     me: String,
     seen: BTreeSet<String>,
+    /// What psql is started with besides a form's own.
+    pub around_psql: BTreeMap<String, String>,
+}
+
+/// What came of the forms of a table.
+#[derive(Default)]
+pub struct Tried {
+    pub forms: usize,
+    pub deviations: usize,
+    /// Each that is not as the table says.
+    pub wrong: Vec<String>,
+    /// Those that a build with rustls refuses: what the server shows, the connection string, and what came of it.
+    pub of_rustls: Vec<(String, String, Outcome)>,
 }
 
 impl Stage {
-    async fn new() -> Result<Self, LabError> {
+    pub async fn new() -> Result<Self, LabError> {
         let lab = Lab::new()?;
         let me = whoami::username().unwrap();
         let (tls, hba) = (lab.server_dir("tls")?, lab.path().join("hba.conf"));
         open_to_all(&hba, &HBA.replace("$ME", &me));
         let options = ServerOptions::default().set("hba_file", hba.display()).set("listen_addresses", "127.0.0.1,::1");
-        let options = options.set("ssl_ca_file", tls.join("ca.crt").display());
+        let options = options.set("ssl_ca_file", tls.join("clients-ca.crt").display());
         let server = lab.primary("a", options).await?;
         for role in ROLES.map(|role| role.replace("$ME", &me)) {
             server.sql(&format!("CREATE ROLE \"{role}\" LOGIN PASSWORD '{PASSWORD}'")).await?;
         }
         server.sql(&format!("SET password_encryption = md5; CREATE ROLE md5 LOGIN PASSWORD '{PASSWORD}'")).await?;
         server.sql(&format!("CREATE ROLE many LOGIN PASSWORD '{}'", secret_of_many_iterations())).await?;
-        let stage = Self { lab, server, tls, me, seen: BTreeSet::new() };
+        let stage = Self { lab, server, tls, me, seen: BTreeSet::new(), around_psql: BTreeMap::new() };
         stage.make_certificates().await?;
         Ok(stage)
     }
@@ -102,11 +127,15 @@ impl Stage {
         for (name, text) in [("wildcard-ca.crt", &authority.pem()), ("wildcard.crt", &wild.cert), ("open.key", &key)] {
             open_to_all(&self.tls.join(name), text);
         }
+        open_to_all(&self.tls.join("clients-ca.crt"), &(self.fixture("ca.crt") + &self.fixture("openssl-ca.crt")));
         private(&self.tls.join("client.key"), &key);
+        private(&self.tls.join("client-p521.key"), &self.fixture("client-p521.key"));
         // A server takes no key that is not its own.
-        for (name, text) in [("server-own.key", &key), ("wildcard-own.key", &wild.key)] {
-            let (ours, path) = (self.lab.path().join(name), self.tls.join(name));
-            open_to_all(&ours, text);
+        let own = OWN_KEYS.iter().map(|name| (*name, self.fixture(&format!("{name}.key"))));
+        for (name, text) in own.chain([("server", key.clone()), ("wildcard", wild.key.clone())]) {
+            let name = format!("{name}-own.key");
+            let (ours, path) = (self.lab.path().join(&name), self.tls.join(&name));
+            open_to_all(&ours, &text);
             let install = Spawn::new("install", "install").as_server().arg("-m").arg("600").arg(&ours).arg(path);
             assert_eq!(self.lab.spawn(install.cwd(&self.tls))?.wait(SOON).await?.code(), Some(0));
         }
@@ -118,12 +147,14 @@ impl Stage {
     }
 
     async fn show(&self, certificate: &str) -> Result<(), LabError> {
-        let key = if certificate.starts_with("wildcard") { "wildcard-own.key" } else { "server-own.key" };
+        let stem = certificate.trim_end_matches(".crt");
+        let key = if stem == "wildcard" || OWN_KEYS.contains(&stem) { stem } else { "server" };
         let path = |name: &str| self.tls.join(name).display().to_string();
         match certificate {
             "off" => self.server.alter(&[("ssl", "off")]).await,
             name => {
-                let files = [("ssl", "on"), ("ssl_cert_file", &path(name)), ("ssl_key_file", &path(key))];
+                let files =
+                    [("ssl", "on"), ("ssl_cert_file", &path(name)), ("ssl_key_file", &path(&format!("{key}-own.key")))];
                 self.server.alter(&files).await
             }
         }
@@ -163,7 +194,12 @@ impl Stage {
     /// What psql makes of it.
     async fn psql(&self, dsn: &str, env: &BTreeMap<String, String>) -> Outcome {
         let mut psql = Command::new(self.lab.binaries().dir().join("psql"));
-        psql.env_clear().env("LC_ALL", "C").envs(env).current_dir(self.lab.path()).kill_on_drop(true);
+        psql.env_clear()
+            .env("LC_ALL", "C")
+            .envs(&self.around_psql)
+            .envs(env)
+            .current_dir(self.lab.path())
+            .kill_on_drop(true);
         psql.args(["-X", "-w", "-q", "-A", "-t", "-F", " "]);
         if !dsn.is_empty() {
             psql.args(["-d", dsn]);
@@ -202,6 +238,58 @@ impl Stage {
         assert_eq!(new.len(), 1, "{new:?}");
         Ok(Ok(new.remove(0)))
     }
+
+    /// Tries each form of a table with both.
+    pub async fn try_all(&mut self, table: &str) -> Result<Tried, LabError> {
+        let table = std::fs::read_to_string(Path::new(ROOT).join("tests/it/libpq").join(table)).unwrap();
+        let groups: Vec<Group> = serde_saphyr::from_str(&table).unwrap();
+        let document = std::fs::read_to_string(Path::new(ROOT).join("docs/libpq.md")).unwrap();
+        let mut tried = Tried::default();
+        for group in &groups {
+            self.show(&group.certificate).await?;
+            let ready: Vec<_> = group.forms.iter().map(|form| self.lay_out(form, &mut tried.forms)).collect();
+            let asked = ready.iter().map(|(_, env, dsn)| self.psql(dsn, env));
+            let said: Vec<Outcome> = stream::iter(asked).buffered(4).collect().await;
+            for ((form, (home, env, dsn)), psql) in group.forms.iter().zip(&ready).zip(said) {
+                let expected = self.filled(&form.psql, home);
+                let ours = self.ours(dsn, env, home).await?;
+                let deviation = form.deviation();
+                let wanted = match (deviation, &form.ours) {
+                    (Some((ours, _)), _) => ours.to_owned(),
+                    (None, Some(said)) if !form.rustls => format!("refused: {said}"),
+                    (None, _) if expected.starts_with("refused: ") => {
+                        "refused: no TLS session could be made".to_owned()
+                    }
+                    (None, _) => expected.clone(),
+                };
+                let same = match (&psql, &ours) {
+                    (Ok(psql), Ok(ours)) => psql == ours,
+                    (psql, ours) => psql.is_err() && ours.is_err(),
+                };
+                let documented = form.deviates.as_ref().is_none_or(|why| document.contains(why.as_str()));
+                tried.deviations += usize::from(deviation.is_some());
+                if differs(&psql, &expected)
+                    || differs(&ours, &wanted)
+                    || same == deviation.is_some()
+                    || leaks(&ours)
+                    || !documented
+                {
+                    tried.wrong.push(format!(
+                        "{}: {dsn} {:?}\n  psql: {psql:?}\n  ours: {ours:?}\n  wanted: {expected} | {wanted}, documented: {documented}",
+                        group.certificate, form.env
+                    ));
+                }
+                if form.rustls {
+                    tried.of_rustls.push((group.certificate.clone(), form.dsn.clone(), ours));
+                }
+            }
+        }
+        Ok(tried)
+    }
+}
+
+fn leaks(outcome: &Outcome) -> bool {
+    outcome.as_ref().is_err_and(|said| said.contains("s3:c") || said.contains("cret"))
 }
 
 fn owned((name, value): (&String, &String)) -> (String, String) {
@@ -251,47 +339,11 @@ fn differs(outcome: &Outcome, expected: &str) -> bool {
 #[tokio::test]
 async fn every_form_means_what_it_means_to_psql() -> Result<(), LabError> {
     let mut stage = Stage::new().await?;
-    let table = std::fs::read_to_string(Path::new(ROOT).join("tests/it/libpq/forms.yml")).unwrap();
-    let groups: Vec<Group> = serde_saphyr::from_str(&table).unwrap();
-    let document = std::fs::read_to_string(Path::new(ROOT).join("docs/libpq.md")).unwrap();
-    let (mut wrong, mut number, mut deviations) = (Vec::new(), 0, 0);
-    for group in &groups {
-        stage.show(&group.certificate).await?;
-        let ready: Vec<_> = group.forms.iter().map(|form| stage.lay_out(form, &mut number)).collect();
-        let asked = ready.iter().map(|(_, env, dsn)| stage.psql(dsn, env));
-        let said: Vec<Outcome> = stream::iter(asked).buffered(4).collect().await;
-        for ((form, (home, env, dsn)), psql) in group.forms.iter().zip(&ready).zip(said) {
-            let expected = stage.filled(&form.psql, home);
-            let ours = stage.ours(dsn, env, home).await?;
-            let wanted = match (&form.ours, &form.deviates) {
-                (Some(ours), Some(_)) => ours.clone(),
-                (Some(said), None) => format!("refused: {said}"),
-                (None, _) => expected.clone(),
-            };
-            let same = match (&psql, &ours) {
-                (Ok(psql), Ok(ours)) => psql == ours,
-                (psql, ours) => psql.is_err() && ours.is_err(),
-            };
-            let leaks =
-                |outcome: &Outcome| outcome.as_ref().is_err_and(|said| said.contains("s3:c") || said.contains("cret"));
-            let documented = form.deviates.as_ref().is_none_or(|why| document.contains(why.as_str()));
-            deviations += usize::from(form.deviates.is_some());
-            if differs(&psql, &expected)
-                || differs(&ours, &wanted)
-                || same == form.deviates.is_some()
-                || leaks(&ours)
-                || !documented
-            {
-                wrong.push(format!(
-                    "{}: {dsn} {:?}\n  psql: {psql:?}\n  ours: {ours:?}\n  wanted: {expected} | {wanted}, documented: {documented}",
-                    group.certificate, form.env
-                ));
-            }
-        }
-    }
+    let tried = stage.try_all("forms.yml").await?;
+    let (number, deviations) = (tried.forms, tried.deviations);
     println!("{number} forms, of which {deviations} on purpose otherwise");
-    assert!(wrong.is_empty(), "{} of {number}:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(number >= 80 && number - deviations >= 80, "{number} forms");
+    assert!(tried.wrong.is_empty(), "{} of {number}:\n{}", tried.wrong.len(), tried.wrong.join("\n"));
+    assert!(number >= 80 && number - deviations >= 80 && tried.of_rustls.len() >= 8, "{number} forms");
     stage.lab.stop().await;
     Ok(())
 }

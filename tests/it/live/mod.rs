@@ -23,7 +23,7 @@ mod hostile;
 mod hostside;
 mod lab;
 mod lag;
-mod libpq;
+pub mod libpq;
 mod lock;
 mod logical_slots;
 mod logs;

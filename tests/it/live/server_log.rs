@@ -1,4 +1,4 @@
-//! The server's own log, followed: each class that can be made is made on real servers and counted, over rotations too.
+//! The server's own log, followed: each class is made on real servers and counted, over rotations too.
 
 use std::path::Path;
 
@@ -178,6 +178,78 @@ async fn each_class_that_can_be_made_is_counted() -> Outcome {
     part(&vigil, &lab, &a, &b).await?;
     let api = vigil.get("/api/v1/clusters/lab", "").await.unwrap();
     assert!(!api.contains("hush") && !vigil.log().contains("hush"), "{api}");
+    lab.stop().await;
+    Ok(())
+}
+
+/// A standby with less room than its primary, and one whose restore_command cannot be run.
+async fn starve(vigil: &Vigil, a: &Server, b: &Server) -> Outcome {
+    a.configure(&[("max_connections", "60")]);
+    a.restart().await?;
+    until_counted(vigil, "b", "settings_lower", 1.0).await;
+    b.stop(StopMode::Fast).await?;
+    // What a shell answers for a program that it does not find.
+    b.configure(&[("max_connections", "60"), ("restore_command", "exit 127")]);
+    b.spawn()?;
+    until_counted(vigil, "b", "restore_failed", 1.0).await;
+    b.wait_stopped(SOON).await
+}
+
+/// A byte of a table is another one than was written.
+async fn spoil(vigil: &Vigil, a: &Server) -> Outcome {
+    a.sql("CREATE TABLE spoilt AS SELECT repeat('x', 1000) AS words FROM generate_series(1, 5)").await?;
+    let file = a.value("SELECT pg_relation_filepath('spoilt')").await?.unwrap();
+    a.stop(StopMode::Fast).await?;
+    let path = a.data_dir().join(file);
+    let mut page = std::fs::read(&path).unwrap();
+    let last = page.len() - 1;
+    page[last] ^= 1;
+    std::fs::write(&path, page).unwrap();
+    a.start().await?;
+    assert!(a.sql("SELECT * FROM spoilt").await.is_err());
+    until_counted(vigil, "a", "damage", 1.0).await;
+    a.sql("DROP TABLE spoilt").await
+}
+
+/// A tablespace on a volume of one megabyte, which only the server sees, and which goes with it.
+async fn fill_disk(vigil: &Vigil, lab: &Lab, a: &Server) -> Outcome {
+    let small = lab.server_dir("small")?;
+    a.stop(StopMode::Fast).await?;
+    // The server runs as nobody's root: its user has another name in a name space within that of the mount.
+    let script = "mount -t tmpfs -o size=1m,mode=700 tmpfs \"$1\" \
+        && exec unshare -U --map-user=1000 --map-group=1000 \"$2\" -D \"$3\"";
+    let spawn = Spawn::new("a-with-a-small-volume", "unshare").as_server().arg("-rm").arg("sh").arg("-c").arg(script);
+    let spawn = spawn.arg("sh").arg(&small).arg(lab.binaries().dir().join("postgres")).arg(a.data_dir());
+    let process = lab.spawn(spawn.cwd(a.data_dir()))?;
+    // Where nobody may mount, this cannot be checked, and then it has not passed.
+    wait_until("the server with a small volume", SOON, async || {
+        assert!(process.ended().is_none(), "{}", process.log());
+        a.sql("SELECT 1").await.map_err(|error| error.to_string())
+    })
+    .await?;
+    a.sql(&format!("CREATE TABLESPACE small LOCATION '{}'", small.display())).await?;
+    assert_eq!(count(&vigil.page().await, "a", "disk_full"), Some(0.0));
+    let filled =
+        a.sql("CREATE TABLE filler TABLESPACE small AS SELECT repeat('x', 1000) FROM generate_series(1, 2000)");
+    assert!(filled.await.is_err());
+    until_counted(vigil, "a", "disk_full", 1.0).await;
+    drop(process);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_breaks_files_and_settings_is_counted() -> Outcome {
+    let lab = Lab::new()?;
+    let options = collected(lab.binaries().major()).set("log_destination", "stderr");
+    let a = lab.primary("a", options.clone().checksums()).await?;
+    let b = lab.standby_of(&a, "b", StandbyOptions { server: options, ..Default::default() }).await?;
+    a.wait_streaming("b", SOON).await?;
+    let logs = [&a, &b].map(|server| server.data_dir().join("log"));
+    let vigil = Vigil::start(&lab, &[read(&a, &logs[0]), read(&b, &logs[1])]).await?;
+    until_counted(&vigil, "b", "settings_lower", 0.0).await;
+    starve(&vigil, &a, &b).await?;
+    spoil(&vigil, &a).await?;
+    fill_disk(&vigil, &lab, &a).await?;
     lab.stop().await;
     Ok(())
 }

@@ -9,7 +9,7 @@ pub static CHECK: Check = Check {
     title: "each standby is on the cluster's timeline",
     seen: "Each standby's timeline and position against the fork of the newest one.",
     why: "It receives nothing that was written since the failover, and holds WAL that the cluster does not have, or may not know where to go on.",
-    fix: "pg_rewind against the primary, or a new base backup.",
+    fix: "Point primary_conninfo at the new primary where it could follow; else pg_rewind against the primary, or a new base backup.",
     versions: "Every version that pgvigil reads.",
     judge,
 };
@@ -17,13 +17,21 @@ pub static CHECK: Check = Check {
 fn judge(patient: &Patient<'_>) -> Vec<Finding> {
     patient.on_standbys(|node| {
         let lineage = &patient.verdicts(node).lineage;
-        let fix = || patient.words(node, "stop it, pg_rewind --source-server='…' --target-pgdata=… -R against the primary, and start it; without checksums or wal_log_hints: pg_basebackup -R");
+        let address = patient.primary().and_then(|primary| patient.evidence.layout.members[primary].address.as_deref());
+        let (host, port) = address.and_then(|address| address.rsplit_once(':')).unwrap_or(("<primary>", "5432"));
+        let rewind = || format!("stop it, pg_rewind --source-server='host={host} port={port} user=postgres dbname=postgres' --target-pgdata=<its data directory> -R, and start it; without checksums or wal_log_hints: pg_basebackup -R");
+        let fix = || patient.words(node, rewind());
         match (lineage.diverged, lineage.behind) {
             (Some(Verdict::Yes), _) => Some(Judged::Ill("it has WAL that the primary's timeline does not have".to_owned(), fix())),
-            (_, Verdict::Yes) if lineage.can_follow == Some(Verdict::Yes) => Some(Judged::Ill(
-                "it is on an older timeline; it could follow".to_owned(),
-                patient.words(node, "point primary_conninfo at the new primary, with recovery_target_timeline = latest, and reload (12: restart)"),
-            )),
+            (_, Verdict::Yes) if lineage.can_follow == Some(Verdict::Yes) => {
+                let follow = patient.primary().and_then(|primary| patient.follow(node, primary));
+                let words = || patient.words(node, "point primary_conninfo at the new primary, and reload (12: restart)");
+                let mut fix = follow.unwrap_or_else(words);
+                if patient.word(node, "recovery_target_timeline") != Some("latest") {
+                    fix.extend(patient.set_and_restart(node, "recovery_target_timeline", "latest"));
+                }
+                Some(Judged::Ill("it is on an older timeline; it could follow".to_owned(), fix))
+            }
             (_, Verdict::Yes) => Some(Judged::Ill("it is on an older timeline than the cluster's".to_owned(), fix())),
             (_, Verdict::No) => Some(Judged::Well),
             (_, Verdict::Unknown) => None,

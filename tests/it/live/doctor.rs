@@ -1,11 +1,12 @@
 //! `pgvigil doctor`: mistakes made on real servers, found, mended by what it prints, and gone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use pgvigil::doctor::check::CHECKS;
-use pgvigil::lab::{Archive, Lab, LabError, Role, Server, ServerOptions, Spawn, StandbyOptions, StopMode};
+use pgvigil::lab::{Lab, LabError, Role, ServerOptions, StandbyOptions, StopMode};
 use serde_json::Value;
 
+use super::practice::{Practice, healthy};
 use super::watch::{Node, SOON, Vigil};
 
 type Outcome = Result<(), LabError>;
@@ -104,130 +105,6 @@ fn every_check_says_whether_it_is_proven_here() {
     assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), known);
 }
 
-/// The clusters of a test, and how the doctor is asked of them.
-struct Practice {
-    lab: Lab,
-    servers: BTreeMap<String, Server>,
-}
-
-/// One failed finding.
-#[derive(Debug)]
-struct Ill {
-    check: String,
-    fix: Vec<Value>,
-}
-
-impl Practice {
-    fn new(lab: &Lab, servers: &[&Server]) -> Self {
-        let servers: BTreeMap<_, _> =
-            servers.iter().map(|server| (server.name().to_owned(), (*server).clone())).collect();
-        let nodes: Vec<_> = servers
-            .values()
-            .map(|server| {
-                let admin = format!(", admin_dsn: \"{}\"", server.dsn(Role::Superuser));
-                Node::with(server.name(), &server.dsn(Role::Monitor), &admin)
-            })
-            .collect();
-        lab.own_dir("state").unwrap();
-        std::fs::write(lab.path().join("pgvigil.yml"), Vigil::config_text(lab, 1, &nodes, "")).unwrap();
-        Self { lab: lab.clone(), servers }
-    }
-
-    async fn run(&self, arguments: &[&str]) -> Result<(String, Option<i32>), LabError> {
-        let config = self.lab.path().join("pgvigil.yml");
-        let mut command = Spawn::new("doctor", env!("CARGO_BIN_EXE_pgvigil")).arg("doctor").arg("--config").arg(config);
-        for argument in arguments {
-            command = command.arg(argument);
-        }
-        let process = self.lab.spawn(command)?;
-        let code = process.wait(SOON).await?.code();
-        Ok((process.log(), code))
-    }
-
-    async fn ills(&self) -> Result<Vec<Ill>, LabError> {
-        let (text, _) = self.run(&["--json"]).await?;
-        let json: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let checks = json[0]["checks"].as_array().unwrap().iter().filter(|check| check["answer"] == "failed");
-        let ill = |check: &Value| Ill { check: text(&check["check"]), fix: check["fix"].as_array().unwrap().clone() };
-        Ok(checks.map(ill).collect())
-    }
-
-    /// The doctor until it finds all of `expected`, or in the end what it lacks.
-    async fn until_found(&self, expected: &[&str]) -> Result<Vec<Ill>, LabError> {
-        for _ in 0..6 {
-            let ills = self.ills().await?;
-            if expected.iter().all(|name| ills.iter().any(|ill| ill.check == *name)) {
-                return Ok(ills);
-            }
-        }
-        let (text, _) = self.run(&[]).await?;
-        panic!("not all of {expected:?} were found:\n{text}");
-    }
-
-    /// Does what the fixes say of the checks in `names`: every statement as it is printed, then every restart.
-    async fn mend(&self, ills: &[Ill], names: &[&str]) -> Outcome {
-        let mut restarts = BTreeSet::new();
-        for ill in ills.iter().filter(|ill| names.contains(&ill.check.as_str())) {
-            for cure in &ill.fix {
-                let on = cure["node"].as_str().unwrap_or_default();
-                if let Some(statement) = cure["sql"].as_str() {
-                    self.servers[on].sql(statement).await?;
-                } else if cure["restart"].is_string() {
-                    restarts.insert(on.to_owned());
-                } else {
-                    panic!("{} is not mended by statements: {cure}", ill.check);
-                }
-            }
-        }
-        for name in restarts {
-            self.servers[&name].restart().await?;
-        }
-        Ok(())
-    }
-
-    /// Makes sure that each of `names` is found, mended by what was printed, and gone.
-    async fn prove(&self, names: &[&str]) -> Outcome {
-        let ills = self.until_found(names).await?;
-        self.mend(&ills, names).await?;
-        for _ in 0..8 {
-            if self.ills().await?.iter().all(|ill| !names.contains(&ill.check.as_str())) {
-                return Ok(());
-            }
-        }
-        let (text, _) = self.run(&[]).await?;
-        panic!("the printed fix did not mend all of {names:?}:\n{text}");
-    }
-}
-
-/// A server that lacks nothing.
-fn well(archive: &Archive) -> ServerOptions {
-    ServerOptions::default()
-        .archive(archive)
-        .set("fsync", "on")
-        .set("wal_log_hints", "on")
-        .set("archive_timeout", "60s")
-        .set("max_slot_wal_keep_size", "1GB")
-}
-
-/// A primary and two standbys that stream.
-async fn healthy(lab: &Lab) -> Result<(Server, Server, Server), LabError> {
-    let dir = lab.server_dir("archive")?;
-    let archive = Archive::Into(dir.clone());
-    let a = lab.primary("a", well(&archive)).await?;
-    let standby = |name: &str| StandbyOptions {
-        slot: Some(name.to_owned()),
-        restore_command: Some(Archive::restore_command(&dir)),
-        server: well(&archive),
-        ..StandbyOptions::default()
-    };
-    let b = lab.standby_of(&a, "b", standby("b")).await?;
-    let c = lab.standby_of(&a, "c", standby("c")).await?;
-    a.wait_streaming("b", SOON).await?;
-    a.wait_streaming("c", SOON).await?;
-    Ok((a, b, c))
-}
-
 #[tokio::test]
 async fn a_healthy_cluster_has_no_finding() -> Outcome {
     let lab = Lab::new()?;
@@ -323,7 +200,7 @@ async fn mistakes_are_found_and_mended_by_what_is_printed() -> Outcome {
     // The slot of c is there, but c does not name it any more.
     a.sql("SELECT pg_drop_replication_slot('c')").await?;
     practice.prove(&["slot_used"]).await?;
-    let left: Vec<_> = practice.ills().await?;
+    let left: Vec<_> = practice.ills(&[]).await?;
     let left: Vec<_> = left.iter().filter(|ill| names.contains(&ill.check.as_str())).collect();
     assert!(left.is_empty(), "{left:#?}");
 

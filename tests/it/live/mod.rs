@@ -34,6 +34,7 @@ mod old;
 mod pages;
 mod patroni;
 mod pooler;
+pub mod practice;
 mod procedures;
 mod promotable;
 mod record;

@@ -86,7 +86,7 @@ impl Patient<'_> {
         Some(vec![self.cure(node, Act::Psql(line)), self.load(node)])
     }
 
-    /// Lets the walreceiver of a node connect to another one. `None`: where that is is not known, or how this one connects.
+    /// Lets the walreceiver of a node connect to another one, which gets the slot that it names. `None`: where that is is not known, or how this one connects.
     pub fn follow(&self, node: usize, upstream: usize) -> Option<Vec<Cure>> {
         let address = self.evidence.layout.members[upstream].address.as_deref()?;
         let (host, port) = address.rsplit_once(':')?;
@@ -95,7 +95,23 @@ impl Patient<'_> {
             // It would win over the host.
             words.push(("hostaddr", ""));
         }
-        self.reconnect(node, &words)
+        let mut cures = self.reconnect(node, &words)?;
+        let slot = self.chart(node).and_then(|chart| chart.primary_slot_name.as_deref());
+        let lacks = |slot: &&str| self.snapshot(upstream).slots().iter().all(|known| known.name != *slot);
+        if let Some(slot) = slot.filter(lacks) {
+            cures.insert(0, self.make_slot(upstream, slot));
+        }
+        Some(cures)
+    }
+
+    /// Makes a physical slot that keeps WAL from now on.
+    pub fn make_slot(&self, node: usize, name: &str) -> Cure {
+        self.sql(node, format!("SELECT pg_create_physical_replication_slot({}, true)", literal(name)))
+    }
+
+    /// Drops a slot.
+    pub fn drop_slot(&self, node: usize, name: &str) -> Cure {
+        self.sql(node, format!("SELECT pg_drop_replication_slot({})", literal(name)))
     }
 
     /// A line at the top of `pg_hba.conf`, where the first one that fits decides.

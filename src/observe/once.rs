@@ -50,18 +50,41 @@ pub async fn once(hub: &Hub, nodes: &[Asked], writes: bool) {
             1 => sleep(BETWEEN.min(timing.sample_interval)).await,
             _ => {
                 let admins = nodes.iter().map(|asked| asked.admin.clone()).collect();
-                write_probe::probe(hub, &admins, write_probe::DEADLINE).await;
+                let probe = write_probe::probe(hub, &admins, write_probe::DEADLINE);
+                awake(hub, timing.sample_interval, probe).await;
             }
         }
         let reading = names.iter().zip(&mut sessions).map(|(name, session)| async move {
             let Some(open) = session else { return };
-            if let Err(failure) = read(hub, name, open, Pace::Fast, timing.query_timeout).await {
+            let again = match round {
+                2 => read(hub, name, open, Pace::Slow, SLOW_PATIENCE * timing.query_timeout).await,
+                _ => Ok(()),
+            };
+            let fast = match again {
+                Ok(()) => read(hub, name, open, Pace::Fast, timing.query_timeout).await,
+                failed => failed,
+            };
+            if let Err(failure) = fast {
                 hub.report(name, Report::Failed(failure));
                 *session = None;
             }
         });
         join_all(reading).await;
         hub.cluster().tick(Moment::now());
+    }
+}
+
+/// Waits for `done` with the cluster's clock going on: had it stood still, nothing that was read before would count.
+async fn awake(hub: &Hub, each: Duration, done: impl Future<Output = ()>) {
+    let ticks = async {
+        loop {
+            sleep(each).await;
+            hub.cluster().tick(Moment::now());
+        }
+    };
+    tokio::select! {
+        () = done => {}
+        () = ticks => {}
     }
 }
 

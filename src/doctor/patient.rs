@@ -207,6 +207,12 @@ impl<'a> Patient<'a> {
         self.nodes().find_map(|node| self.conninfo(node).filter(|conninfo| conninfo.is_set)?.user.clone())
     }
 
+    /// A role of the primary that is there for standbys.
+    pub fn replication_role(&self) -> Option<&str> {
+        let roles = self.told(self.primary()?)?.roles.as_ref()?;
+        roles.iter().find(|role| role.replication && !role.superuser).map(|role| role.name.as_str())
+    }
+
     /// One finding for each of `nodes`; a judge that returns `None` could not look.
     pub fn each(&self, nodes: impl Iterator<Item = usize>, judge: impl Fn(usize) -> Option<Judged>) -> Vec<Finding> {
         let finding = |node: usize| {

@@ -50,28 +50,29 @@ pub async fn once(hub: &Hub, nodes: &[Asked], writes: bool) {
             1 => sleep(BETWEEN.min(timing.sample_interval)).await,
             _ => {
                 let admins = nodes.iter().map(|asked| asked.admin.clone()).collect();
-                let probe = write_probe::probe(hub, &admins, write_probe::DEADLINE);
-                awake(hub, timing.sample_interval, probe).await;
+                let late = async {
+                    write_probe::probe(hub, &admins, write_probe::DEADLINE).await;
+                    let within = SLOW_PATIENCE * timing.query_timeout;
+                    read_all(hub, &names, &mut sessions, Pace::Slow, within).await;
+                };
+                awake(hub, timing.sample_interval, late).await;
             }
         }
-        let reading = names.iter().zip(&mut sessions).map(|(name, session)| async move {
-            let Some(open) = session else { return };
-            let again = match round {
-                2 => read(hub, name, open, Pace::Slow, SLOW_PATIENCE * timing.query_timeout).await,
-                _ => Ok(()),
-            };
-            let fast = match again {
-                Ok(()) => read(hub, name, open, Pace::Fast, timing.query_timeout).await,
-                failed => failed,
-            };
-            if let Err(failure) = fast {
-                hub.report(name, Report::Failed(failure));
-                *session = None;
-            }
-        });
-        join_all(reading).await;
+        read_all(hub, &names, &mut sessions, Pace::Fast, timing.query_timeout).await;
         hub.cluster().tick(Moment::now());
     }
+}
+
+/// Reads every node whose session still stands; one that fails is left alone from then on.
+async fn read_all(hub: &Hub, names: &[String], sessions: &mut [Option<Session>], pace: Pace, deadline: Duration) {
+    let reading = names.iter().zip(sessions).map(|(name, session)| async move {
+        let Some(open) = session else { return };
+        if let Err(failure) = read(hub, name, open, pace, deadline).await {
+            hub.report(name, Report::Failed(failure));
+            *session = None;
+        }
+    });
+    join_all(reading).await;
 }
 
 /// Waits for `done` with the cluster's clock going on: had it stood still, nothing that was read before would count.

@@ -97,6 +97,11 @@ prove-pages: ## 200 open status pages on a real cluster; by hand, 2 minutes; UPD
 	@scripts/bootstrap rust build postgresql
 	cargo test --test it prove::pages:: -- --nocapture
 
+.PHONY: prove-checks
+prove-checks: ## Mistakes that take another major version, a mount or a compiler to make, each found, mended and gone; by hand, a minute
+	@scripts/bootstrap rust build postgresql versions
+	cargo test --test it prove::checks::
+
 .PHONY: bench-page
 bench-page: ## The status page of 50 nodes: its size, and how long it takes to make
 	@scripts/bootstrap rust build

@@ -196,8 +196,6 @@ pub struct Visit {
     pub layout: Layout,
     /// Where to ask each member, in the layout's order.
     pub nodes: Vec<Asked>,
-    /// `manager:` as it is written; `None`: not at all.
-    pub manager: Option<&'static str>,
 }
 
 /// What is to be looked at once by these settings. Reads the files that say where the nodes are.
@@ -209,7 +207,6 @@ pub fn visits(settings: &Settings, environment: &Arc<Environment>) -> Vec<Visit>
     let visit = |cluster: &Cluster| Visit {
         layout: layout(settings, cluster, environment),
         nodes: cluster.nodes.iter().map(asked).collect(),
-        manager: cluster.manager.as_ref().map(Manager::as_str),
     };
     settings.clusters.iter().map(visit).collect()
 }
@@ -239,7 +236,13 @@ fn layout(settings: &Settings, cluster: &Cluster, environment: &Environment) -> 
         query_timeout: settings.timeouts.query,
         archive_hung_after: settings.archive_hung_after,
     };
-    Layout { name: cluster.name.clone(), members: cluster.nodes.iter().map(member).collect(), observers, timing }
+    Layout {
+        name: cluster.name.clone(),
+        members: cluster.nodes.iter().map(member).collect(),
+        observers,
+        manager: cluster.manager.as_ref().map(Manager::as_str),
+        timing,
+    }
 }
 
 /// Reads the node's files anew for each connect, so that a rotated password is picked up.

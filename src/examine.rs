@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::app::{Visit, visits};
 use crate::clock::Moment;
 use crate::config::{Environment, Settings};
-use crate::doctor::patient::{Patient, UNWRITTEN};
+use crate::doctor::patient::Patient;
 use crate::doctor::report::Report;
 use crate::observe::Hub;
 use crate::observe::keeper::Keeper;
@@ -67,10 +67,10 @@ pub async fn run(visits: Vec<Visit>, settings: &Settings, options: &Options) -> 
 }
 
 async fn look(visit: Visit, keeper: &Keeper, options: &Options) -> Report {
-    let Visit { layout, nodes, manager } = visit;
+    let Visit { layout, nodes } = visit;
     let memory = keeper.load(&layout.name);
     let hub = Hub::new(layout, memory);
     once(&hub, &nodes, options.write_probe).await;
     let cluster = hub.cluster();
-    Report::of(&Patient::new(&cluster, Some(manager.unwrap_or(UNWRITTEN)), Moment::now()), options.node.as_deref())
+    Report::of(&Patient::new(&cluster, Moment::now()), options.node.as_deref())
 }

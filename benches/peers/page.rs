@@ -82,6 +82,7 @@ async fn known(scene: &Scene) -> anyhow::Result<Cluster> {
         name: "bench".to_owned(),
         members: servers.iter().map(member).collect(),
         observers: Vec::new(),
+        manager: None,
         timing,
     };
     let mut cluster = Cluster::new(layout, Memory::default(), Moment::now());

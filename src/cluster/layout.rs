@@ -16,6 +16,8 @@ pub struct Layout {
     pub members: Vec<Member>,
     /// The names of the observers that are asked for a second view.
     pub observers: Vec<String>,
+    /// `manager:` as the config has it; `None`: it has none.
+    pub manager: Option<&'static str>,
     /// Intervals and deadlines.
     pub timing: Timing,
 }

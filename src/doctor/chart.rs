@@ -56,8 +56,10 @@ pub struct Chart {
     pub trigger_file: Option<bool>,
     /// `shared_preload_libraries`; `None`: the role does not see it.
     pub preload: Option<String>,
+    /// Where `pg_hba.conf` is; `None`: the role does not see it.
+    pub hba_file: Option<String>,
     /// Databases whose collations were made by another version of the library (15+).
-    pub collation_mismatches: Option<u64>,
+    pub collation_mismatches: Option<Vec<String>>,
     /// Age in seconds of the oldest prepared transaction; `None` if there is none.
     pub oldest_prepared: Option<f64>,
     /// Walsenders that stream without TLS beyond this machine.
@@ -120,7 +122,8 @@ pub fn chart(records: &Records) -> Result<Chart, DecodeError> {
             .unwrap_or_default(),
         trigger_file: row.boolean("trigger_file")?,
         preload: row.text("preload")?.map(str::to_owned),
-        collation_mismatches: row.number("collation_mismatches")?,
+        hba_file: word("hba_file")?,
+        collation_mismatches: row.text("collation_mismatches")?.map(|names| names.lines().map(str::to_owned).collect()),
         oldest_prepared: row.number("oldest_prepared")?,
         plain_streams: row.need_number("plain_streams")?,
     })

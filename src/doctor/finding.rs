@@ -44,6 +44,9 @@ pub enum Answer {
 pub struct Cure {
     /// On which node; `None`: not on a server of the cluster.
     pub node: Option<String>,
+    /// In which database; `None`: in any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
     /// How.
     #[serde(flatten)]
     pub act: Act,
@@ -52,10 +55,16 @@ pub struct Cure {
 impl fmt::Display for Cure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(node) = &self.node {
-            write!(f, "on {node}: ")?;
+            write!(f, "on {node}")?;
+            if let Some(database) = &self.database {
+                write!(f, " in database {database}")?;
+            }
+            f.write_str(": ")?;
         }
         match &self.act {
             Act::Sql(statement) => write!(f, "{statement};"),
+            Act::Psql(line) => write!(f, "in psql: {line}"),
+            Act::Line { file, line } => write!(f, "at the top of {file}: {line}"),
             Act::Restart(what) => write!(f, "restart {what}"),
             Act::Words(words) => f.write_str(words),
         }
@@ -68,6 +77,15 @@ impl fmt::Display for Cure {
 pub enum Act {
     /// A statement, as superuser.
     Sql(String),
+    /// A line for psql, as superuser: a statement that makes another one, with what the server alone knows.
+    Psql(String),
+    /// A line at the top of a file.
+    Line {
+        /// The file; its name alone where its place is not known.
+        file: String,
+        /// The line.
+        line: String,
+    },
     /// A restart of PostgreSQL.
     Restart(&'static str),
     /// By a person, in words.

@@ -4,6 +4,7 @@
 pub mod answers;
 pub mod chart;
 pub mod check;
+pub mod cures;
 pub mod finding;
 pub mod hba;
 pub mod page;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::chart::{Chart, Conninfo, Told};
-use super::finding::{Act, Answer, Cure, Finding};
+use super::finding::{Answer, Cure, Finding};
 use crate::clock::Moment;
 use crate::cluster::Cluster;
 use crate::cluster::assess::{Assessment, Evidence, NodeAssessment};
@@ -26,12 +26,7 @@ pub struct Patient<'a> {
     pub evidence: Evidence<'a>,
     /// The verdicts.
     pub assessment: Assessment,
-    /// `manager:` as the config has it, or [`UNWRITTEN`]; `None`: it is not at hand.
-    pub manager: Option<&'a str>,
 }
-
-/// In the place of `manager:`, where the config has none.
-pub const UNWRITTEN: &str = "not written";
 
 /// What was asked so long ago counts for nothing: `serve` asks each minute.
 const TOLD_FOR: Duration = Duration::from_secs(180);
@@ -57,8 +52,8 @@ const NOT_READ: &str = "what it hangs on was not read: see collector_success, an
 
 impl<'a> Patient<'a> {
     /// The cluster at `now`.
-    pub fn new(cluster: &'a Cluster, manager: Option<&'a str>, now: Moment) -> Self {
-        Self { cluster, evidence: cluster.evidence(now), assessment: cluster.assess(now), manager }
+    pub fn new(cluster: &'a Cluster, now: Moment) -> Self {
+        Self { cluster, evidence: cluster.evidence(now), assessment: cluster.assess(now) }
     }
 
     /// The numbers of all nodes.
@@ -159,6 +154,12 @@ impl<'a> Patient<'a> {
         self.snapshot(node).version.filter(|_| self.is_up(node))
     }
 
+    /// All nodes, the primary last: what is raised on it is raised on standbys before.
+    pub fn standbys_first(&self) -> impl Iterator<Item = usize> {
+        let primary = self.primary();
+        self.nodes().filter(move |node| Some(*node) != primary).chain(primary)
+    }
+
     /// The walsenders that serve standbys, with the node that each serves.
     pub fn walsenders(&self, node: usize) -> impl Iterator<Item = (&Walsender, Option<usize>)> {
         self.evidence.walsenders(node)
@@ -206,6 +207,12 @@ impl<'a> Patient<'a> {
         self.nodes().find_map(|node| self.conninfo(node).filter(|conninfo| conninfo.is_set)?.user.clone())
     }
 
+    /// A role of the primary that is there for standbys.
+    pub fn replication_role(&self) -> Option<&str> {
+        let roles = self.told(self.primary()?)?.roles.as_ref()?;
+        roles.iter().find(|role| role.replication && !role.superuser).map(|role| role.name.as_str())
+    }
+
     /// One finding for each of `nodes`; a judge that returns `None` could not look.
     pub fn each(&self, nodes: impl Iterator<Item = usize>, judge: impl Fn(usize) -> Option<Judged>) -> Vec<Finding> {
         let finding = |node: usize| {
@@ -245,40 +252,6 @@ impl<'a> Patient<'a> {
     pub fn whole(&self, judged: Judged) -> Vec<Finding> {
         finding(None, judged).into_iter().collect()
     }
-
-    /// A statement on a node, as superuser.
-    pub fn sql(&self, node: usize, statement: impl Into<String>) -> Cure {
-        Cure { node: Some(self.name(node).to_owned()), act: Act::Sql(statement.into()) }
-    }
-
-    /// Sets a parameter and loads it.
-    pub fn set(&self, node: usize, name: &str, value: &str) -> Vec<Cure> {
-        vec![self.alter(node, name, value), self.sql(node, "SELECT pg_reload_conf()")]
-    }
-
-    /// Sets a parameter that a restart alone brings into force.
-    pub fn set_and_restart(&self, node: usize, name: &str, value: &str) -> Vec<Cure> {
-        vec![self.alter(node, name, value), self.restart(node)]
-    }
-
-    fn alter(&self, node: usize, name: &str, value: &str) -> Cure {
-        self.sql(node, format!("ALTER SYSTEM SET {name} = '{}'", value.replace('\'', "''")))
-    }
-
-    /// A restart of PostgreSQL on a node.
-    pub fn restart(&self, node: usize) -> Cure {
-        Cure { node: Some(self.name(node).to_owned()), act: Act::Restart("PostgreSQL") }
-    }
-
-    /// Something that no statement does, on a node.
-    pub fn words(&self, node: usize, words: impl Into<String>) -> Vec<Cure> {
-        vec![Cure { node: Some(self.name(node).to_owned()), act: Act::Words(words.into()) }]
-    }
-}
-
-/// Something to do that is on no node.
-pub fn elsewhere(words: &str) -> Vec<Cure> {
-    vec![Cure { node: None, act: Act::Words(words.to_owned()) }]
 }
 
 fn finding(node: Option<String>, judged: Judged) -> Option<Finding> {

@@ -67,7 +67,7 @@ pub(super) async fn checks(State(pages): State<Arc<Pages>>, Path(name): Path<Str
     let hubs = pages.hubs();
     let Some(hub) = hubs.iter().find(|hub| hub.cluster().layout().name == name) else { return no_cluster() };
     let cluster = hub.cluster();
-    let mut report = Report::of(&Patient::new(&cluster, None, now), None).json();
+    let mut report = Report::of(&Patient::new(&cluster, now), None).json();
     if let Some(report) = report.as_object_mut() {
         report.insert("now".to_owned(), now.wall.as_seconds().into());
     }

@@ -171,7 +171,8 @@ mod tests {
             query_timeout: second,
             archive_hung_after: second,
         };
-        let layout = Layout { name: "orders".into(), members: Vec::new(), observers: Vec::new(), timing };
+        let layout =
+            Layout { name: "orders".into(), members: Vec::new(), observers: Vec::new(), manager: None, timing };
         Arc::new(Hub::new(layout, Memory::default()))
     }
 

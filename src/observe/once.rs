@@ -50,18 +50,42 @@ pub async fn once(hub: &Hub, nodes: &[Asked], writes: bool) {
             1 => sleep(BETWEEN.min(timing.sample_interval)).await,
             _ => {
                 let admins = nodes.iter().map(|asked| asked.admin.clone()).collect();
-                write_probe::probe(hub, &admins, write_probe::DEADLINE).await;
+                let late = async {
+                    write_probe::probe(hub, &admins, write_probe::DEADLINE).await;
+                    let within = SLOW_PATIENCE * timing.query_timeout;
+                    read_all(hub, &names, &mut sessions, Pace::Slow, within).await;
+                };
+                awake(hub, timing.sample_interval, late).await;
             }
         }
-        let reading = names.iter().zip(&mut sessions).map(|(name, session)| async move {
-            let Some(open) = session else { return };
-            if let Err(failure) = read(hub, name, open, Pace::Fast, timing.query_timeout).await {
-                hub.report(name, Report::Failed(failure));
-                *session = None;
-            }
-        });
-        join_all(reading).await;
+        read_all(hub, &names, &mut sessions, Pace::Fast, timing.query_timeout).await;
         hub.cluster().tick(Moment::now());
+    }
+}
+
+/// Reads every node whose session still stands; one that fails is left alone from then on.
+async fn read_all(hub: &Hub, names: &[String], sessions: &mut [Option<Session>], pace: Pace, deadline: Duration) {
+    let reading = names.iter().zip(sessions).map(|(name, session)| async move {
+        let Some(open) = session else { return };
+        if let Err(failure) = read(hub, name, open, pace, deadline).await {
+            hub.report(name, Report::Failed(failure));
+            *session = None;
+        }
+    });
+    join_all(reading).await;
+}
+
+/// Waits for `done` with the cluster's clock going on: had it stood still, nothing that was read before would count.
+async fn awake(hub: &Hub, each: Duration, done: impl Future<Output = ()>) {
+    let ticks = async {
+        loop {
+            sleep(each).await;
+            hub.cluster().tick(Moment::now());
+        }
+    };
+    tokio::select! {
+        () = done => {}
+        () = ticks => {}
     }
 }
 

@@ -135,7 +135,7 @@ impl Node {
 impl View {
     /// The cluster as it is at `now`, with what the journal tells of it.
     pub fn of(cluster: &Cluster, runs: Told, now: Moment) -> Self {
-        let patient = Patient::new(cluster, None, now);
+        let patient = Patient::new(cluster, now);
         let checks = judge(&patient);
         let assessment = patient.assessment;
         let is_node = |name: &str| cluster.layout().index_of(name).is_some();

@@ -74,7 +74,8 @@ fn layout(nodes: &[&str]) -> Layout {
         archive_hung_after: 60 * SECOND,
     };
     let members = nodes.iter().copied().map(member).collect();
-    Layout { name: "orders".into(), members, observers: ["vigil-b", "vigil-c"].map(str::to_owned).into(), timing }
+    let observers = ["vigil-b", "vigil-c"].map(str::to_owned).into();
+    Layout { name: "orders".into(), members, observers, manager: None, timing }
 }
 
 /// One reading of a node as it was `recorded`. `written_since`: how much less WAL it had flushed than then.
@@ -204,7 +205,7 @@ pub fn samples(major: u32) -> Samples {
     let mut samples = Samples::default();
     let now = start.plus(3 * SECOND - SECOND / 4);
     cluster_samples(&cluster, now, &mut samples);
-    doctor::samples(&Patient::new(&cluster, None, now), &mut samples);
+    doctor::samples(&Patient::new(&cluster, now), &mut samples);
     let own = Own {
         start_time: start.wall.as_seconds(),
         resident_bytes: Some(9 << 20),

@@ -133,6 +133,7 @@ impl Paper {
             name: "paper".into(),
             members: ["a", "b", "c"].map(member).to_vec(),
             observers: Vec::new(),
+            manager: None,
             timing,
         };
         let now = moment(seconds);

@@ -9,7 +9,7 @@ pub static CHECK: Check = Check {
     title: "no standby is delayed on purpose",
     seen: "recovery_min_apply_delay of each standby.",
     why: "A delayed standby is a protection against mistakes and none for a failover: it is never chosen.",
-    fix: "Have another standby without a delay for the failover; or reset it.",
+    fix: "Have another standby without a delay for the failover; or set it to 0.",
     versions: "From 12 on; before, it is in recovery.conf.",
     judge,
 };
@@ -17,12 +17,7 @@ pub static CHECK: Check = Check {
 fn judge(patient: &Patient<'_>) -> Vec<Finding> {
     patient.on_standbys(|node| {
         let delay = patient.settings(node)?.recovery_min_apply_delay;
-        let fix = || {
-            vec![
-                patient.sql(node, "ALTER SYSTEM RESET recovery_min_apply_delay"),
-                patient.sql(node, "SELECT pg_reload_conf()"),
-            ]
-        };
+        let fix = || patient.set(node, "recovery_min_apply_delay", "0");
         Some(ill_if(delay > 0.0, || format!("it replays {delay} s late"), fix))
     })
 }

@@ -19,8 +19,22 @@ fn judge(patient: &Patient<'_>) -> Vec<Finding> {
         if patient.version(node)?.major() < 15 {
             return Some(Judged::Skip);
         }
-        let mismatches = patient.chart(node)?.collation_mismatches?;
-        let fix = || patient.words(node, "bring its operating system to the release of the node that made the indexes; or REINDEX DATABASE and ALTER DATABASE … REFRESH COLLATION VERSION on the primary");
-        Some(ill_if(mismatches > 0, || format!("{mismatches} databases were made with another version of their collation"), fix))
+        let mismatches = |node: usize| patient.chart(node)?.collation_mismatches.as_deref();
+        let (own, primary) = (mismatches(node)?, patient.primary()?);
+        let primarys = mismatches(primary)?;
+        let fix = || {
+            let mut fix = Vec::new();
+            for database in own.iter().filter(|database| primarys.contains(database)) {
+                let name = quoted(database);
+                fix.push(patient.sql_in(primary, database, format!("REINDEX DATABASE {name}")));
+                fix.push(patient.sql_in(primary, database, format!("ALTER DATABASE {name} REFRESH COLLATION VERSION")));
+            }
+            if own.iter().any(|database| !primarys.contains(database)) {
+                fix.extend(patient.words(node, "bring its operating system to the release of the primary's"));
+            }
+            fix
+        };
+        let seen = || format!("made with another version of their collation: {}", own.join(", "));
+        Some(ill_if(!own.is_empty(), seen, fix))
     })
 }

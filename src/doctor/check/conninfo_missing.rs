@@ -20,10 +20,7 @@ fn judge(patient: &Patient<'_>) -> Vec<Finding> {
         let restores = patient.settings(node)?.restore_command_set;
         let address = patient.primary().and_then(|primary| patient.evidence.layout.members[primary].address.clone());
         let (host, port) = address.as_deref().and_then(|address| address.rsplit_once(':')).unwrap_or(("<primary>", "5432"));
-        let user = patient
-            .primary()
-            .and_then(|primary| patient.told(primary)?.roles.as_ref()?.iter().find(|role| role.replication && !role.superuser))
-            .map_or("<replication role>", |role| role.name.as_str());
+        let user = patient.replication_role().unwrap_or("<replication role>");
         let name = &patient.evidence.layout.members[node].application_name;
         let fix = || {
             let words = format!("ALTER SYSTEM SET primary_conninfo = 'host={host} port={port} user={user} password=… application_name={name}', then SELECT pg_reload_conf() (12: restart)");

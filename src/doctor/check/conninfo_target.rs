@@ -27,7 +27,10 @@ fn judge(patient: &Patient<'_>) -> Vec<Finding> {
             Some(patient.address(other)? == host && address.ends_with(&format!(":{port}")))
         };
         let at: Vec<_> = patient.nodes().map(is_at).collect();
-        let fix = |what: &str| patient.words(node, format!("ALTER SYSTEM SET primary_conninfo so that it names {what}, then SELECT pg_reload_conf() (12: restart)"));
+        let fix = |what: &str| {
+            let to_primary = patient.primary().and_then(|primary| patient.follow(node, primary));
+            to_primary.unwrap_or_else(|| patient.words(node, format!("ALTER SYSTEM SET primary_conninfo so that it names {what}, then SELECT pg_reload_conf() (12: restart)")))
+        };
         Some(match at.iter().position(|is_at| *is_at == Some(true)) {
             Some(own) if own == node => Judged::Ill(format!("primary_conninfo leads to {host}:{port}, which is this node itself"), fix("its upstream")),
             Some(_) => Judged::Well,

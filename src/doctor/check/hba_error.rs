@@ -21,8 +21,9 @@ fn judge(patient: &Patient<'_>) -> Vec<Finding> {
         Some(match wrong {
             None => Judged::Well,
             Some((line, error)) => {
-                let mut fix = patient.words(node, format!("correct line {line} of pg_hba.conf"));
-                fix.push(patient.sql(node, "SELECT pg_reload_conf()"));
+                let file = patient.chart(node)?.hba_file.as_deref().unwrap_or("pg_hba.conf");
+                let mut fix = patient.words(node, format!("correct line {line} of {file}"));
+                fix.push(patient.load(node));
                 Judged::Ill(format!("line {line}: {error}"), fix)
             }
         })

@@ -9,7 +9,7 @@ pub static CHECK: Check = Check {
     title: "pg_hba.conf of each possible primary lets the standbys in",
     seen: "pg_hba_file_rules on every node: the first rule for the database replication that fits the role of each other node's primary_conninfo and its address. The word all does not mean replication.",
     why: "no pg_hba.conf entry for replication connection is the most frequent reason why a standby never shows up, and on a standby it shows at the failover.",
-    fix: "Add a line host replication <role> <address>/32 scram-sha-256 to pg_hba.conf and reload.",
+    fix: "Add a line host replication <role> <address>/32 scram-sha-256 to pg_hba.conf, above any that rejects it, and reload. A role whose password is still of md5 needs md5 in its place.",
     versions: "pg_hba_file_rules is for superusers: GRANT SELECT ON pg_hba_file_rules and GRANT EXECUTE ON FUNCTION pg_hba_file_rules() to pgvigil's role, or give an admin_dsn; else unknown.",
     judge,
 };
@@ -28,12 +28,12 @@ fn judge(patient: &Patient<'_>) -> Vec<Finding> {
                 Met::Rule(_) | Met::Unclear(_) => continue,
             };
             let mask = if from.is_ipv4() { 32 } else { 128 };
-            refused.push((line, format!("host replication {user} {from}/{mask} scram-sha-256")));
+            refused.push((line, format!("host replication {} {from}/{mask} scram-sha-256", quoted(&user))));
         }
         let (seen, lines): (Vec<_>, Vec<_>) = refused.into_iter().unzip();
         let fix = || {
-            let mut fix = patient.words(node, format!("add to pg_hba.conf, above any reject: {}", lines.join(" | ")));
-            fix.push(patient.sql(node, "SELECT pg_reload_conf()"));
+            let mut fix: Vec<_> = lines.into_iter().map(|line| patient.hba_line(node, line)).collect();
+            fix.push(patient.load(node));
             fix
         };
         Some(ill_if(!seen.is_empty(), || seen.join("; "), fix))

@@ -1,6 +1,7 @@
 //! Check `manager`.
 
 use super::*;
+use crate::runbook::manager::detect::Kind;
 
 /// The config names the cluster manager.
 pub static CHECK: Check = Check {
@@ -17,8 +18,21 @@ pub static CHECK: Check = Check {
 fn judge(patient: &Patient<'_>) -> Vec<Finding> {
     patient.on_every(|node| {
         let Some(seen) = patient.told(node)?.manager.as_ref()? else { return Some(Judged::Well) };
-        let is_named = !["none", UNWRITTEN].contains(&patient.manager?);
-        let fix = || elsewhere("write manager: into the cluster's config, and reload pgvigil");
-        Some(ill_if(!is_named, || format!("{} is there: {}", seen.kind.as_str(), seen.by), fix))
+        let named = patient.evidence.layout.manager.filter(|manager| *manager != "none");
+        let fix = || match written(seen.kind) {
+            Some(line) => elsewhere(&format!("write {line} into the cluster's config, and reload pgvigil")),
+            None => elsewhere("the config has no word for it: let no runbook be more than a dry run beside it"),
+        };
+        Some(ill_if(named.is_none(), || format!("{} is there: {}", seen.kind.as_str(), seen.by), fix))
     })
+}
+
+/// What the config says of it, with what a person knows left out.
+fn written(kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::Patroni => Some("manager: {patroni: {urls: [http://<a member>:8008]}}"),
+        Kind::Repmgr => Some("manager: {repmgr: {}}"),
+        Kind::PgAutoFailover => Some("manager: {pg_auto_failover: {}}"),
+        Kind::CloudNativePg => None,
+    }
 }

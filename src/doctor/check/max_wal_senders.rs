@@ -15,13 +15,13 @@ pub static CHECK: Check = Check {
 };
 
 fn judge(patient: &Patient<'_>) -> Vec<Finding> {
-    patient.on_every(|node| {
+    patient.each(patient.standbys_first(), |node| {
         let limit = patient.number(node, "max_wal_senders")?;
         let used = f64::from(patient.snapshot(node).limits.as_ref()?.value.walsenders.used);
         let needed = patient.evidence.layout.members.len() as f64;
         let short = limit < needed || used >= limit;
-        let raised = (needed + 2.0).max(used + 2.0).max(10.0).to_string();
+        let raised = (needed + 2.0).max(used + 2.0).max(10.0);
         let seen = || format!("max_wal_senders is {limit}, {used} are in use, and {needed} should be possible");
-        Some(ill_if(short, seen, || patient.set_and_restart(node, "max_wal_senders", &raised)))
+        Some(ill_if(short, seen, || patient.raise(node, "max_wal_senders", raised)))
     })
 }

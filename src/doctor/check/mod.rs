@@ -76,9 +76,10 @@ mod wal_disk;
 mod wal_level;
 mod write_visible;
 
+use super::cures::{elsewhere, quoted};
 use super::finding::{Finding, Severity};
 use super::hba::{self, Met};
-use super::patient::{Judged, Patient, UNWRITTEN, elsewhere, ill_if};
+use super::patient::{Judged, Patient, ill_if};
 use crate::archive_watch::archive_dir::ArchiveDirState;
 use crate::cluster::assess::Verdict;
 use crate::cluster::sync::SyncState;

@@ -17,7 +17,7 @@ pub static CHECK: Check = Check {
 fn judge(patient: &Patient<'_>) -> Vec<Finding> {
     patient.on_every(|node| {
         let privileges = &patient.snapshot(node).privileges.as_ref()?.value;
-        let role = format!("\"{}\"", privileges.role.replace('"', "\"\""));
+        let role = quoted(&privileges.role);
         let at = patient.primary().unwrap_or(node);
         let fix = || vec![patient.sql(at, format!("GRANT pg_monitor TO {role}"))];
         Some(ill_if(!privileges.pg_monitor, || format!("the role {role} does not have pg_monitor"), fix))

@@ -16,10 +16,15 @@ pub static CHECK: Check = Check {
 
 fn judge(patient: &Patient<'_>) -> Vec<Finding> {
     let all_seen = patient.nodes().all(|node| patient.is_up(node));
-    let fix = || match &patient.assessment.failover_candidate {
-        Some(best) => elsewhere(&format!(
-            "if the old primary is surely stopped: SELECT pg_promote() on {best}; see the runbook PostgresPrimaryDown"
-        )),
+    let candidate = patient.assessment.failover_candidate.as_deref();
+    let best = patient.nodes().find(|node| Some(patient.name(*node)) == candidate);
+    let fix = || match best {
+        Some(best) => {
+            let sure = "see that the old primary is stopped and does not start again: the runbook PostgresPrimaryDown";
+            let mut fix = elsewhere(sure);
+            fix.push(patient.sql(best, "SELECT pg_promote()"));
+            fix
+        }
         None => elsewhere("start the primary; if it is gone for good, see the runbook PostgresPrimaryDown"),
     };
     patient.whole(match patient.primary() {

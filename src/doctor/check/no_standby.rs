@@ -18,9 +18,11 @@ fn judge(patient: &Patient<'_>) -> Vec<Finding> {
     patient.on_primary(|primary| {
         patient.snapshot(primary).walsenders.as_ref()?;
         let connected = patient.assessment.standbys.iter().filter(|standby| standby.connected).count();
-        let address = patient.evidence.layout.members[primary].address.as_deref().unwrap_or("the primary");
+        let address = patient.evidence.layout.members[primary].address.as_deref();
+        let (host, port) = address.and_then(|address| address.rsplit_once(':')).unwrap_or(("<primary>", "5432"));
+        let user = patient.replication_role().unwrap_or("<replication role>");
         let fix = || {
-            elsewhere(&format!("on the machine of a standby: pg_basebackup -D <data directory> -R -C -S <slot> -d 'host=… user=…' against {address}; if there is one, see the check streaming"))
+            elsewhere(&format!("on the machine of a standby: pg_basebackup -D <data directory> -R -C -S <slot> -d 'host={host} port={port} user={user}'; if there is one, see the check streaming"))
         };
         Some(ill_if(connected == 0, || "no standby is connected to it".to_owned(), fix))
     })

@@ -9,7 +9,7 @@ pub static CHECK: Check = Check {
     title: "no standby is told to end its recovery",
     seen: "recovery_target, recovery_target_lsn, _name, _time and _xid on every node.",
     why: "At that point a standby pauses, promotes itself or shuts down, by recovery_target_action. They are left-overs of a restore.",
-    fix: "Reset them, and restart.",
+    fix: "Set them to nothing, and restart.",
     versions: "From 12 on; before, they are in recovery.conf: unknown.",
     judge,
 };
@@ -18,8 +18,7 @@ fn judge(patient: &Patient<'_>) -> Vec<Finding> {
     patient.on_every(|node| {
         let targets = &patient.chart(node)?.recovery_targets;
         let fix = || {
-            let mut fix: Vec<_> =
-                targets.iter().map(|name| patient.sql(node, format!("ALTER SYSTEM RESET {name}"))).collect();
+            let mut fix: Vec<_> = targets.iter().map(|name| patient.alter(node, name, "")).collect();
             fix.push(patient.restart(node));
             fix
         };

@@ -19,7 +19,7 @@ fn judge(patient: &Patient<'_>) -> Vec<Finding> {
         let conninfo = patient.conninfo(node)?;
         let Some(user) = conninfo.user.as_deref().filter(|_| conninfo.is_set) else { return Some(Judged::Skip) };
         let primary = patient.primary()?;
-        let quoted = format!("\"{}\"", user.replace('"', "\"\""));
+        let quoted = quoted(user);
         let alter = |what: &str| vec![patient.sql(primary, format!("ALTER ROLE {quoted} {what}"))];
         let role = patient.told(primary)?.roles.as_ref()?.iter().find(|role| role.name == user);
         Some(match role {

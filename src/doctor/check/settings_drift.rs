@@ -1,6 +1,8 @@
 //! Check `settings_drift`.
 
 use super::*;
+use crate::collector::setting_list::{KNOWN, Kind};
+use crate::collector::settings::Value;
 
 /// Settings that a failover would change are the same everywhere.
 pub static CHECK: Check = Check {
@@ -20,9 +22,39 @@ fn judge(patient: &Patient<'_>) -> Vec<Finding> {
         if comparison.drift.is_empty() {
             return None;
         }
-        let differs = comparison.drift.iter().filter(|(name, differs)| **differs && comparison.too_low.get(*name) != Some(&true));
+        let differs =
+            comparison.drift.iter().filter(|(name, differs)| **differs && comparison.too_low.get(*name) != Some(&true));
         let names: Vec<_> = differs.map(|(name, _)| *name).collect();
-        let fix = || patient.words(node, format!("compare with {}: SELECT name, setting, unit, context FROM pg_settings WHERE name IN ('{}'), and ALTER SYSTEM SET what should be the same", patient.name(primary), names.join("', '")));
+        let primarys = &patient.settings(primary)?.known;
+        let fix = || {
+            let (mut fix, mut restarts) = (Vec::new(), false);
+            for name in &names {
+                match (*name, primarys.get(name)) {
+                    ("data_checksums", _) => fix.extend(patient.words(
+                        node,
+                        "data_checksums: pg_checksums on each stopped server, so that all have them or none",
+                    )),
+                    (_, Some(setting)) => {
+                        restarts |= setting.pending_restart.is_some();
+                        fix.push(patient.alter(node, name, &written(name, setting.value)));
+                    }
+                    (_, None) => {}
+                }
+            }
+            fix.push(if restarts { patient.restart(node) } else { patient.load(node) });
+            fix
+        };
         Some(ill_if(!names.is_empty(), || format!("other than the primary's: {}", names.join(", ")), fix))
     })
+}
+
+/// A value as ALTER SYSTEM takes it.
+fn written(name: &str, value: Value) -> String {
+    let kind = KNOWN.iter().find(|known| known.name == name).map(|known| known.kind);
+    match (kind, value) {
+        (_, Value::Word(word)) => word.to_owned(),
+        (Some(Kind::Seconds), Value::Number(seconds)) if seconds > 0.0 => format!("{}ms", (seconds * 1000.0).round()),
+        (Some(Kind::Bytes), Value::Number(bytes)) if bytes > 0.0 => format!("{}kB", (bytes / 1024.0).round()),
+        (_, Value::Number(number)) => number.to_string(),
+    }
 }

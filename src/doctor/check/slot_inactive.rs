@@ -27,8 +27,7 @@ fn judge(patient: &Patient<'_>) -> Vec<Finding> {
             .collect();
         let fix = || {
             let gone = names.iter().filter(|name| !of_members.contains(name));
-            let mut fix: Vec<_> =
-                gone.map(|name| patient.sql(node, format!("SELECT pg_drop_replication_slot('{name}')"))).collect();
+            let mut fix: Vec<_> = gone.map(|name| patient.drop_slot(node, name)).collect();
             if !of_members.is_empty() {
                 fix.extend(elsewhere("bring back the standbys whose slots these are"));
             }

@@ -22,9 +22,7 @@ fn judge(patient: &Patient<'_>) -> Vec<Finding> {
             .filter(|slot| slot.wal_status.as_deref() == Some("lost"))
             .map(|slot| slot.name.as_str())
             .collect();
-        let fix = || {
-            lost.iter().map(|name| patient.sql(node, format!("SELECT pg_drop_replication_slot('{name}')"))).collect()
-        };
+        let fix = || lost.iter().map(|name| patient.drop_slot(node, name)).collect();
         Some(ill_if(!lost.is_empty(), || format!("lost: {}", lost.join(", ")), fix))
     })
 }

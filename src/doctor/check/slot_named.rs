@@ -30,7 +30,7 @@ fn judge(patient: &Patient<'_>) -> Vec<Finding> {
         }
         let slots = &patient.snapshot(primary).slots.as_ref()?.value;
         let missing = slots.iter().all(|slot| slot.name != name);
-        let fix = || vec![patient.sql(primary, format!("SELECT pg_create_physical_replication_slot('{name}', true)"))];
+        let fix = || vec![patient.make_slot(primary, name)];
         Some(ill_if(
             missing,
             || format!("it names the slot {name}, which {} does not have", patient.name(primary)),

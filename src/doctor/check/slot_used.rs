@@ -23,7 +23,7 @@ fn judge(patient: &Patient<'_>) -> Vec<Finding> {
         let fix = || {
             let mut fix = Vec::new();
             if patient.snapshot(primary).slots().iter().all(|known| known.name != *slot) {
-                fix.push(patient.sql(primary, format!("SELECT pg_create_physical_replication_slot('{slot}', true)")));
+                fix.push(patient.make_slot(primary, slot));
             }
             fix.extend(patient.set(node, "primary_slot_name", slot));
             fix

@@ -18,7 +18,15 @@ fn judge(patient: &Patient<'_>) -> Vec<Finding> {
     patient.on_primary(|node| {
         let quorum = patient.verdicts(node).sync.as_ref()?;
         let none = quorum.state == SyncState::Satisfied && quorum.spare == Some(0);
-        let fix = || elsewhere("add a standby and name it too: ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (b, c)' on the primary, and reload");
+        let mut names: Vec<_> =
+            patient.walsenders(node).map(|(walsender, _)| quoted(&walsender.application_name)).collect();
+        names.sort_unstable();
+        names.dedup();
+        let required = quorum.required.unwrap_or(1);
+        let fix = || match names.len() > required as usize {
+            true => patient.set(node, "synchronous_standby_names", &format!("ANY {required} ({})", names.join(", "))),
+            false => elsewhere("make one more standby, and name it too in synchronous_standby_names of the primary"),
+        };
         match quorum.state {
             SyncState::Unknown => None,
             _ => Some(ill_if(none, || "no standby that commits wait for is to spare".to_owned(), fix)),

@@ -22,7 +22,7 @@ fn judge(patient: &Patient<'_>) -> Vec<Finding> {
         let fix = || match connected.as_slice() {
             [] => patient.set(node, "synchronous_standby_names", ""),
             names => {
-                let quoted: Vec<_> = names.iter().map(|name| format!("\"{name}\"")).collect();
+                let quoted: Vec<_> = names.iter().map(|name| quoted(name)).collect();
                 patient.set(node, "synchronous_standby_names", &format!("ANY 1 ({})", quoted.join(", ")))
             }
         };

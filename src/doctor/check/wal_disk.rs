@@ -10,7 +10,7 @@ pub static CHECK: Check = Check {
     seen: "The volume of pg_wal, where pgvigil runs beside the server and data_dir is set.",
     why: "When it is full the server stops with a PANIC and does not start until there is room.",
     fix: "Find what keeps WAL: slot_inactive, archive_failing, wal_keep_size; never remove files of pg_wal by hand.",
-    versions: "Every version that pgvigil reads.",
+    versions: "Every version that pgvigil reads, in serve alone, which is the one that runs there.",
     judge,
 };
 

@@ -3,6 +3,7 @@
 WITH seen AS (
   SELECT max(setting) FILTER (WHERE name = 'primary_conninfo') AS whole,
          max(setting) FILTER (WHERE name = 'shared_preload_libraries') AS preload,
+         max(setting) FILTER (WHERE name = 'hba_file') AS hba_file,
          count(*) FILTER (WHERE name = 'primary_conninfo') AS shown,
          string_agg(name, ',' ORDER BY name) FILTER (WHERE setting <> '' AND name IN ('recovery_target', 'recovery_target_lsn',
            'recovery_target_name', 'recovery_target_time', 'recovery_target_xid')) AS targets,
@@ -31,6 +32,7 @@ SELECT current_setting('listen_addresses')::text AS listen_addresses,
        (seen.targets)::text AS recovery_targets,
        (seen.trigger_file)::text AS trigger_file,
        (seen.preload)::text AS preload,
+       (seen.hba_file)::text AS hba_file,
        NULL::text AS collation_mismatches,
        (SELECT extract(epoch FROM max(now() - prepared)) FROM pg_prepared_xacts)::text AS oldest_prepared,
        (SELECT count(*) FROM pg_stat_replication r JOIN pg_stat_ssl s USING (pid)

@@ -71,7 +71,7 @@ impl Parts {
             let cluster = hub.cluster();
             let now = Moment::now();
             cluster_samples(&cluster, now, &mut samples);
-            doctor::samples(&Patient::new(&cluster, None, now), &mut samples);
+            doctor::samples(&Patient::new(&cluster, now), &mut samples);
             (now.mono, cluster.revision(), cluster.layout().timing.sample_interval)
         };
         // Not while its loops wait for the cluster.

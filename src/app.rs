@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use crate::clock::Wall;
 use crate::cluster::layout::{Layout, Member, Timing};
 use crate::config::reload::FileChanges;
-use crate::config::{self, Cluster, Environment, Manager, Node, Report, Role, Settings};
+use crate::config::{self, Cluster, Environment, Manager, Node, Replication, Report, Role, Settings};
 use crate::http::{self, Door, Runbooks, Sources};
 use crate::log::Log;
 use crate::metric::own::Own;
@@ -202,13 +202,16 @@ pub struct Visit {
 
 /// What is to be looked at once by these settings. Reads the files that say where the nodes are.
 pub fn visits(settings: &Settings, environment: &Arc<Environment>) -> Vec<Visit> {
-    let asked = |node: &Node| {
+    let asked = |cluster: &Cluster, node: &Node| {
         let admin = node.admin_dsn.is_some().then(|| means::admin_source(node, environment));
-        Asked { source: source(node, environment), admin, log: node.log.clone() }
+        // A pooler speaks no replication.
+        let replication = cluster.replication.as_ref().filter(|_| !node.pooled);
+        let replication = replication.map(|replication| replication_source(node, replication, environment));
+        Asked { source: source(node, environment), admin, replication, log: node.log.clone() }
     };
     let visit = |cluster: &Cluster| Visit {
         layout: layout(settings, cluster, environment),
-        nodes: cluster.nodes.iter().map(asked).collect(),
+        nodes: cluster.nodes.iter().map(|node| asked(cluster, node)).collect(),
         manager: cluster.manager.as_ref().map(Manager::as_str),
     };
     settings.clusters.iter().map(visit).collect()
@@ -246,6 +249,16 @@ fn layout(settings: &Settings, cluster: &Cluster, environment: &Environment) -> 
 fn source(node: &Node, environment: &Arc<Environment>) -> Source {
     let (node, environment) = (node.clone(), environment.clone());
     Arc::new(move |trail| find(&node, &environment, trail))
+}
+
+/// The same as a standby logs in there.
+fn replication_source(node: &Node, replication: &Replication, environment: &Arc<Environment>) -> Source {
+    let (node, replication, environment) = (node.clone(), replication.clone(), environment.clone());
+    Arc::new(move |trail| {
+        let target = config::replication_target(&node, &replication, &environment, trail)?;
+        let tls = target.connector(trail).map_err(|error| Failure::new(Cause::Tls, &error.to_string()))?;
+        Ok((target, tls))
+    })
 }
 
 fn find(node: &Node, environment: &Environment, trail: &Trail) -> Found {

@@ -10,6 +10,7 @@ mod observers;
 pub(crate) mod problem;
 pub mod raw;
 pub mod reload;
+mod replication;
 pub mod runbooks;
 mod secret;
 pub mod service;
@@ -28,6 +29,7 @@ pub use environment::{Environment, PREFIX};
 pub use manager::Manager;
 pub use observers::Observer;
 pub use problem::{ConfigError, Origin};
+pub use replication::Replication;
 pub use runbooks::{EtcdLock, Lock, Permit};
 pub use secret::Secret;
 pub use service::{Login, Service};
@@ -35,7 +37,7 @@ pub use settings::{Cluster, Dsn, NativeHistograms, Node, Settings};
 pub use web::Web;
 
 use crate::peer::Address;
-use crate::pg::dsn::Target;
+use crate::pg::dsn::{DsnError, Target};
 use crate::pg::failure::{Cause, Failure};
 use crate::pg::trail::Trail;
 use environment::Merged;
@@ -125,6 +127,15 @@ fn judge(path: Option<PathBuf>, text: Option<&str>, env: &Environment) -> Result
             cluster.archive_dir.as_ref().map(|dir| format!("{} archives into {}", cluster.name, dir.display())),
         );
         nodes.extend(acting::line(cluster));
+        if let Some(Replication { password_file: Some(file), .. }) = &cluster.replication {
+            let wrong = |why: String| {
+                let origin = raw.and_then(|raw| Some(Origin::from(&raw.replication.as_ref()?.user)));
+                let what = format!("replication of cluster {}: {why}", cluster.name);
+                in_file(Problem::new(origin.unwrap_or(Origin::Nowhere), what))
+            };
+            password(file).map_err(wrong)?;
+            notes.extend(is_open(file));
+        }
         notes.extend(acting::notes(cluster));
         for service in acting::services(cluster) {
             let wrong = |why: String| {
@@ -196,7 +207,7 @@ pub enum TargetError {
         /// Where it stands: `dsn` or `admin_dsn`.
         key: &'static str,
         /// What is wrong with it.
-        why: crate::pg::dsn::DsnError,
+        why: DsnError,
     },
     /// The file that holds it.
     #[error("{0}")]
@@ -220,9 +231,34 @@ pub fn admin_target(node: &Node, env: &Environment, trail: &Trail) -> Option<Res
     Some(dial("admin_dsn", node.admin_dsn.as_ref()?, env, trail))
 }
 
+/// The same as a standby's walreceiver, at the address of the node's `dsn`.
+pub fn replication_target(
+    node: &Node,
+    replication: &Replication,
+    env: &Environment,
+    trail: &Trail,
+) -> Result<Target, TargetError> {
+    let given = replication.password_file.as_deref().map(|file| {
+        trail.about_to_read(file);
+        password(file).map_err(TargetError::File)
+    });
+    let given = given.transpose()?;
+    let (user, given) = (&replication.user, given.as_ref().map(Secret::reveal));
+    read_dsn("dsn", &node.dsn, trail, |text| Target::for_replication(text, user, given, &|name| env.get(name), trail))
+}
+
 fn dial(key: &'static str, dsn: &Dsn, env: &Environment, trail: &Trail) -> Result<Target, TargetError> {
-    let lookup = |name: &str| env.get(name);
-    let parse = |text: &str| Target::parse(text, &lookup, trail).map_err(|why| TargetError::Dsn { key, why });
+    read_dsn(key, dsn, trail, |text| Target::parse(text, &|name| env.get(name), trail))
+}
+
+/// Makes something of a connection string, wherever it is.
+fn read_dsn(
+    key: &'static str,
+    dsn: &Dsn,
+    trail: &Trail,
+    parse: impl Fn(&str) -> Result<Target, DsnError>,
+) -> Result<Target, TargetError> {
+    let parse = |text: &str| parse(text).map_err(|why| TargetError::Dsn { key, why });
     match dsn {
         Dsn::Inline(dsn) => parse(dsn.reveal()),
         Dsn::File(path) => {

@@ -134,12 +134,26 @@ pub struct RawCluster {
     /// The directory of its WAL archive, where pgvigil can look into it.
     #[serde(default)]
     pub archive_dir: Option<Spanned<String>>,
+    /// As whom its standbys log in for replication, for the doctor to try.
+    #[serde(default)]
+    pub replication: Option<RawReplication>,
     /// How often the write probe goes.
     #[serde(default)]
     pub write_probe: Option<Spanned<String>>,
     /// What runbooks may do.
     #[serde(default)]
     pub runbooks: Option<Spanned<RawRunbooks>>,
+}
+
+/// As whom its standbys log in for replication.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawReplication {
+    /// The user of their `primary_conninfo`.
+    pub user: Spanned<String>,
+    /// The file of its password; without it the password file of libpq counts, for the database `replication`.
+    #[serde(default)]
+    pub password_file: Option<Spanned<String>>,
 }
 
 /// What decides on failover.

@@ -14,6 +14,7 @@ use super::manager::{self, Manager};
 use super::observers::{self, Observer};
 use super::problem::{Origin, Problem};
 use super::raw::{RawCluster, RawConfig, RawNode};
+use super::replication::{self, Replication};
 use super::runbooks::{self, Permit};
 use super::secret::Secret;
 use crate::cluster::upstream::Upstream;
@@ -90,6 +91,8 @@ pub struct Cluster {
     pub archive_dir: Option<PathBuf>,
     /// What decides on failover there, if it was written.
     pub manager: Option<Manager>,
+    /// As whom its standbys log in for replication, if it was written.
+    pub replication: Option<Replication>,
     /// How often the write probe goes; `None`: never.
     pub write_probe: Option<Duration>,
     /// What runbooks may do there.
@@ -182,6 +185,7 @@ pub(super) fn settle(
             nodes: vec![lone(lone_node)],
             archive_dir: None,
             manager: None,
+            replication: None,
             write_probe: None,
             runbooks: Permit::default(),
         });
@@ -331,7 +335,8 @@ fn cluster(raw: &RawCluster, dir: &Path) -> Result<Cluster, Problem> {
     let manager = raw.manager.as_ref().map(|raw| manager::manager(raw, &name, dir)).transpose()?;
     let runbooks = raw.runbooks.as_ref().map(|raw| runbooks::permit(raw, manager.as_ref(), &name, dir)).transpose()?;
     let write_probe = raw.write_probe.as_ref().map(|given| write_probe(given, &nodes, &name)).transpose()?;
-    Ok(Cluster { name, nodes, archive_dir, manager, write_probe, runbooks: runbooks.unwrap_or_default() })
+    let replication = raw.replication.as_ref().map(|raw| replication::replication(raw, &name, dir)).transpose()?;
+    Ok(Cluster { name, nodes, archive_dir, manager, replication, write_probe, runbooks: runbooks.unwrap_or_default() })
 }
 
 /// The least and the most that `write_probe` may be.

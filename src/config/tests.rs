@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::raw::{
     RawAlertmanager, RawCluster, RawEtcd, RawExposition, RawHolder, RawNode, RawObserver, RawPatroni,
-    RawPgAutoFailover, RawRepmgr, RawRunbooks, RawTimeouts, SCALARS,
+    RawPgAutoFailover, RawReplication, RawRepmgr, RawRunbooks, RawTimeouts, SCALARS,
 };
 use super::web::{RawHeaders, RawHttp, RawRate, RawTls, RawWeb};
 use super::*;
@@ -54,6 +54,8 @@ fn every_key_is_documented_with_its_default_and_bounds() {
     known.extend(keys_of::<RawObserver>("observers[]."));
     known.extend(keys_of::<RawCluster>("clusters[]."));
     assert!(known.remove("clusters[].nodes") && known.remove("clusters[].runbooks"));
+    assert!(known.remove("clusters[].replication"));
+    known.extend(keys_of::<RawReplication>("clusters[].replication."));
     known.extend(keys_of::<RawPatroni>("clusters[].manager.patroni."));
     known.extend(keys_of::<RawRepmgr>("clusters[].manager.repmgr."));
     known.extend(keys_of::<RawPgAutoFailover>("clusters[].manager.pg_auto_failover."));

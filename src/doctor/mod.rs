@@ -6,6 +6,7 @@ pub mod chart;
 pub mod check;
 pub mod finding;
 pub mod hba;
+pub mod login;
 pub mod page;
 pub mod patient;
 pub mod report;

@@ -12,8 +12,9 @@ use crate::cluster::facts::Report;
 use crate::cluster::layout::Timing;
 use crate::collector::snapshot::Exchange;
 use crate::collector::{COLLECTORS, Pace};
+use crate::doctor::login::Login;
 use crate::pg::failure::{Cause, Failure};
-use crate::pg::session::Session;
+use crate::pg::session::{Session, replication};
 
 /// Between the two fast readings: what moved since the first tells that the second is of now.
 const BETWEEN: Duration = Duration::from_millis(500);
@@ -26,6 +27,8 @@ pub struct Asked {
     pub source: Source,
     /// As whom it may see `pg_hba_file_rules`.
     pub admin: Option<Source>,
+    /// As whom a standby logs in there, if the config says so.
+    pub replication: Option<Source>,
     /// Where its log is, if that can be read.
     pub log: Option<PathBuf>,
 }
@@ -80,8 +83,19 @@ async fn begin(hub: &Hub, name: &str, asked: &Asked, timing: Timing) -> Result<S
     {
         told.hba = rules;
     }
+    if let Some(replication) = &asked.replication {
+        told.login = Some(log_in_for_replication(replication, timing).await);
+    }
     hub.report(name, Report::Told(Box::new(told)));
     Ok(session)
+}
+
+/// Logs in and out again as a standby does.
+async fn log_in_for_replication(source: &Source, timing: Timing) -> Login {
+    match Finder::new(source.clone()).find(timing.connect_timeout).await {
+        Ok((target, tls)) => replication::try_login(&target, &tls, timing.connect_timeout).await,
+        Err(failure) => Login { user: String::new(), from: None, result: Err(failure) },
+    }
 }
 
 async fn connect(source: &Source, timing: Timing) -> Result<Session, Failure> {

@@ -196,6 +196,16 @@ impl Conninfo {
         Ok(())
     }
 
+    /// Logs in as somebody else, whose password nothing here says but `password`.
+    pub(super) fn log_in_as(&mut self, user: &str, dbname: &str, password: Option<&str>) {
+        self.0.remove("password");
+        for (name, value) in [("user", Some(user)), ("dbname", Some(dbname)), ("password", password)] {
+            if let Some(value) = value {
+                self.0.insert(name, Value { text: value.to_owned(), source: name });
+            }
+        }
+    }
+
     /// The value of an option, and what set it. As in libpq an empty value is none, and no other counts in its place.
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
         self.given(name).filter(|value| !value.text.is_empty())

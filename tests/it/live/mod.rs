@@ -39,6 +39,7 @@ mod promotable;
 mod record;
 mod reload;
 mod replay;
+mod replication_login;
 mod routing;
 mod runbook_pages;
 mod runbooks;

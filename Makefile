@@ -71,7 +71,7 @@ prove-bootstrap: ## Runs scripts/bootstrap on a throw-away copy of this machine 
 
 .PHONY: prove-reload
 prove-reload: ## 1,000 reloads under 50 scrapes a second; by hand, 3 minutes; UPDATE=1 writes docs/measured/reload.md
-	@scripts/bootstrap rust build postgresql exporter
+	@scripts/bootstrap rust build postgresql exporter backup
 	@scripts/tier prove
 
 .PHONY: prove-webhook
@@ -83,6 +83,11 @@ prove-webhook: ## 1,000 webhooks, 50 at a time; by hand, a minute; UPDATE=1 writ
 prove-migration: ## What prometheus-postgres-exporter shows, which docs/migration.md goes by; by hand; UPDATE=1 records it anew
 	@scripts/bootstrap rust build postgresql exporter
 	cargo test --test it prove::exporter:: -- --nocapture
+
+.PHONY: prove-backup
+prove-backup: ## Real backups by pgBackRest and Barman, judged by the doctor; by hand, 2 minutes, root
+	@scripts/bootstrap rust build postgresql backup
+	cargo test --test it prove::backup:: -- --nocapture
 
 .PHONY: prove-pages
 prove-pages: ## 200 open status pages on a real cluster; by hand, 2 minutes; UPDATE=1 writes docs/measured/pages.md

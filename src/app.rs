@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use crate::clock::Wall;
 use crate::cluster::layout::{Layout, Member, Timing};
 use crate::config::reload::FileChanges;
-use crate::config::{self, Cluster, Environment, Manager, Node, Replication, Report, Role, Settings};
+use crate::config::{self, Backup, Cluster, Environment, Manager, Node, Replication, Report, Role, Settings};
 use crate::http::{self, Door, Runbooks, Sources};
 use crate::log::Log;
 use crate::metric::own::Own;
@@ -185,6 +185,7 @@ fn plans(settings: &Settings, environment: &Arc<Environment>) -> Vec<Plan> {
         layout: layout(settings, cluster, environment),
         places: cluster.nodes.iter().map(|node| (place(node), source(node, environment))).collect(),
         archive_dir: cluster.archive_dir.clone(),
+        backup: cluster.backup.clone(),
         write_probe: cluster.write_probe.map(|interval| (interval, cluster.nodes.iter().map(admin).collect())),
     };
     settings.clusters.iter().map(plan).collect()
@@ -196,6 +197,8 @@ pub struct Visit {
     pub layout: Layout,
     /// Where to ask each member, in the layout's order.
     pub nodes: Vec<Asked>,
+    /// Who is asked for its backups.
+    pub backup: Option<Backup>,
     /// `manager:` as it is written; `None`: not at all.
     pub manager: Option<&'static str>,
 }
@@ -212,6 +215,7 @@ pub fn visits(settings: &Settings, environment: &Arc<Environment>) -> Vec<Visit>
     let visit = |cluster: &Cluster| Visit {
         layout: layout(settings, cluster, environment),
         nodes: cluster.nodes.iter().map(|node| asked(cluster, node)).collect(),
+        backup: cluster.backup.clone(),
         manager: cluster.manager.as_ref().map(Manager::as_str),
     };
     settings.clusters.iter().map(visit).collect()

@@ -3,6 +3,7 @@
 
 mod access;
 mod acting;
+pub mod backup;
 pub mod duration;
 mod environment;
 pub mod manager;
@@ -25,6 +26,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 pub use access::{Holder, Proof, Role};
+pub use backup::Backup;
 pub use environment::{Environment, PREFIX};
 pub use manager::Manager;
 pub use observers::Observer;

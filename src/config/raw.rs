@@ -137,12 +137,52 @@ pub struct RawCluster {
     /// As whom its standbys log in for replication, for the doctor to try.
     #[serde(default)]
     pub replication: Option<RawReplication>,
+    /// Who makes its backups.
+    #[serde(default)]
+    pub backup: Option<Spanned<RawBackup>>,
     /// How often the write probe goes.
     #[serde(default)]
     pub write_probe: Option<Spanned<String>>,
     /// What runbooks may do.
     #[serde(default)]
     pub runbooks: Option<Spanned<RawRunbooks>>,
+}
+
+/// Who makes its backups.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawBackup {
+    /// pgBackRest. This or `barman`.
+    #[serde(default)]
+    pub pgbackrest: Option<RawPgbackrest>,
+    /// Barman.
+    #[serde(default)]
+    pub barman: Option<RawBarman>,
+    /// How old the newest backup may be.
+    #[serde(default)]
+    pub max_age: Option<Spanned<String>>,
+}
+
+/// pgBackRest.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawPgbackrest {
+    /// The cluster's stanza.
+    pub stanza: Spanned<String>,
+    /// How it is run, before its own words.
+    #[serde(default)]
+    pub argv: Option<Spanned<Vec<Spanned<String>>>>,
+}
+
+/// Barman.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawBarman {
+    /// The cluster's server in Barman's config.
+    pub server: Spanned<String>,
+    /// How it is run, before its own words.
+    #[serde(default)]
+    pub argv: Option<Spanned<Vec<Spanned<String>>>>,
 }
 
 /// As whom its standbys log in for replication.

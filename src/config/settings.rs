@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_saphyr::Spanned;
 
 use super::access::{self, Holder};
+use super::backup::{self, Backup};
 use super::duration;
 use super::environment::Merged;
 use super::manager::{self, Manager};
@@ -93,6 +94,8 @@ pub struct Cluster {
     pub manager: Option<Manager>,
     /// As whom its standbys log in for replication, if it was written.
     pub replication: Option<Replication>,
+    /// Who makes its backups, if it was written.
+    pub backup: Option<Backup>,
     /// How often the write probe goes; `None`: never.
     pub write_probe: Option<Duration>,
     /// What runbooks may do there.
@@ -186,6 +189,7 @@ pub(super) fn settle(
             archive_dir: None,
             manager: None,
             replication: None,
+            backup: None,
             write_probe: None,
             runbooks: Permit::default(),
         });
@@ -336,7 +340,17 @@ fn cluster(raw: &RawCluster, dir: &Path) -> Result<Cluster, Problem> {
     let runbooks = raw.runbooks.as_ref().map(|raw| runbooks::permit(raw, manager.as_ref(), &name, dir)).transpose()?;
     let write_probe = raw.write_probe.as_ref().map(|given| write_probe(given, &nodes, &name)).transpose()?;
     let replication = raw.replication.as_ref().map(|raw| replication::replication(raw, &name, dir)).transpose()?;
-    Ok(Cluster { name, nodes, archive_dir, manager, replication, write_probe, runbooks: runbooks.unwrap_or_default() })
+    let backup = raw.backup.as_ref().map(|raw| backup::backup(raw, &name)).transpose()?;
+    Ok(Cluster {
+        name,
+        nodes,
+        archive_dir,
+        manager,
+        replication,
+        backup,
+        write_probe,
+        runbooks: runbooks.unwrap_or_default(),
+    })
 }
 
 /// The least and the most that `write_probe` may be.

@@ -2,6 +2,7 @@
 //! `pgvigil doctor` asks every node once; `serve` judges what its loops read.
 
 pub mod answers;
+pub mod backup;
 pub mod chart;
 pub mod check;
 pub mod finding;

@@ -2,6 +2,7 @@
 //! ends them as the config says. [`observers`] asks other pgvigils what they see.
 
 mod archive_dir;
+mod backups;
 mod beside;
 mod data_dir;
 mod finder;

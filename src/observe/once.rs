@@ -6,12 +6,14 @@ use std::time::Duration;
 use futures_util::future::{join, join_all};
 use tokio::time::{sleep, timeout};
 
+use super::backups;
 use super::{Finder, Hub, Source, server_log, told, write_probe};
 use crate::clock::Moment;
 use crate::cluster::facts::Report;
 use crate::cluster::layout::Timing;
 use crate::collector::snapshot::Exchange;
 use crate::collector::{COLLECTORS, Pace};
+use crate::config::Backup;
 use crate::doctor::login::Login;
 use crate::pg::failure::{Cause, Failure};
 use crate::pg::session::{Session, replication};
@@ -34,8 +36,12 @@ pub struct Asked {
 }
 
 /// Asks the nodes of `hub`'s cluster, in its order, and reports what they say; none waits for another. `writes`: then the write probe
-/// goes from the primary to each standby.
-pub async fn once(hub: &Hub, nodes: &[Asked], writes: bool) {
+/// goes from the primary to each standby. Whoever makes the backups is asked first.
+pub async fn once(hub: &Hub, nodes: &[Asked], backup: Option<&Backup>, writes: bool) {
+    // Before the nodes: what they say is of the moment.
+    if let Some(backup) = backup {
+        backups::once(hub, backup).await;
+    }
     let timing = hub.cluster().layout().timing;
     let names: Vec<_> = hub.cluster().layout().members.iter().map(|member| member.name.clone()).collect();
     let begun = names.iter().zip(nodes).map(|(name, asked)| async move {

@@ -1,5 +1,6 @@
-//! What takes minutes, run by hand: `make prove-reload`, `make prove-webhook`, `make prove-pages`.
+//! What takes minutes, run by hand: `make prove-reload`, `make prove-webhook`, `make prove-pages`, `make prove-backup`.
 
+mod backup;
 mod exporter;
 mod pages;
 mod webhook;

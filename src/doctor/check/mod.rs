@@ -10,6 +10,7 @@ mod archive_mode;
 mod archive_noop;
 mod archive_timeout;
 mod archive_unset;
+mod backup_age;
 mod checksum_failures;
 mod clock;
 mod collation;
@@ -163,6 +164,7 @@ pub static CHECKS: &[&Check] = &[
     &archive_gap::CHECK,
     &archive_timeout::CHECK,
     &restore_command::CHECK,
+    &backup_age::CHECK,
     &full_page_writes::CHECK,
     &fsync::CHECK,
     &rewind::CHECK,

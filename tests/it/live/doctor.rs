@@ -36,12 +36,13 @@ const PROVEN: &[&str] = &[
     "timeouts",
 ];
 
-/// Those that are found here (or in `live::server_log`, `live::write_probe`), and that a person mends: no statement does.
+/// Those that are found here (or in `live::server_log`, `live::write_probe`, `prove::backup`), and that a person mends: no statement does.
 const FOUND: &[&str] = &[
     "write_visible",
     "log_cause",
     "archive_mode",
     "archive_noop",
+    "backup_age",
     "conninfo_missing",
     "conninfo_target",
     "hba_replication",

@@ -16,11 +16,13 @@ use tokio::time::timeout;
 
 use crate::clock::Wall;
 use crate::cluster::layout::{Layout, Member, Timing};
+use crate::config::clients::{Clients, Way};
 use crate::config::reload::FileChanges;
 use crate::config::{self, Backup, Cluster, Environment, Manager, Node, Replication, Report, Role, Settings};
 use crate::http::{self, Door, Runbooks, Sources};
 use crate::log::Log;
 use crate::metric::own::Own;
+use crate::observe::clients::{By, Entrance};
 use crate::observe::fleet::{Fleet, Place, Plan};
 use crate::observe::keeper::Keeper;
 use crate::observe::maintenance::Maintainer;
@@ -28,6 +30,7 @@ use crate::observe::observers::Observers;
 use crate::observe::once::Asked;
 use crate::observe::{Beside, Found, Source, own};
 use crate::peer::Address;
+use crate::pg::dsn::Target;
 use crate::pg::failure::{Cause, Failure};
 use crate::pg::trail::Trail;
 use crate::runbook::book::Mode;
@@ -186,6 +189,7 @@ fn plans(settings: &Settings, environment: &Arc<Environment>) -> Vec<Plan> {
         places: cluster.nodes.iter().map(|node| (place(node), source(node, environment))).collect(),
         archive_dir: cluster.archive_dir.clone(),
         backup: cluster.backup.clone(),
+        clients: entrances(cluster, environment),
         write_probe: cluster.write_probe.map(|interval| (interval, cluster.nodes.iter().map(admin).collect())),
     };
     settings.clusters.iter().map(plan).collect()
@@ -199,6 +203,8 @@ pub struct Visit {
     pub nodes: Vec<Asked>,
     /// Who is asked for its backups.
     pub backup: Option<Backup>,
+    /// What its clients use.
+    pub clients: Vec<Entrance>,
     /// `manager:` as it is written; `None`: not at all.
     pub manager: Option<&'static str>,
 }
@@ -216,9 +222,34 @@ pub fn visits(settings: &Settings, environment: &Arc<Environment>) -> Vec<Visit>
         layout: layout(settings, cluster, environment),
         nodes: cluster.nodes.iter().map(|node| asked(cluster, node)).collect(),
         backup: cluster.backup.clone(),
+        clients: entrances(cluster, environment),
         manager: cluster.manager.as_ref().map(Manager::as_str),
     };
     settings.clusters.iter().map(visit).collect()
+}
+
+/// What the clients of a cluster use.
+fn entrances(cluster: &Cluster, environment: &Arc<Environment>) -> Vec<Entrance> {
+    let entrance = |clients: &Clients| {
+        let by = match clients.way.clone() {
+            Way::Haproxy(stats, backend) => By::Haproxy(stats, backend),
+            Way::Dsn(dsn) => {
+                let environment = environment.clone();
+                By::Dsn(Arc::new(move || {
+                    let trail = Trail::default();
+                    let (wanted, targets) = config::client_targets(&dsn, &environment, &trail)?;
+                    let with_tls = |target: Target| {
+                        let tls = target.connector(&trail);
+                        let tls = tls.map_err(|error| Failure::new(Cause::Tls, &error.to_string()))?;
+                        Ok((target, tls))
+                    };
+                    Ok((wanted, targets.into_iter().map(with_tls).collect::<Result<_, Failure>>()?))
+                }))
+            }
+        };
+        Entrance { name: clients.name.clone(), by }
+    };
+    cluster.clients.iter().map(entrance).collect()
 }
 
 /// Whom to ask for a second view.

@@ -4,6 +4,7 @@
 mod access;
 mod acting;
 pub mod backup;
+pub mod clients;
 pub mod duration;
 mod environment;
 pub mod manager;
@@ -38,6 +39,7 @@ pub use service::{Login, Service};
 pub use settings::{Cluster, Dsn, NativeHistograms, Node, Settings};
 pub use web::Web;
 
+use crate::doctor::clients::Wanted;
 use crate::peer::Address;
 use crate::pg::dsn::{DsnError, Target};
 use crate::pg::failure::{Cause, Failure};
@@ -129,6 +131,17 @@ fn judge(path: Option<PathBuf>, text: Option<&str>, env: &Environment) -> Result
             cluster.archive_dir.as_ref().map(|dir| format!("{} archives into {}", cluster.name, dir.display())),
         );
         nodes.extend(acting::line(cluster));
+        for (clients, place) in cluster.clients.iter().zip(raw.iter().flat_map(|raw| &raw.clients)) {
+            let clients::Way::Dsn(dsn) = &clients.way else { continue };
+            let wrong = |why: String| {
+                let what = format!("clients {} of cluster {}: {why}", clients.name, cluster.name);
+                in_file(Problem::new(&place.name, what))
+            };
+            let (_, targets) = client_targets(dsn, env, &trail).map_err(|why| wrong(why.to_string()))?;
+            let tls = targets.iter().try_for_each(|target| target.connector(&trail).map(drop));
+            tls.map_err(|why| wrong(why.to_string()))?;
+            notes.extend(if let Dsn::File(file) = dsn { is_open(file) } else { None });
+        }
         if let Some(Replication { password_file: Some(file), .. }) = &cluster.replication {
             let wrong = |why: String| {
                 let origin = raw.and_then(|raw| Some(Origin::from(&raw.replication.as_ref()?.user)));
@@ -249,17 +262,22 @@ pub fn replication_target(
     read_dsn("dsn", &node.dsn, trail, |text| Target::for_replication(text, user, given, &|name| env.get(name), trail))
 }
 
+/// The servers that the connection string of clients names, and which of them it wants.
+pub fn client_targets(dsn: &Dsn, env: &Environment, trail: &Trail) -> Result<(Wanted, Vec<Target>), TargetError> {
+    read_dsn("dsn", dsn, trail, |text| Target::of_clients(text, &|name| env.get(name), trail))
+}
+
 fn dial(key: &'static str, dsn: &Dsn, env: &Environment, trail: &Trail) -> Result<Target, TargetError> {
     read_dsn(key, dsn, trail, |text| Target::parse(text, &|name| env.get(name), trail))
 }
 
 /// Makes something of a connection string, wherever it is.
-fn read_dsn(
+fn read_dsn<T>(
     key: &'static str,
     dsn: &Dsn,
     trail: &Trail,
-    parse: impl Fn(&str) -> Result<Target, DsnError>,
-) -> Result<Target, TargetError> {
+    parse: impl Fn(&str) -> Result<T, DsnError>,
+) -> Result<T, TargetError> {
     let parse = |text: &str| parse(text).map_err(|why| TargetError::Dsn { key, why });
     match dsn {
         Dsn::Inline(dsn) => parse(dsn.reveal()),

@@ -140,12 +140,35 @@ pub struct RawCluster {
     /// Who makes its backups.
     #[serde(default)]
     pub backup: Option<Spanned<RawBackup>>,
+    /// What the clients that write use.
+    #[serde(default)]
+    pub clients: Vec<RawClients>,
     /// How often the write probe goes.
     #[serde(default)]
     pub write_probe: Option<Spanned<String>>,
     /// What runbooks may do.
     #[serde(default)]
     pub runbooks: Option<Spanned<RawRunbooks>>,
+}
+
+/// What the clients that write use.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawClients {
+    /// What it is called.
+    pub name: Spanned<String>,
+    /// Their connection string, which may name several servers. This, `dsn_file` or `haproxy_stats`.
+    #[serde(default)]
+    pub dsn: Option<Spanned<Secret>>,
+    /// The file with nothing but their connection string.
+    #[serde(default)]
+    pub dsn_file: Option<Spanned<String>>,
+    /// Where HAProxy shows its statistics as CSV, or its socket.
+    #[serde(default)]
+    pub haproxy_stats: Option<Spanned<Secret>>,
+    /// The backend of HAProxy that they are led to.
+    #[serde(default)]
+    pub haproxy_backend: Option<Spanned<String>>,
 }
 
 /// Who makes its backups.

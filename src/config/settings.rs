@@ -9,6 +9,7 @@ use serde_saphyr::Spanned;
 
 use super::access::{self, Holder};
 use super::backup::{self, Backup};
+use super::clients::{self, Clients};
 use super::duration;
 use super::environment::Merged;
 use super::manager::{self, Manager};
@@ -96,6 +97,8 @@ pub struct Cluster {
     pub replication: Option<Replication>,
     /// Who makes its backups, if it was written.
     pub backup: Option<Backup>,
+    /// What its clients that write use.
+    pub clients: Vec<Clients>,
     /// How often the write probe goes; `None`: never.
     pub write_probe: Option<Duration>,
     /// What runbooks may do there.
@@ -190,6 +193,7 @@ pub(super) fn settle(
             manager: None,
             replication: None,
             backup: None,
+            clients: Vec::new(),
             write_probe: None,
             runbooks: Permit::default(),
         });
@@ -340,6 +344,7 @@ fn cluster(raw: &RawCluster, dir: &Path) -> Result<Cluster, Problem> {
     let runbooks = raw.runbooks.as_ref().map(|raw| runbooks::permit(raw, manager.as_ref(), &name, dir)).transpose()?;
     let write_probe = raw.write_probe.as_ref().map(|given| write_probe(given, &nodes, &name)).transpose()?;
     let replication = raw.replication.as_ref().map(|raw| replication::replication(raw, &name, dir)).transpose()?;
+    let clients = clients::clients(&raw.clients, &name, dir)?;
     let backup = raw.backup.as_ref().map(|raw| backup::backup(raw, &name)).transpose()?;
     Ok(Cluster {
         name,
@@ -348,6 +353,7 @@ fn cluster(raw: &RawCluster, dir: &Path) -> Result<Cluster, Problem> {
         manager,
         replication,
         backup,
+        clients,
         write_probe,
         runbooks: runbooks.unwrap_or_default(),
     })
@@ -437,7 +443,7 @@ fn node(raw: &RawNode, dir: &Path) -> Result<Node, Problem> {
 }
 
 /// What `key` or `key` with `_file` says of where the connection string is.
-fn dsn_of(
+pub(super) fn dsn_of(
     node: &str,
     key: &str,
     inline: Option<&Spanned<Secret>>,

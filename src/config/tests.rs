@@ -4,8 +4,9 @@ use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 
 use super::raw::{
-    RawAlertmanager, RawBackup, RawBarman, RawCluster, RawEtcd, RawExposition, RawHolder, RawNode, RawObserver,
-    RawPatroni, RawPgAutoFailover, RawPgbackrest, RawReplication, RawRepmgr, RawRunbooks, RawTimeouts, SCALARS,
+    RawAlertmanager, RawBackup, RawBarman, RawClients, RawCluster, RawEtcd, RawExposition, RawHolder, RawNode,
+    RawObserver, RawPatroni, RawPgAutoFailover, RawPgbackrest, RawReplication, RawRepmgr, RawRunbooks, RawTimeouts,
+    SCALARS,
 };
 use super::web::{RawHeaders, RawHttp, RawRate, RawTls, RawWeb};
 use super::*;
@@ -54,6 +55,8 @@ fn every_key_is_documented_with_its_default_and_bounds() {
     known.extend(keys_of::<RawObserver>("observers[]."));
     known.extend(keys_of::<RawCluster>("clusters[]."));
     assert!(known.remove("clusters[].nodes") && known.remove("clusters[].runbooks"));
+    assert!(known.remove("clusters[].clients"));
+    known.extend(keys_of::<RawClients>("clusters[].clients[]."));
     assert!(known.remove("clusters[].backup"));
     known.extend(keys_of::<RawBackup>("clusters[].backup."));
     assert!(known.remove("clusters[].backup.pgbackrest") && known.remove("clusters[].backup.barman"));

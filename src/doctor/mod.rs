@@ -5,6 +5,7 @@ pub mod answers;
 pub mod backup;
 pub mod chart;
 pub mod check;
+pub mod clients;
 pub mod finding;
 pub mod hba;
 pub mod login;

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::backups;
+use super::clients::{self, Entrance};
 use super::keeper::Keeper;
 use super::places::Places;
 use super::pulse::Pulses;
@@ -37,6 +38,8 @@ pub struct Plan {
     pub write_probe: Option<(Duration, Admins)>,
     /// Who is asked for its backups.
     pub backup: Option<Backup>,
+    /// What its clients use.
+    pub clients: Vec<Entrance>,
 }
 
 /// Where to find a node: another place may be another server.
@@ -161,7 +164,7 @@ impl Running {
         let timing = watch::Sender::new(plan.layout.timing);
         let hub = Arc::new(Hub::new(plan.layout, memory));
         let looking = start_looking(&hub, plan.archive_dir.clone());
-        let errands = start_errands(&hub, plan.write_probe, plan.backup);
+        let errands = start_errands(&hub, plan.write_probe, plan.backup, plan.clients);
         let ticking = tick(&hub, Timings::of(&timing), &shared.pulses);
         let mut this = Self {
             hub,
@@ -192,7 +195,7 @@ impl Running {
         *self.hub.cluster().aside_mut() = Aside::default();
         let before = self.hub.cluster().layout().clone();
         if before == plan.layout && plan.places.iter().map(|(place, _)| place).eq(self.places(&before)) {
-            self.errands = start_errands(&self.hub, plan.write_probe, plan.backup);
+            self.errands = start_errands(&self.hub, plan.write_probe, plan.backup, plan.clients);
             return self;
         }
         let timing = plan.layout.timing;
@@ -219,7 +222,7 @@ impl Running {
                 self.start_node(name, place, source, shared);
             }
         }
-        self.errands = start_errands(&self.hub, plan.write_probe, plan.backup);
+        self.errands = start_errands(&self.hub, plan.write_probe, plan.backup, plan.clients);
         self
     }
 
@@ -234,13 +237,21 @@ impl Running {
     }
 }
 
-fn start_errands(hub: &Arc<Hub>, write_probe: Option<(Duration, Admins)>, backup: Option<Backup>) -> JoinSet<()> {
+fn start_errands(
+    hub: &Arc<Hub>,
+    write_probe: Option<(Duration, Admins)>,
+    backup: Option<Backup>,
+    entrances: Vec<Entrance>,
+) -> JoinSet<()> {
     let mut errands = JoinSet::new();
     if let Some((interval, admins)) = write_probe {
         errands.spawn(write_probe::watch(hub.clone(), admins, interval));
     }
     if let Some(backup) = backup {
         errands.spawn(backups::watch(hub.clone(), backup));
+    }
+    if !entrances.is_empty() {
+        errands.spawn(clients::watch(hub.clone(), entrances));
     }
     errands
 }

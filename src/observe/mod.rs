@@ -4,6 +4,7 @@
 mod archive_dir;
 mod backups;
 mod beside;
+pub mod clients;
 mod data_dir;
 mod finder;
 pub mod fleet;

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use futures_util::future::{join, join_all};
+use futures_util::future::{join_all, join3};
 use tokio::time::{sleep, timeout};
 
 use super::backups;
+use super::clients::{self, Entrance};
 use super::{Finder, Hub, Source, server_log, told, write_probe};
 use crate::clock::Moment;
 use crate::cluster::facts::Report;
@@ -37,7 +38,7 @@ pub struct Asked {
 
 /// Asks the nodes of `hub`'s cluster, in its order, and reports what they say; none waits for another. `writes`: then the write probe
 /// goes from the primary to each standby. Whoever makes the backups is asked first.
-pub async fn once(hub: &Hub, nodes: &[Asked], backup: Option<&Backup>, writes: bool) {
+pub async fn once(hub: &Hub, nodes: &[Asked], backup: Option<&Backup>, entrances: &[Entrance], writes: bool) {
     // Before the nodes: what they say is of the moment.
     if let Some(backup) = backup {
         backups::once(hub, backup).await;
@@ -51,7 +52,7 @@ pub async fn once(hub: &Hub, nodes: &[Asked], backup: Option<&Backup>, writes: b
     let logs = names.iter().zip(nodes).filter_map(|(name, asked)| Some((name, asked.log.clone()?)));
     let logs =
         logs.map(|(name, path)| async move { hub.report(name, Report::ServerLog(server_log::once(path).await)) });
-    let (mut sessions, _): (Vec<_>, Vec<()>) = join(join_all(begun), join_all(logs)).await;
+    let (mut sessions, _, ()) = join3(join_all(begun), join_all(logs), clients::once(hub, entrances)).await;
     // A probe takes its time: what was read before it is old after it.
     for round in 0..if writes { 3 } else { 2 } {
         match round {

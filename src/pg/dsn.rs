@@ -14,6 +14,7 @@ use super::conninfo::{Conninfo, Value};
 use super::passfile::{self, Login, Lookup};
 use super::tls::{Connector, Roots, SslMode, Tls, TlsError, Versions};
 use super::trail::Trail;
+use crate::doctor::clients::Wanted;
 
 /// How every session of ours calls itself, whatever the connection string says.
 pub const APPLICATION_NAME: &str = "pgvigil";
@@ -66,6 +67,27 @@ impl Target {
         let mut conninfo = filled(dsn, env, home.as_deref(), trail)?;
         conninfo.log_in_as(user, "replication", password);
         Ok(Self { replicates: true, ..Self::of(&conninfo, home, trail)? })
+    }
+
+    /// The servers that a connection string of clients names, in its order, and which of them it wants. They are asked as through a
+    /// pooler: one may be in between.
+    pub fn of_clients(
+        dsn: &str,
+        env: &dyn Fn(&str) -> Option<String>,
+        trail: &Trail,
+    ) -> Result<(Wanted, Vec<Self>), DsnError> {
+        let home = home(env);
+        let (mut conninfo, wanted) = Conninfo::parse_of_clients(dsn)?;
+        conninfo.fill_from_service(env, home.as_deref(), trail)?;
+        conninfo.fill_from(env)?;
+        let wanted =
+            Wanted::named(wanted.as_deref().filter(|word| !word.is_empty()).unwrap_or("any")).ok_or_else(|| {
+                let expected = "any, read-write or primary: the others are for clients that only read";
+                DsnError::Value { name: "target_session_attrs".to_owned(), expected }
+            })?;
+        let one = |conninfo: &Conninfo| Ok(Self { pooled: true, ..Self::of(conninfo, home.clone(), trail)? });
+        let targets = conninfo.each()?.iter().map(one).collect::<Result<Vec<_>, _>>()?;
+        Ok((wanted, targets))
     }
 
     fn of(conninfo: &Conninfo, home: Option<PathBuf>, trail: &Trail) -> Result<Self, DsnError> {

@@ -12,6 +12,7 @@ mod archive_timeout;
 mod archive_unset;
 mod backup_age;
 mod checksum_failures;
+mod client_routing;
 mod clock;
 mod collation;
 mod conflicts;
@@ -113,6 +114,7 @@ pub static CHECKS: &[&Check] = &[
     &node_reachable::CHECK,
     &two_primaries::CHECK,
     &no_primary::CHECK,
+    &client_routing::CHECK,
     &no_standby::CHECK,
     &one_standby::CHECK,
     &foreign_system::CHECK,

@@ -36,13 +36,14 @@ const PROVEN: &[&str] = &[
     "timeouts",
 ];
 
-/// Those that are found here (or in `live::server_log`, `live::write_probe`, `prove::backup`), and that a person mends: no statement does.
+/// Those that are found here (or in `live::server_log`, `live::write_probe`, `live::clients`, `prove::backup`), and that a person mends: no statement does.
 const FOUND: &[&str] = &[
     "write_visible",
     "log_cause",
     "archive_mode",
     "archive_noop",
     "backup_age",
+    "client_routing",
     "conninfo_missing",
     "conninfo_target",
     "hba_replication",

@@ -9,6 +9,7 @@ mod archive_lag;
 mod archiving;
 mod bootstrap;
 pub mod client;
+mod clients;
 mod conflicts;
 pub mod copier;
 mod demo;

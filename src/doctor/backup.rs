@@ -30,11 +30,10 @@ impl Tool {
 
     /// What makes it say as JSON which backups there are of `name`, its stanza or its server.
     pub fn arguments(self, name: &str) -> Vec<String> {
-        let words = match self {
+        match self {
             Self::Pgbackrest => vec![format!("--stanza={name}"), "--output=json".to_owned(), "info".to_owned()],
             Self::Barman => ["-f", "json", "list-backups", name].map(str::to_owned).to_vec(),
-        };
-        words
+        }
     }
 
     /// Reads what it said.

@@ -12,8 +12,18 @@ use super::watch::{Node, SOON, Vigil};
 
 type Outcome = Result<(), LabError>;
 
-/// What the doctor says of these clients: each answer, and what was seen.
+/// What the doctor says of these clients, once it sees a primary: each answer, and what was seen.
 async fn doctor(lab: &Lab, nodes: &[Node], clients: &[String]) -> Result<Vec<(String, String)>, LabError> {
+    for _ in 0..6 {
+        let said = once(lab, nodes, clients).await?;
+        if !said.iter().any(|(_, seen)| seen.contains("no primary is seen") || seen.contains("no answer")) {
+            return Ok(said);
+        }
+    }
+    once(lab, nodes, clients).await
+}
+
+async fn once(lab: &Lab, nodes: &[Node], clients: &[String]) -> Result<Vec<(String, String)>, LabError> {
     let clients: String = clients.iter().map(|one| format!("      - {{{one}}}\n")).collect();
     let text = Vigil::config_text(lab, 1, nodes, "");
     let config = lab.path().join("pgvigil.yml");

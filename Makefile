@@ -71,7 +71,7 @@ prove-bootstrap: ## Runs scripts/bootstrap on a throw-away copy of this machine 
 
 .PHONY: prove-reload
 prove-reload: ## 1,000 reloads under 50 scrapes a second; by hand, 3 minutes; UPDATE=1 writes docs/measured/reload.md
-	@scripts/bootstrap rust build postgresql exporter
+	@scripts/bootstrap rust build postgresql exporter backup
 	@scripts/tier prove
 
 .PHONY: prove-webhook
@@ -91,6 +91,11 @@ prove-openssl: ## A build with the feature tls-openssl against psql, and sslroot
 	cargo test --features tls-openssl --lib pg::
 	cargo test --features tls-openssl --test it -- live::libpq:: live::tls:: newer_libpq:: --nocapture
 	cargo test --test it newer_libpq:: -- --nocapture
+
+.PHONY: prove-backup
+prove-backup: ## Real backups by pgBackRest and Barman, judged by the doctor; by hand, 2 minutes, root
+	@scripts/bootstrap rust build postgresql backup
+	cargo test --test it prove::backup:: -- --nocapture
 
 .PHONY: prove-pages
 prove-pages: ## 200 open status pages on a real cluster; by hand, 2 minutes; UPDATE=1 writes docs/measured/pages.md

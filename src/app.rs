@@ -16,11 +16,13 @@ use tokio::time::timeout;
 
 use crate::clock::Wall;
 use crate::cluster::layout::{Layout, Member, Timing};
+use crate::config::clients::{Clients, Way};
 use crate::config::reload::FileChanges;
-use crate::config::{self, Cluster, Environment, Manager, Node, Report, Role, Settings};
+use crate::config::{self, Backup, Cluster, Environment, Manager, Node, Replication, Report, Role, Settings};
 use crate::http::{self, Door, Runbooks, Sources};
 use crate::log::Log;
 use crate::metric::own::Own;
+use crate::observe::clients::{By, Entrance};
 use crate::observe::fleet::{Fleet, Place, Plan};
 use crate::observe::keeper::Keeper;
 use crate::observe::maintenance::Maintainer;
@@ -28,6 +30,7 @@ use crate::observe::observers::Observers;
 use crate::observe::once::Asked;
 use crate::observe::{Beside, Found, Source, own};
 use crate::peer::Address;
+use crate::pg::dsn::Target;
 use crate::pg::failure::{Cause, Failure};
 use crate::pg::trail::Trail;
 use crate::runbook::book::Mode;
@@ -185,6 +188,8 @@ fn plans(settings: &Settings, environment: &Arc<Environment>) -> Vec<Plan> {
         layout: layout(settings, cluster, environment),
         places: cluster.nodes.iter().map(|node| (place(node), source(node, environment))).collect(),
         archive_dir: cluster.archive_dir.clone(),
+        backup: cluster.backup.clone(),
+        clients: entrances(cluster, environment),
         write_probe: cluster.write_probe.map(|interval| (interval, cluster.nodes.iter().map(admin).collect())),
     };
     settings.clusters.iter().map(plan).collect()
@@ -196,19 +201,52 @@ pub struct Visit {
     pub layout: Layout,
     /// Where to ask each member, in the layout's order.
     pub nodes: Vec<Asked>,
+    /// Who is asked for its backups.
+    pub backup: Option<Backup>,
+    /// What its clients use.
+    pub clients: Vec<Entrance>,
 }
 
 /// What is to be looked at once by these settings. Reads the files that say where the nodes are.
 pub fn visits(settings: &Settings, environment: &Arc<Environment>) -> Vec<Visit> {
-    let asked = |node: &Node| {
+    let asked = |cluster: &Cluster, node: &Node| {
         let admin = node.admin_dsn.is_some().then(|| means::admin_source(node, environment));
-        Asked { source: source(node, environment), admin, log: node.log.clone() }
+        // A pooler speaks no replication.
+        let replication = cluster.replication.as_ref().filter(|_| !node.pooled);
+        let replication = replication.map(|replication| replication_source(node, replication, environment));
+        Asked { source: source(node, environment), admin, replication, log: node.log.clone() }
     };
     let visit = |cluster: &Cluster| Visit {
         layout: layout(settings, cluster, environment),
-        nodes: cluster.nodes.iter().map(asked).collect(),
+        nodes: cluster.nodes.iter().map(|node| asked(cluster, node)).collect(),
+        backup: cluster.backup.clone(),
+        clients: entrances(cluster, environment),
     };
     settings.clusters.iter().map(visit).collect()
+}
+
+/// What the clients of a cluster use.
+fn entrances(cluster: &Cluster, environment: &Arc<Environment>) -> Vec<Entrance> {
+    let entrance = |clients: &Clients| {
+        let by = match clients.way.clone() {
+            Way::Haproxy(stats, backend) => By::Haproxy(stats, backend),
+            Way::Dsn(dsn) => {
+                let environment = environment.clone();
+                By::Dsn(Arc::new(move || {
+                    let trail = Trail::default();
+                    let (wanted, targets) = config::client_targets(&dsn, &environment, &trail)?;
+                    let with_tls = |target: Target| {
+                        let tls = target.connector(&trail);
+                        let tls = tls.map_err(|error| Failure::new(Cause::Tls, &error.to_string()))?;
+                        Ok((target, tls))
+                    };
+                    Ok((wanted, targets.into_iter().map(with_tls).collect::<Result<_, Failure>>()?))
+                }))
+            }
+        };
+        Entrance { name: clients.name.clone(), by }
+    };
+    cluster.clients.iter().map(entrance).collect()
 }
 
 /// Whom to ask for a second view.
@@ -249,6 +287,16 @@ fn layout(settings: &Settings, cluster: &Cluster, environment: &Environment) -> 
 fn source(node: &Node, environment: &Arc<Environment>) -> Source {
     let (node, environment) = (node.clone(), environment.clone());
     Arc::new(move |trail| find(&node, &environment, trail))
+}
+
+/// The same as a standby logs in there.
+fn replication_source(node: &Node, replication: &Replication, environment: &Arc<Environment>) -> Source {
+    let (node, replication, environment) = (node.clone(), replication.clone(), environment.clone());
+    Arc::new(move |trail| {
+        let target = config::replication_target(&node, &replication, &environment, trail)?;
+        let tls = target.connector(trail).map_err(|error| Failure::new(Cause::Tls, &error.to_string()))?;
+        Ok((target, tls))
+    })
 }
 
 fn find(node: &Node, environment: &Environment, trail: &Trail) -> Found {

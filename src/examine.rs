@@ -67,10 +67,10 @@ pub async fn run(visits: Vec<Visit>, settings: &Settings, options: &Options) -> 
 }
 
 async fn look(visit: Visit, keeper: &Keeper, options: &Options) -> Report {
-    let Visit { layout, nodes } = visit;
+    let Visit { layout, nodes, backup, clients } = visit;
     let memory = keeper.load(&layout.name);
     let hub = Hub::new(layout, memory);
-    once(&hub, &nodes, options.write_probe).await;
+    once(&hub, &nodes, backup.as_ref(), &clients, options.write_probe).await;
     let cluster = hub.cluster();
     Report::of(&Patient::new(&cluster, Moment::now()), options.node.as_deref())
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::aside::Aside;
 use super::assess::{Assessment, Evidence, Verdict};
 use super::facts::{NodeFacts, Report};
 use super::history::Origin;
@@ -47,6 +48,8 @@ pub struct Cluster {
     reconnects: Reconnects,
     /// What is in `archive_dir`; `None` if there is none.
     archive_dir: Option<Fact<ArchiveDir>>,
+    /// What is beside the servers.
+    aside: Aside,
     not_before: Moment,
     /// Which nodes must be heard again before anything is known: those that were watched when our clock was late.
     awaited: Vec<bool>,
@@ -69,6 +72,7 @@ impl Cluster {
             walsender_lags: WalsenderLags::new(),
             reconnects: Reconnects::default(),
             archive_dir: None,
+            aside: Aside::default(),
             circle: Circle::new(),
             not_before: now,
             awaited: vec![true; nodes],
@@ -152,6 +156,16 @@ impl Cluster {
         let fact = self.archive_dir.as_ref()?;
         let counts = now.mono.since(fact.seen.mono) <= ARCHIVE_WINDOW && fact.seen.mono >= self.not_before.mono;
         Some(Some(fact).filter(|_| counts && !self.is_late(now)))
+    }
+
+    /// What was found beside the servers.
+    pub fn aside(&self) -> &Aside {
+        &self.aside
+    }
+
+    /// The same, for those who look.
+    pub fn aside_mut(&mut self) -> &mut Aside {
+        &mut self.aside
     }
 
     /// The size of the segments of the cluster's WAL, by any of its nodes.

@@ -7,6 +7,7 @@
 //! makes the verdicts; [`routing`] says where clients may go.
 
 pub mod archive;
+pub mod aside;
 pub mod assess;
 #[expect(clippy::module_inception, reason = "the cluster itself")]
 mod cluster;

@@ -21,8 +21,8 @@ pub enum WalsenderKind {
     Logical,
 }
 
-/// The programs that only copy WAL, by the application name that they give unless told otherwise.
-const COPIERS: [&str; 2] = ["pg_basebackup", "pg_receivewal"];
+/// The programs that replay nothing, by the application name that they give unless told otherwise: ours only logs in.
+const COPIERS: [&str; 3] = ["pg_basebackup", "pg_receivewal", "pgvigil"];
 
 /// A copier reports as soon as it streams: in seconds, by when it surely has.
 const FIRST_WORD: f64 = 1.0;
@@ -111,6 +111,7 @@ mod tests {
             assert_eq!(kind(&walsender("walreceiver", state, None, false)), WalsenderKind::Standby);
             assert_eq!(kind(&walsender("pg_receivewal", state, None, false)), WalsenderKind::WalStream);
             assert_eq!(kind(&walsender("pg_basebackup", state, None, false)), WalsenderKind::WalStream);
+            assert_eq!(kind(&walsender("pgvigil", state, None, false)), WalsenderKind::WalStream);
         }
         let nameless = walsender("nightly", "streaming", None, false);
         let by_slot = |slot: Slot| WalsenderKind::of(&nameless, &[slot], None);

@@ -3,6 +3,8 @@
 
 mod access;
 mod acting;
+pub mod backup;
+pub mod clients;
 pub mod duration;
 mod environment;
 pub mod manager;
@@ -10,6 +12,7 @@ mod observers;
 pub(crate) mod problem;
 pub mod raw;
 pub mod reload;
+mod replication;
 pub mod runbooks;
 mod secret;
 pub mod service;
@@ -24,18 +27,21 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 pub use access::{Holder, Proof, Role};
+pub use backup::Backup;
 pub use environment::{Environment, PREFIX};
 pub use manager::Manager;
 pub use observers::Observer;
 pub use problem::{ConfigError, Origin};
+pub use replication::Replication;
 pub use runbooks::{EtcdLock, Lock, Permit};
 pub use secret::Secret;
 pub use service::{Login, Service};
 pub use settings::{Cluster, Dsn, NativeHistograms, Node, Settings};
 pub use web::Web;
 
+use crate::doctor::clients::Wanted;
 use crate::peer::Address;
-use crate::pg::dsn::Target;
+use crate::pg::dsn::{DsnError, Target};
 use crate::pg::failure::{Cause, Failure};
 use crate::pg::trail::Trail;
 use environment::Merged;
@@ -125,6 +131,26 @@ fn judge(path: Option<PathBuf>, text: Option<&str>, env: &Environment) -> Result
             cluster.archive_dir.as_ref().map(|dir| format!("{} archives into {}", cluster.name, dir.display())),
         );
         nodes.extend(acting::line(cluster));
+        for (clients, place) in cluster.clients.iter().zip(raw.iter().flat_map(|raw| &raw.clients)) {
+            let clients::Way::Dsn(dsn) = &clients.way else { continue };
+            let wrong = |why: String| {
+                let what = format!("clients {} of cluster {}: {why}", clients.name, cluster.name);
+                in_file(Problem::new(&place.name, what))
+            };
+            let (_, targets) = client_targets(dsn, env, &trail).map_err(|why| wrong(why.to_string()))?;
+            let tls = targets.iter().try_for_each(|target| target.connector(&trail).map(drop));
+            tls.map_err(|why| wrong(why.to_string()))?;
+            notes.extend(if let Dsn::File(file) = dsn { is_open(file) } else { None });
+        }
+        if let Some(Replication { password_file: Some(file), .. }) = &cluster.replication {
+            let wrong = |why: String| {
+                let origin = raw.and_then(|raw| Some(Origin::from(&raw.replication.as_ref()?.user)));
+                let what = format!("replication of cluster {}: {why}", cluster.name);
+                in_file(Problem::new(origin.unwrap_or(Origin::Nowhere), what))
+            };
+            password(file).map_err(wrong)?;
+            notes.extend(is_open(file));
+        }
         notes.extend(acting::notes(cluster));
         for service in acting::services(cluster) {
             let wrong = |why: String| {
@@ -196,7 +222,7 @@ pub enum TargetError {
         /// Where it stands: `dsn` or `admin_dsn`.
         key: &'static str,
         /// What is wrong with it.
-        why: crate::pg::dsn::DsnError,
+        why: DsnError,
     },
     /// The file that holds it.
     #[error("{0}")]
@@ -220,9 +246,39 @@ pub fn admin_target(node: &Node, env: &Environment, trail: &Trail) -> Option<Res
     Some(dial("admin_dsn", node.admin_dsn.as_ref()?, env, trail))
 }
 
+/// The same as a standby's walreceiver, at the address of the node's `dsn`.
+pub fn replication_target(
+    node: &Node,
+    replication: &Replication,
+    env: &Environment,
+    trail: &Trail,
+) -> Result<Target, TargetError> {
+    let given = replication.password_file.as_deref().map(|file| {
+        trail.about_to_read(file);
+        password(file).map_err(TargetError::File)
+    });
+    let given = given.transpose()?;
+    let (user, given) = (&replication.user, given.as_ref().map(Secret::reveal));
+    read_dsn("dsn", &node.dsn, trail, |text| Target::for_replication(text, user, given, &|name| env.get(name), trail))
+}
+
+/// The servers that the connection string of clients names, and which of them it wants.
+pub fn client_targets(dsn: &Dsn, env: &Environment, trail: &Trail) -> Result<(Wanted, Vec<Target>), TargetError> {
+    read_dsn("dsn", dsn, trail, |text| Target::of_clients(text, &|name| env.get(name), trail))
+}
+
 fn dial(key: &'static str, dsn: &Dsn, env: &Environment, trail: &Trail) -> Result<Target, TargetError> {
-    let lookup = |name: &str| env.get(name);
-    let parse = |text: &str| Target::parse(text, &lookup, trail).map_err(|why| TargetError::Dsn { key, why });
+    read_dsn(key, dsn, trail, |text| Target::parse(text, &|name| env.get(name), trail))
+}
+
+/// Makes something of a connection string, wherever it is.
+fn read_dsn<T>(
+    key: &'static str,
+    dsn: &Dsn,
+    trail: &Trail,
+    parse: impl Fn(&str) -> Result<T, DsnError>,
+) -> Result<T, TargetError> {
+    let parse = |text: &str| parse(text).map_err(|why| TargetError::Dsn { key, why });
     match dsn {
         Dsn::Inline(dsn) => parse(dsn.reveal()),
         Dsn::File(path) => {

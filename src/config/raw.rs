@@ -134,12 +134,89 @@ pub struct RawCluster {
     /// The directory of its WAL archive, where pgvigil can look into it.
     #[serde(default)]
     pub archive_dir: Option<Spanned<String>>,
+    /// As whom its standbys log in for replication, for the doctor to try.
+    #[serde(default)]
+    pub replication: Option<RawReplication>,
+    /// Who makes its backups.
+    #[serde(default)]
+    pub backup: Option<Spanned<RawBackup>>,
+    /// What the clients that write use.
+    #[serde(default)]
+    pub clients: Vec<RawClients>,
     /// How often the write probe goes.
     #[serde(default)]
     pub write_probe: Option<Spanned<String>>,
     /// What runbooks may do.
     #[serde(default)]
     pub runbooks: Option<Spanned<RawRunbooks>>,
+}
+
+/// What the clients that write use.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawClients {
+    /// What it is called.
+    pub name: Spanned<String>,
+    /// Their connection string, which may name several servers. This, `dsn_file` or `haproxy_stats`.
+    #[serde(default)]
+    pub dsn: Option<Spanned<Secret>>,
+    /// The file with nothing but their connection string.
+    #[serde(default)]
+    pub dsn_file: Option<Spanned<String>>,
+    /// Where HAProxy shows its statistics as CSV, or its socket.
+    #[serde(default)]
+    pub haproxy_stats: Option<Spanned<Secret>>,
+    /// The backend of HAProxy that they are led to.
+    #[serde(default)]
+    pub haproxy_backend: Option<Spanned<String>>,
+}
+
+/// Who makes its backups.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawBackup {
+    /// pgBackRest. This or `barman`.
+    #[serde(default)]
+    pub pgbackrest: Option<RawPgbackrest>,
+    /// Barman.
+    #[serde(default)]
+    pub barman: Option<RawBarman>,
+    /// How old the newest backup may be.
+    #[serde(default)]
+    pub max_age: Option<Spanned<String>>,
+}
+
+/// pgBackRest.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawPgbackrest {
+    /// The cluster's stanza.
+    pub stanza: Spanned<String>,
+    /// How it is run, before its own words.
+    #[serde(default)]
+    pub argv: Option<Spanned<Vec<Spanned<String>>>>,
+}
+
+/// Barman.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawBarman {
+    /// The cluster's server in Barman's config.
+    pub server: Spanned<String>,
+    /// How it is run, before its own words.
+    #[serde(default)]
+    pub argv: Option<Spanned<Vec<Spanned<String>>>>,
+}
+
+/// As whom its standbys log in for replication.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawReplication {
+    /// The user of their `primary_conninfo`.
+    pub user: Spanned<String>,
+    /// The file of its password; without it the password file of libpq counts, for the database `replication`.
+    #[serde(default)]
+    pub password_file: Option<Spanned<String>>,
 }
 
 /// What decides on failover.

@@ -8,12 +8,15 @@ use std::time::Duration;
 use serde_saphyr::Spanned;
 
 use super::access::{self, Holder};
+use super::backup::{self, Backup};
+use super::clients::{self, Clients};
 use super::duration;
 use super::environment::Merged;
 use super::manager::{self, Manager};
 use super::observers::{self, Observer};
 use super::problem::{Origin, Problem};
 use super::raw::{RawCluster, RawConfig, RawNode};
+use super::replication::{self, Replication};
 use super::runbooks::{self, Permit};
 use super::secret::Secret;
 use crate::cluster::upstream::Upstream;
@@ -90,6 +93,12 @@ pub struct Cluster {
     pub archive_dir: Option<PathBuf>,
     /// What decides on failover there, if it was written.
     pub manager: Option<Manager>,
+    /// As whom its standbys log in for replication, if it was written.
+    pub replication: Option<Replication>,
+    /// Who makes its backups, if it was written.
+    pub backup: Option<Backup>,
+    /// What its clients that write use.
+    pub clients: Vec<Clients>,
     /// How often the write probe goes; `None`: never.
     pub write_probe: Option<Duration>,
     /// What runbooks may do there.
@@ -182,6 +191,9 @@ pub(super) fn settle(
             nodes: vec![lone(lone_node)],
             archive_dir: None,
             manager: None,
+            replication: None,
+            backup: None,
+            clients: Vec::new(),
             write_probe: None,
             runbooks: Permit::default(),
         });
@@ -331,7 +343,20 @@ fn cluster(raw: &RawCluster, dir: &Path) -> Result<Cluster, Problem> {
     let manager = raw.manager.as_ref().map(|raw| manager::manager(raw, &name, dir)).transpose()?;
     let runbooks = raw.runbooks.as_ref().map(|raw| runbooks::permit(raw, manager.as_ref(), &name, dir)).transpose()?;
     let write_probe = raw.write_probe.as_ref().map(|given| write_probe(given, &nodes, &name)).transpose()?;
-    Ok(Cluster { name, nodes, archive_dir, manager, write_probe, runbooks: runbooks.unwrap_or_default() })
+    let replication = raw.replication.as_ref().map(|raw| replication::replication(raw, &name, dir)).transpose()?;
+    let clients = clients::clients(&raw.clients, &name, dir)?;
+    let backup = raw.backup.as_ref().map(|raw| backup::backup(raw, &name)).transpose()?;
+    Ok(Cluster {
+        name,
+        nodes,
+        archive_dir,
+        manager,
+        replication,
+        backup,
+        clients,
+        write_probe,
+        runbooks: runbooks.unwrap_or_default(),
+    })
 }
 
 /// The least and the most that `write_probe` may be.
@@ -418,7 +443,7 @@ fn node(raw: &RawNode, dir: &Path) -> Result<Node, Problem> {
 }
 
 /// What `key` or `key` with `_file` says of where the connection string is.
-fn dsn_of(
+pub(super) fn dsn_of(
     node: &str,
     key: &str,
     inline: Option<&Spanned<Secret>>,

@@ -4,8 +4,9 @@ use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 
 use super::raw::{
-    RawAlertmanager, RawCluster, RawEtcd, RawExposition, RawHolder, RawNode, RawObserver, RawPatroni,
-    RawPgAutoFailover, RawRepmgr, RawRunbooks, RawTimeouts, SCALARS,
+    RawAlertmanager, RawBackup, RawBarman, RawClients, RawCluster, RawEtcd, RawExposition, RawHolder, RawNode,
+    RawObserver, RawPatroni, RawPgAutoFailover, RawPgbackrest, RawReplication, RawRepmgr, RawRunbooks, RawTimeouts,
+    SCALARS,
 };
 use super::web::{RawHeaders, RawHttp, RawRate, RawTls, RawWeb};
 use super::*;
@@ -54,6 +55,15 @@ fn every_key_is_documented_with_its_default_and_bounds() {
     known.extend(keys_of::<RawObserver>("observers[]."));
     known.extend(keys_of::<RawCluster>("clusters[]."));
     assert!(known.remove("clusters[].nodes") && known.remove("clusters[].runbooks"));
+    assert!(known.remove("clusters[].clients"));
+    known.extend(keys_of::<RawClients>("clusters[].clients[]."));
+    assert!(known.remove("clusters[].backup"));
+    known.extend(keys_of::<RawBackup>("clusters[].backup."));
+    assert!(known.remove("clusters[].backup.pgbackrest") && known.remove("clusters[].backup.barman"));
+    known.extend(keys_of::<RawPgbackrest>("clusters[].backup.pgbackrest."));
+    known.extend(keys_of::<RawBarman>("clusters[].backup.barman."));
+    assert!(known.remove("clusters[].replication"));
+    known.extend(keys_of::<RawReplication>("clusters[].replication."));
     known.extend(keys_of::<RawPatroni>("clusters[].manager.patroni."));
     known.extend(keys_of::<RawRepmgr>("clusters[].manager.repmgr."));
     known.extend(keys_of::<RawPgAutoFailover>("clusters[].manager.pg_auto_failover."));
@@ -77,6 +87,8 @@ fn every_key_is_documented_with_its_default_and_bounds() {
     let (least, most) = settings::WRITE_PROBE;
     let bounds = format!("{} to {}", duration::show(least), duration::show(most));
     assert!(row("clusters[].write_probe")[2].contains(&bounds));
+    let max_age = format!("{} to {}", duration::show(backup::MAX_AGE.0), duration::show(backup::MAX_AGE.1));
+    assert!(row("clusters[].backup.max_age")[2].contains(&max_age), "{max_age}");
     let ttl = format!("{} to {}", duration::show(runbooks::TTL.0), duration::show(runbooks::TTL.1));
     assert!(row("clusters[].runbooks.lock.etcd.ttl")[2].contains(&ttl));
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::hba::Rule;
+use super::login::Login;
 use crate::pg::records::{DecodeError, Record, Records};
 use crate::pg::version::VersionedSql;
 use crate::runbook::manager::detect::{self, Detected};
@@ -26,6 +27,8 @@ pub struct Told {
     pub roles: Option<Vec<Role>>,
     /// `pg_hba.conf`.
     pub hba: Option<Vec<Rule>>,
+    /// What came of a login for replication; `None`: none was tried.
+    pub login: Option<Login>,
     /// Whether a cluster manager left traces; the inner is `None` if none was seen.
     pub manager: Option<Option<Detected>>,
 }

@@ -2,11 +2,14 @@
 //! `pgvigil doctor` asks every node once; `serve` judges what its loops read.
 
 pub mod answers;
+pub mod backup;
 pub mod chart;
 pub mod check;
+pub mod clients;
 pub mod cures;
 pub mod finding;
 pub mod hba;
+pub mod login;
 pub mod page;
 pub mod patient;
 pub mod report;

@@ -10,14 +10,17 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::backups;
+use super::clients::{self, Entrance};
 use super::keeper::Keeper;
 use super::places::Places;
 use super::pulse::Pulses;
 use super::timings::Timings;
 use super::write_probe::{self, Admins};
 use super::{Beside, Hub, Loops, Shared, Source, observe, own, tick};
+use crate::cluster::aside::Aside;
 use crate::cluster::layout::{Layout, Timing};
-use crate::config::Dsn;
+use crate::config::{Backup, Dsn};
 use crate::metric::fleet::Load;
 
 /// How long the disk may take to forget a maintenance.
@@ -33,6 +36,10 @@ pub struct Plan {
     pub archive_dir: Option<PathBuf>,
     /// How often the write probe goes, and as whom on each member; `None`: never.
     pub write_probe: Option<(Duration, Admins)>,
+    /// Who is asked for its backups.
+    pub backup: Option<Backup>,
+    /// What its clients use.
+    pub clients: Vec<Entrance>,
 }
 
 /// Where to find a node: another place may be another server.
@@ -81,7 +88,7 @@ struct Running {
     nodes: BTreeMap<String, (Place, Loops)>,
     archive_dir: Option<PathBuf>,
     looking: JoinSet<()>,
-    writing: JoinSet<()>,
+    errands: JoinSet<()>,
 }
 
 impl Fleet {
@@ -157,7 +164,7 @@ impl Running {
         let timing = watch::Sender::new(plan.layout.timing);
         let hub = Arc::new(Hub::new(plan.layout, memory));
         let looking = start_looking(&hub, plan.archive_dir.clone());
-        let writing = start_writing(&hub, plan.write_probe);
+        let errands = start_errands(&hub, plan.write_probe, plan.backup, plan.clients);
         let ticking = tick(&hub, Timings::of(&timing), &shared.pulses);
         let mut this = Self {
             hub,
@@ -166,7 +173,7 @@ impl Running {
             nodes: BTreeMap::new(),
             archive_dir: plan.archive_dir,
             looking,
-            writing,
+            errands,
         };
         for (name, (place, source)) in names.into_iter().zip(plan.places) {
             this.start_node(name, place, source, shared);
@@ -183,11 +190,12 @@ impl Running {
             self.looking = start_looking(&self.hub, plan.archive_dir.clone());
             self.archive_dir = plan.archive_dir;
         }
-        // A probe keeps nothing: it begins anew.
-        self.writing.shutdown().await;
+        // An errand keeps nothing: it begins anew.
+        self.errands.shutdown().await;
+        *self.hub.cluster().aside_mut() = Aside::default();
         let before = self.hub.cluster().layout().clone();
         if before == plan.layout && plan.places.iter().map(|(place, _)| place).eq(self.places(&before)) {
-            self.writing = start_writing(&self.hub, plan.write_probe);
+            self.errands = start_errands(&self.hub, plan.write_probe, plan.backup, plan.clients);
             return self;
         }
         let timing = plan.layout.timing;
@@ -214,7 +222,7 @@ impl Running {
                 self.start_node(name, place, source, shared);
             }
         }
-        self.writing = start_writing(&self.hub, plan.write_probe);
+        self.errands = start_errands(&self.hub, plan.write_probe, plan.backup, plan.clients);
         self
     }
 
@@ -229,12 +237,23 @@ impl Running {
     }
 }
 
-fn start_writing(hub: &Arc<Hub>, write_probe: Option<(Duration, Admins)>) -> JoinSet<()> {
-    let mut writing = JoinSet::new();
+fn start_errands(
+    hub: &Arc<Hub>,
+    write_probe: Option<(Duration, Admins)>,
+    backup: Option<Backup>,
+    entrances: Vec<Entrance>,
+) -> JoinSet<()> {
+    let mut errands = JoinSet::new();
     if let Some((interval, admins)) = write_probe {
-        writing.spawn(write_probe::watch(hub.clone(), admins, interval));
+        errands.spawn(write_probe::watch(hub.clone(), admins, interval));
     }
-    writing
+    if let Some(backup) = backup {
+        errands.spawn(backups::watch(hub.clone(), backup));
+    }
+    if !entrances.is_empty() {
+        errands.spawn(clients::watch(hub.clone(), entrances));
+    }
+    errands
 }
 
 fn start_looking(hub: &Arc<Hub>, archive_dir: Option<PathBuf>) -> JoinSet<()> {

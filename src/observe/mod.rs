@@ -2,7 +2,9 @@
 //! ends them as the config says. [`observers`] asks other pgvigils what they see.
 
 mod archive_dir;
+mod backups;
 mod beside;
+pub mod clients;
 mod data_dir;
 mod finder;
 pub mod fleet;

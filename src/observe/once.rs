@@ -3,17 +3,21 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use futures_util::future::{join, join_all};
+use futures_util::future::{join_all, join3};
 use tokio::time::{sleep, timeout};
 
+use super::backups;
+use super::clients::{self, Entrance};
 use super::{Finder, Hub, Source, server_log, told, write_probe};
 use crate::clock::Moment;
 use crate::cluster::facts::Report;
 use crate::cluster::layout::Timing;
 use crate::collector::snapshot::Exchange;
 use crate::collector::{COLLECTORS, Pace};
+use crate::config::Backup;
+use crate::doctor::login::Login;
 use crate::pg::failure::{Cause, Failure};
-use crate::pg::session::Session;
+use crate::pg::session::{Session, replication};
 
 /// Between the two fast readings: what moved since the first tells that the second is of now.
 const BETWEEN: Duration = Duration::from_millis(500);
@@ -26,13 +30,19 @@ pub struct Asked {
     pub source: Source,
     /// As whom it may see `pg_hba_file_rules`.
     pub admin: Option<Source>,
+    /// As whom a standby logs in there, if the config says so.
+    pub replication: Option<Source>,
     /// Where its log is, if that can be read.
     pub log: Option<PathBuf>,
 }
 
 /// Asks the nodes of `hub`'s cluster, in its order, and reports what they say; none waits for another. `writes`: then the write probe
-/// goes from the primary to each standby.
-pub async fn once(hub: &Hub, nodes: &[Asked], writes: bool) {
+/// goes from the primary to each standby. Whoever makes the backups is asked first.
+pub async fn once(hub: &Hub, nodes: &[Asked], backup: Option<&Backup>, entrances: &[Entrance], writes: bool) {
+    // Before the nodes: what they say is of the moment.
+    if let Some(backup) = backup {
+        backups::once(hub, backup).await;
+    }
     let timing = hub.cluster().layout().timing;
     let names: Vec<_> = hub.cluster().layout().members.iter().map(|member| member.name.clone()).collect();
     let begun = names.iter().zip(nodes).map(|(name, asked)| async move {
@@ -42,7 +52,7 @@ pub async fn once(hub: &Hub, nodes: &[Asked], writes: bool) {
     let logs = names.iter().zip(nodes).filter_map(|(name, asked)| Some((name, asked.log.clone()?)));
     let logs =
         logs.map(|(name, path)| async move { hub.report(name, Report::ServerLog(server_log::once(path).await)) });
-    let (mut sessions, _): (Vec<_>, Vec<()>) = join(join_all(begun), join_all(logs)).await;
+    let (mut sessions, _, ()) = join3(join_all(begun), join_all(logs), clients::once(hub, entrances)).await;
     // A probe takes its time: what was read before it is old after it.
     for round in 0..if writes { 3 } else { 2 } {
         match round {
@@ -104,8 +114,19 @@ async fn begin(hub: &Hub, name: &str, asked: &Asked, timing: Timing) -> Result<S
     {
         told.hba = rules;
     }
+    if let Some(replication) = &asked.replication {
+        told.login = Some(log_in_for_replication(replication, timing).await);
+    }
     hub.report(name, Report::Told(Box::new(told)));
     Ok(session)
+}
+
+/// Logs in and out again as a standby does.
+async fn log_in_for_replication(source: &Source, timing: Timing) -> Login {
+    match Finder::new(source.clone()).find(timing.connect_timeout).await {
+        Ok((target, tls)) => replication::try_login(&target, &tls, timing.connect_timeout).await,
+        Err(failure) => Login { user: String::new(), from: None, result: Err(failure) },
+    }
 }
 
 async fn connect(source: &Source, timing: Timing) -> Result<Session, Failure> {

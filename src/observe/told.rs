@@ -13,7 +13,7 @@ pub(super) async fn ask(session: &mut Session) -> Result<Told, Failure> {
     let manager = session.ask(&MANAGER).await?.ok().and_then(|records| detect(&records).ok());
     let granted = chart.as_ref().is_some_and(|chart| chart.hba_granted);
     let hba = if granted { rules(session).await? } else { None };
-    Ok(Told { chart, roles, hba, manager })
+    Ok(Told { chart, roles, hba, manager, login: None })
 }
 
 /// Asks for `pg_hba.conf`, of a session that may see it.

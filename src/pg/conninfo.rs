@@ -142,13 +142,14 @@ const OPTIONS: &[(&str, &str, Rule)] = &[
 ];
 
 /// A value, and what set it: the option's name, or the environment variable's.
+#[derive(Clone)]
 pub(super) struct Value {
     pub(super) text: String,
     pub(super) source: &'static str,
 }
 
 /// The options that are set. Without `Debug`: it holds the password.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Conninfo(BTreeMap<&'static str, Value>);
 
 impl Conninfo {
@@ -157,6 +158,47 @@ impl Conninfo {
         let mut conninfo = Self::default();
         read(text, &mut |name, value, at| conninfo.set(name, value, at))?;
         Ok(conninfo)
+    }
+
+    /// Reads either form of a string of clients, with the `target_session_attrs` that it has.
+    pub(super) fn parse_of_clients(text: &str) -> Result<(Self, Option<String>), DsnError> {
+        let (mut conninfo, mut wanted) = (Self::default(), None);
+        read(text, &mut |name, value, at| match name {
+            "target_session_attrs" => {
+                wanted = Some(value);
+                Ok(())
+            }
+            // Whoever is tried first: each of them may be.
+            "load_balance_hosts" => Ok(()),
+            name => conninfo.set(name, value, at),
+        })?;
+        Ok((conninfo, wanted))
+    }
+
+    /// Each of the servers that it names by itself.
+    pub(super) fn each(&self) -> Result<Vec<Self>, DsnError> {
+        let list =
+            |name: &str| self.get(name).map(|value| value.text.split(',').map(str::to_owned).collect::<Vec<_>>());
+        let (hosts, addresses, ports) = (list("host"), list("hostaddr"), list("port").unwrap_or_default());
+        let count = addresses.as_ref().or(hosts.as_ref()).map_or(1, Vec::len);
+        let fits = |list: &Option<Vec<String>>| list.as_ref().is_none_or(|list| list.len() == count);
+        if !fits(&hosts) || !fits(&addresses) || ports.len() > 1 && ports.len() != count {
+            let expected = "as many as there are servers, or one port for all";
+            return Err(DsnError::Value { name: "the list of host, hostaddr or port".to_owned(), expected });
+        }
+        let one = |index: usize| {
+            let mut one = self.clone();
+            let of = |list: &Option<Vec<String>>| list.as_ref().and_then(|list| list.get(index).cloned());
+            let port = ports.get(index).or(ports.first()).cloned();
+            for (name, value) in [("host", of(&hosts)), ("hostaddr", of(&addresses)), ("port", port)] {
+                match value.filter(|value| !value.is_empty()) {
+                    Some(text) => drop(one.0.insert(name, Value { text, source: name })),
+                    None => drop(one.0.remove(name)),
+                }
+            }
+            one
+        };
+        Ok((0..count).map(one).collect())
     }
 
     /// Fills in what the service of the string or of the environment says, and the string does not. `home`: of this user.
@@ -194,6 +236,16 @@ impl Conninfo {
             self.0.insert("sslmode", Value { text: "require".to_owned(), source: "PGREQUIRESSL" });
         }
         Ok(())
+    }
+
+    /// Logs in as somebody else, whose password nothing here says but `password`.
+    pub(super) fn log_in_as(&mut self, user: &str, dbname: &str, password: Option<&str>) {
+        self.0.remove("password");
+        for (name, value) in [("user", Some(user)), ("dbname", Some(dbname)), ("password", password)] {
+            if let Some(value) = value {
+                self.0.insert(name, Value { text: value.to_owned(), source: name });
+            }
+        }
     }
 
     /// The value of an option, and what set it. As in libpq an empty value is none, and no other counts in its place.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use super::conninfo::{Conninfo, Value};
 use super::passfile::{self, Login, Lookup};
 use super::tls::{Connector, Roots, SslMode, Tls, TlsError, Versions};
 use super::trail::Trail;
+use crate::doctor::clients::Wanted;
 
 /// How every session of ours calls itself, whatever the connection string says.
 pub const APPLICATION_NAME: &str = "pgvigil";
@@ -32,6 +33,8 @@ pub struct Target {
     pub tls: Tls,
     /// Whether a pooler is in between that gives each transaction another session of the server.
     pub pooled: bool,
+    /// Whether a session is to be one of physical replication, which is logged in by another line of pg_hba.conf.
+    pub replicates: bool,
     /// What was passed over and may surprise: a password file that others may read.
     pub notes: Vec<String>,
 }
@@ -46,16 +49,54 @@ impl Target {
     /// Reads a connection string in either of libpq's forms, with libpq's environment (`env` looks variables up), password file and
     /// defaults for what it leaves open. An empty string is a valid one. The files that are read leave a `trail`.
     pub fn parse(dsn: &str, env: &dyn Fn(&str) -> Option<String>, trail: &Trail) -> Result<Self, DsnError> {
-        let mut conninfo = Conninfo::parse(dsn)?;
-        let home = env("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+        let home = home(env);
+        let conninfo = filled(dsn, env, home.as_deref(), trail)?;
+        Self::of(&conninfo, home, trail)
+    }
+
+    /// The same server as a standby's walreceiver asks it: for physical replication, as `user`, with `password` or what the password
+    /// file has for the database `replication`. The password of the string or of the environment is another user's.
+    pub fn for_replication(
+        dsn: &str,
+        user: &str,
+        password: Option<&str>,
+        env: &dyn Fn(&str) -> Option<String>,
+        trail: &Trail,
+    ) -> Result<Self, DsnError> {
+        let home = home(env);
+        let mut conninfo = filled(dsn, env, home.as_deref(), trail)?;
+        conninfo.log_in_as(user, "replication", password);
+        Ok(Self { replicates: true, ..Self::of(&conninfo, home, trail)? })
+    }
+
+    /// The servers that a connection string of clients names, in its order, and which of them it wants. They are asked as through a
+    /// pooler: one may be in between.
+    pub fn of_clients(
+        dsn: &str,
+        env: &dyn Fn(&str) -> Option<String>,
+        trail: &Trail,
+    ) -> Result<(Wanted, Vec<Self>), DsnError> {
+        let home = home(env);
+        let (mut conninfo, wanted) = Conninfo::parse_of_clients(dsn)?;
         conninfo.fill_from_service(env, home.as_deref(), trail)?;
         conninfo.fill_from(env)?;
+        let wanted =
+            Wanted::named(wanted.as_deref().filter(|word| !word.is_empty()).unwrap_or("any")).ok_or_else(|| {
+                let expected = "any, read-write or primary: the others are for clients that only read";
+                DsnError::Value { name: "target_session_attrs".to_owned(), expected }
+            })?;
+        let one = |conninfo: &Conninfo| Ok(Self { pooled: true, ..Self::of(conninfo, home.clone(), trail)? });
+        let targets = conninfo.each()?.iter().map(one).collect::<Result<Vec<_>, _>>()?;
+        Ok((wanted, targets))
+    }
+
+    fn of(conninfo: &Conninfo, home: Option<PathBuf>, trail: &Trail) -> Result<Self, DsnError> {
         let mut config = tokio_postgres::Config::new();
         config.application_name(APPLICATION_NAME);
 
         let port = conninfo.get("port").map_or(Ok(5432), port)?;
         config.port(port);
-        let place = Place::of(&conninfo, port)?;
+        let place = Place::of(conninfo, port)?;
         match &place {
             Place::Socket(dir) => drop(config.host_path(dir)),
             Place::Network { host, hostaddr } => {
@@ -91,7 +132,7 @@ impl Target {
                 Lookup::Nothing => {}
             }
         }
-        set_timings(&conninfo, &mut config)?;
+        set_timings(conninfo, &mut config)?;
         if let Some(binding) = conninfo.given("channel_binding") {
             config.channel_binding(match binding.text.as_str() {
                 "disable" => ChannelBinding::Disable,
@@ -101,13 +142,13 @@ impl Target {
             });
         }
 
-        let tls = tls(&conninfo, &place, home.as_ref(), trail)?;
+        let tls = tls(conninfo, &place, home.as_ref(), trail)?;
         config.ssl_mode(match tls.mode {
             SslMode::Disable | SslMode::Allow => tokio_postgres::config::SslMode::Disable,
             SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
             SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => tokio_postgres::config::SslMode::Require,
         });
-        Ok(Self { config, address: place.address(port), tls, pooled: false, notes })
+        Ok(Self { config, address: place.address(port), tls, pooled: false, replicates: false, notes })
     }
 
     /// What a session needs for TLS. Reads the TLS files, so that renewed ones count at the next login.
@@ -132,6 +173,23 @@ impl Target {
         config.ssl_mode(mode);
         Some(config)
     }
+}
+
+fn home(env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    env("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
+}
+
+/// What the string says, and where it leaves something open its service or the environment.
+fn filled(
+    dsn: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+    home: Option<&Path>,
+    trail: &Trail,
+) -> Result<Conninfo, DsnError> {
+    let mut conninfo = Conninfo::parse(dsn)?;
+    conninfo.fill_from_service(env, home, trail)?;
+    conninfo.fill_from(env)?;
+    Ok(conninfo)
 }
 
 /// Where a server is.

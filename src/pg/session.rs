@@ -2,6 +2,8 @@
 
 pub(in crate::pg) mod link;
 mod pooled;
+pub mod replication;
+mod startup;
 mod together;
 mod wire;
 

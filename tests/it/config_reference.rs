@@ -8,7 +8,7 @@ use std::path::Path;
 
 use pgvigil::config::raw::SCALARS;
 use pgvigil::config::settings::BOUNDS;
-use pgvigil::config::{Environment, Role, Settings, duration, load, runbooks};
+use pgvigil::config::{Environment, Role, Settings, backup, duration, load, runbooks};
 use pgvigil::lab::Lab;
 use pgvigil::runbook::book::Mode;
 use syn::{Attribute, Expr, Fields, GenericArgument, Item, Lit, Meta, PathArguments, Type};
@@ -16,7 +16,8 @@ use syn::{Attribute, Expr, Fields, GenericArgument, Item, Lit, Meta, PathArgumen
 use crate::fixture::{ROOT, update};
 
 /// Defaults that are not in [`SCALARS`]; each is tried below.
-const DEFAULTS: [(&str, &str); 8] = [
+const DEFAULTS: [(&str, &str); 9] = [
+    ("clusters[].backup.max_age", "36h"),
     ("clusters[].manager.pg_auto_failover.formation", "default"),
     ("clusters[].manager.repmgr.conf", "/etc/repmgr.conf"),
     ("clusters[].nodes[].expected", "true"),
@@ -181,6 +182,7 @@ fn words(path: &str) -> Option<String> {
     match path {
         "access[].role" => of(Role::ALL.map(|(word, _)| word).to_vec()),
         "clusters[].runbooks.mode" => of(Mode::ALL.map(|(word, _)| word).to_vec()),
+        "clusters[].backup.max_age" => between(backup::MAX_AGE.0, backup::MAX_AGE.1),
         "clusters[].runbooks.lock.etcd.ttl" => between(runbooks::TTL.0, runbooks::TTL.1),
         _ => BOUNDS.iter().find(|(key, ..)| *key == path).and_then(|(_, least, most)| between(*least, *most)),
     }
@@ -275,6 +277,7 @@ fn settings(lab: &Lab, key: &str, value: Option<&str>) -> Settings {
     let manager = match section {
         "clusters[].manager.repmgr" => format!("manager: {{repmgr: {{{}}}}}, ", put(section)),
         "clusters[].manager.pg_auto_failover" => format!("manager: {{pg_auto_failover: {{{}}}}}, ", put(section)),
+        "clusters[].backup" => format!("backup: {{{}}}, ", more(section, "pgbackrest: {stanza: a}")),
         _ => String::new(),
     };
     let lock = match section {

@@ -30,6 +30,7 @@ mod fuzzed;
 mod golden;
 mod golden_cluster;
 mod hook_runner;
+mod listening;
 mod live;
 mod logs;
 mod migration;

@@ -1,5 +1,6 @@
-//! What takes minutes, run by hand: `make prove-reload`, `make prove-webhook`, `make prove-pages`, `make prove-checks`.
+//! What takes minutes, run by hand: `make prove-reload`, `make prove-webhook`, `make prove-pages`, `make prove-checks`, `make prove-backup`.
 
+mod backup;
 mod checks;
 mod exporter;
 mod pages;

@@ -10,7 +10,9 @@ mod archive_mode;
 mod archive_noop;
 mod archive_timeout;
 mod archive_unset;
+mod backup_age;
 mod checksum_failures;
+mod client_routing;
 mod clock;
 mod collation;
 mod conflicts;
@@ -113,6 +115,7 @@ pub static CHECKS: &[&Check] = &[
     &node_reachable::CHECK,
     &two_primaries::CHECK,
     &no_primary::CHECK,
+    &client_routing::CHECK,
     &no_standby::CHECK,
     &one_standby::CHECK,
     &foreign_system::CHECK,
@@ -164,6 +167,7 @@ pub static CHECKS: &[&Check] = &[
     &archive_gap::CHECK,
     &archive_timeout::CHECK,
     &restore_command::CHECK,
+    &backup_age::CHECK,
     &full_page_writes::CHECK,
     &fsync::CHECK,
     &rewind::CHECK,

@@ -18,7 +18,8 @@ pub(super) fn read(uri: &str, set: Set<'_>) -> Result<(), DsnError> {
         Some(at) => (&rest[..at], "", &rest[at + 1..]),
         None => (rest, "", ""),
     };
-    let (host, port) = host_and_port(place)?;
+    let (host, port) = hosts_and_ports(place)?;
+    let (host, port) = (host.as_str(), port.as_str());
     let cut_off = dbname.contains('@') && login.is_empty() && port.parse::<u16>().is_err() && !port.is_empty();
     if place.contains('@') || cut_off {
         return Err(DsnError::Uri("an @, / or ? in the password is written %40, %2F or %3F"));
@@ -41,16 +42,23 @@ pub(super) fn read(uri: &str, set: Set<'_>) -> Result<(), DsnError> {
     Ok(())
 }
 
+/// Those of several servers stand in one list each, as in the other form.
+fn hosts_and_ports(place: &str) -> Result<(String, String), DsnError> {
+    let places = place.split(',').map(host_and_port).collect::<Result<Vec<_>, _>>()?;
+    let (hosts, ports): (Vec<_>, Vec<_>) = places.into_iter().unzip();
+    let ports = if ports.iter().all(|port| port.is_empty()) { String::new() } else { ports.join(",") };
+    Ok((hosts.join(","), ports))
+}
+
 fn host_and_port(place: &str) -> Result<(&str, &str), DsnError> {
     let Some(bracketed) = place.strip_prefix('[') else { return Ok(place.split_once(':').unwrap_or((place, ""))) };
     let (host, rest) = bracketed.split_once(']').ok_or(DsnError::Uri("[ is not closed"))?;
-    let port = if rest.is_empty() || rest.starts_with(',') { Some("") } else { rest.strip_prefix(':') };
+    let port = if rest.is_empty() { Some("") } else { rest.strip_prefix(':') };
     let port = port.ok_or(DsnError::Uri("only :port may follow ]"))?;
     if host.is_empty() {
         return Err(DsnError::Uri("no address stands in []"));
     }
-    // A comma begins another host: what is refused for it is seen by it.
-    Ok((if rest.starts_with(',') { place } else { host }, port))
+    Ok((host, port))
 }
 
 /// Undoes percent-encoding.

@@ -191,6 +191,37 @@ fn a_password_file_counts_unless_others_may_read_it() {
 }
 
 #[test]
+fn a_string_of_clients_is_each_server_that_it_names() {
+    let of = |text: &str| Target::of_clients(text, &|_| None, &Trail::default());
+    let addresses = |text: &str| {
+        let (wanted, targets) = of(text).unwrap();
+        assert!(targets.iter().all(|target| target.pooled && password(target) == Some("p")), "{text}");
+        (wanted, targets.into_iter().map(|target| target.address).collect::<Vec<_>>().join(" "))
+    };
+    for (text, wanted, each) in [
+        ("postgresql://m:p@a,b/x?target_session_attrs=read-write", Wanted::ReadWrite, "a:5432 b:5432"),
+        ("postgresql://m:p@a:1,b:2/x?load_balance_hosts=random", Wanted::Any, "a:1 b:2"),
+        ("postgresql://m:p@[::1]:1,b,10.0.0.2:3/x", Wanted::Any, "[::1]:1 b:5432 10.0.0.2:3"),
+        ("host=a,b port=7 user=m password=p target_session_attrs=primary", Wanted::Primary, "a:7 b:7"),
+        ("host=a,b port=7, user=m password=p", Wanted::Any, "a:7 b:5432"),
+        ("hostaddr=10.0.0.1,10.0.0.2 user=m password=p", Wanted::Any, "10.0.0.1:5432 10.0.0.2:5432"),
+        ("host=a user=m password=p target_session_attrs=''", Wanted::Any, "a:5432"),
+    ] {
+        assert_eq!(addresses(text), (wanted, each.to_owned()), "{text}");
+    }
+    for (text, why) in [
+        ("host=a,b,c port=1,2 user=m", "as many as there are servers"),
+        ("host=a,b hostaddr=10.0.0.1 user=m", "as many as there are servers"),
+        ("host=a user=m target_session_attrs=standby", "for clients that only read"),
+    ] {
+        let error = of(text).unwrap_err().to_string();
+        assert!(error.contains(why), "{text}: {error}");
+    }
+    // A node is one server.
+    assert!(parse_dsn("postgresql://m@a:1,b:2/x").is_err() && parse_dsn("host=a,b user=m").is_err());
+}
+
+#[test]
 fn nothing_shows_the_password() {
     let target = parse_dsn("postgres://m:hunter2@db1/postgres").unwrap();
     assert!(!format!("{target:?} {:?} {}", target.config, target.address).contains("hunter2"));

@@ -1,6 +1,7 @@
 //! One connection to a server, from its name to the login, and why it ended. What is asked over it is for others.
 
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::future::poll_fn;
@@ -11,6 +12,7 @@ use tokio_postgres::error::{DbError, Severity};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{AsyncMessage, Client, Config, Connection};
 
+use super::startup::{Startup, StartupTls};
 use super::wire::{Allowance, Wire};
 use crate::pg::connect_error::{failure_of, failure_of_answer};
 use crate::pg::dsn::Target;
@@ -23,10 +25,12 @@ use crate::pg::version::{SUPPORTED, ServerVersion};
 pub(in crate::pg) struct Link {
     pub(in crate::pg) client: Client,
     /// Ends with the connection, and says why it ended.
-    driver: JoinHandle<Failure>,
+    driver: Driver,
     /// Why it ended, once it has.
     end: Option<Failure>,
     pub(in crate::pg) version: ServerVersion,
+    /// The address of ours that it comes from; `None`: a unix socket.
+    pub(super) from: Option<IpAddr>,
     /// How it was reached, for a cancel to go the same way.
     way: Way,
     allowance: Allowance,
@@ -38,17 +42,20 @@ struct Way {
     place: Place,
     config: Config,
     tls: Connector,
+    /// Whether the session is one of the replication protocol.
+    replicates: bool,
 }
 
-type TlsStream = <Connector as MakeTlsConnect<Wire>>::Stream;
-type TlsConnect = <Connector as MakeTlsConnect<Wire>>::TlsConnect;
+type Stream = Startup<Wire>;
+type TlsStream = Startup<<Connector as MakeTlsConnect<Stream>>::Stream>;
+type TlsConnect = StartupTls<<Connector as MakeTlsConnect<Stream>>::TlsConnect>;
 
 /// Why one way led nowhere.
 enum Lost {
     /// No connection was made.
     Connect(io::Error),
-    /// One was made, and no session.
-    Login(tokio_postgres::Error),
+    /// One was made, from this address of ours, and no session.
+    Login(tokio_postgres::Error, Option<IpAddr>),
     /// TLS cannot be spoken with this name.
     Name(String),
 }
@@ -57,8 +64,16 @@ impl Lost {
     fn failure(&self) -> Failure {
         match self {
             Self::Connect(error) => classify_io(error.kind(), error.raw_os_error(), None),
-            Self::Login(error) => failure_of(error, None),
+            Self::Login(error, _) => failure_of(error, None),
             Self::Name(why) => Failure::new(Cause::Tls, why),
+        }
+    }
+
+    /// The address of ours that was refused.
+    fn from(&self) -> Option<IpAddr> {
+        match self {
+            Self::Login(_, from) => *from,
+            Self::Connect(_) | Self::Name(_) => None,
         }
     }
 }
@@ -67,15 +82,19 @@ impl Way {
     async fn open(&self, allowance: Allowance) -> Result<(Wire, TlsConnect), Lost> {
         let wire = Wire::open(&self.place, &self.config, allowance).await.map_err(Lost::Connect)?;
         let mut tls = self.tls.clone();
-        let tls = MakeTlsConnect::<Wire>::make_tls_connect(&mut tls, lookup::host_name(&self.config));
-        Ok((wire, tls.map_err(|error| Lost::Name(error.to_string()))?))
+        let tls = MakeTlsConnect::<Stream>::make_tls_connect(&mut tls, lookup::host_name(&self.config));
+        let tls = tls.map_err(|error| Lost::Name(error.to_string()))?;
+        Ok((wire, StartupTls { tls, replicates: self.replicates }))
     }
 
     /// `connect_timeout` bounds all of it, as in libpq: a server may accept the connection and then say nothing.
-    async fn log_in(&self, allowance: Allowance) -> Result<(Client, Connection<Wire, TlsStream>), Lost> {
+    async fn log_in(&self, allowance: Allowance) -> Result<Made, Lost> {
         let logging_in = async {
             let (wire, tls) = self.open(allowance).await?;
-            self.config.connect_raw(wire, tls).await.map_err(Lost::Login)
+            let from = wire.from();
+            let made = self.config.connect_raw(Startup::new(wire, self.replicates), tls).await;
+            let (client, connection) = made.map_err(|error| Lost::Login(error, from))?;
+            Ok(Made { client, connection, from })
         };
         match self.config.get_connect_timeout() {
             Some(within) => timeout(*within, logging_in)
@@ -86,15 +105,21 @@ impl Way {
     }
 }
 
+/// A session.
+struct Made {
+    client: Client,
+    connection: Connection<Stream, TlsStream>,
+    /// The address of ours that it comes from; `None`: a unix socket.
+    from: Option<IpAddr>,
+}
+
 /// Tries each way in turn; if none leads to a session, why the last did not.
-async fn first_of(
-    ways: impl Iterator<Item = Way>,
-) -> Result<(Client, Connection<Wire, TlsStream>, Way, Allowance), Lost> {
+async fn first_of(ways: impl Iterator<Item = Way>) -> Result<(Made, Way, Allowance), Lost> {
     let mut lost = Lost::Connect(io::ErrorKind::AddrNotAvailable.into());
     for way in ways {
         let allowance = Allowance::new();
         match way.log_in(allowance.clone()).await {
-            Ok((client, connection)) => return Ok((client, connection, way, allowance)),
+            Ok(made) => return Ok((made, way, allowance)),
             Err(error) => lost = error,
         }
     }
@@ -110,15 +135,27 @@ impl Link {
         deadline: Duration,
         options: &str,
     ) -> Result<Self, Failure> {
+        Self::dial_telling(target, tls, deadline, options).await.map_err(|(failure, _)| failure)
+    }
+
+    /// The same; with a failure comes the address of ours that was refused, if it came to that.
+    pub(super) async fn dial_telling(
+        target: &Target,
+        tls: &Connector,
+        deadline: Duration,
+        options: &str,
+    ) -> Result<Self, (Failure, Option<IpAddr>)> {
         let end = Instant::now() + deadline;
         // Apart from the rest: a resolver that says nothing is not a server that says nothing.
         let places = match timeout_at(end, lookup::addresses(&target.config)).await {
-            Ok(addresses) => lookup::places(&target.config, &addresses?),
-            Err(_) => return Err(Failure::new(Cause::Dns, &format!("no answer to a lookup within {deadline:?}"))),
+            Ok(addresses) => lookup::places(&target.config, &addresses.map_err(|failure| (failure, None))?),
+            Err(_) => {
+                return Err((Failure::new(Cause::Dns, &format!("no answer to a lookup within {deadline:?}")), None));
+            }
         };
         match timeout_at(end, Self::dial_unbounded(target, tls, &places, options)).await {
             Ok(link) => link,
-            Err(_) => Err(Failure::new(Cause::Timeout, &format!("no answer to a login within {deadline:?}"))),
+            Err(_) => Err((Failure::new(Cause::Timeout, &format!("no answer to a login within {deadline:?}")), None)),
         }
     }
 
@@ -127,28 +164,32 @@ impl Link {
         tls: &Connector,
         places: &[Place],
         options: &str,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, (Failure, Option<IpAddr>)> {
+        let replicates = target.replicates;
         let ways = |config: Config| {
             let (config, tls) = (bounded(config, options), tls.clone());
-            places.iter().map(move |place| Way { place: place.clone(), config: config.clone(), tls: tls.clone() })
+            let way =
+                move |place: &Place| Way { place: place.clone(), config: config.clone(), tls: tls.clone(), replicates };
+            places.iter().map(way)
         };
         let connected = match first_of(ways(target.config.clone())).await {
-            Err(Lost::Login(error)) => match target.second_try(&error) {
+            Err(Lost::Login(error, from)) => match target.second_try(&error) {
                 Some(config) => first_of(ways(config)).await,
-                None => Err(Lost::Login(error)),
+                None => Err(Lost::Login(error, from)),
             },
             connected => connected,
         };
-        let (client, connection, way, allowance) = connected.map_err(|lost| lost.failure())?;
+        let (made, way, allowance) = connected.map_err(|lost| (lost.failure(), lost.from()))?;
+        let Made { client, connection, from } = made;
         let version = connection.parameter("server_version").and_then(parse_version);
-        let driver = tokio::spawn(drive(connection));
+        let driver = Driver(tokio::spawn(drive(connection)));
         let Some(version) = version else {
-            return Err(Failure::new(Cause::NotPostgres, "the server reported no version that can be read"));
+            return Err((Failure::new(Cause::NotPostgres, "the server reported no version that can be read"), from));
         };
         if !version.is_supported() {
-            return Err(Failure::new(Cause::Unsupported, &format!("it is PostgreSQL {version}; {SUPPORTED}")));
+            return Err((Failure::new(Cause::Unsupported, &format!("it is PostgreSQL {version}; {SUPPORTED}")), from));
         }
-        Ok(Self { client, driver, end: None, version, way, allowance })
+        Ok(Self { client, driver, end: None, version, from, way, allowance })
     }
 
     /// A new question: the server may say as much again as it may for one.
@@ -161,8 +202,15 @@ impl Link {
         if let Some(end) = &self.end {
             return end.clone();
         }
-        let end = (&mut self.driver).await.unwrap_or_else(|_| closed());
+        let end = (&mut self.driver.0).await.unwrap_or_else(|_| closed());
         self.end.insert(end).clone()
+    }
+
+    /// Says goodbye, for which the server has until `deadline`: it logs the end of a session that is just gone.
+    pub(super) async fn close(self, deadline: Duration) {
+        let Self { client, mut driver, .. } = self;
+        drop(client);
+        let _ = timeout(deadline, &mut driver.0).await;
     }
 
     /// Asks the server to stop what this session waits for. Best effort, bounded by `deadline`.
@@ -171,7 +219,7 @@ impl Link {
         async move {
             let cancelling = async {
                 let (wire, tls) = way.open(Allowance::new()).await.ok()?;
-                token.cancel_query_raw(wire, tls).await.ok()
+                token.cancel_query_raw(Startup::new(wire, false), tls).await.ok()
             };
             // A server that does not answer a login does not answer this either: the caller goes on with the silence itself.
             let _ = timeout(deadline, cancelling).await;
@@ -191,9 +239,12 @@ impl Link {
     }
 }
 
-impl Drop for Link {
+/// The task that carries a connection; without anybody who waits for it, it ends.
+struct Driver(JoinHandle<Failure>);
+
+impl Drop for Driver {
     fn drop(&mut self) {
-        self.driver.abort();
+        self.0.abort();
     }
 }
 

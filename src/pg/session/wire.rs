@@ -2,6 +2,7 @@
 //! its messages are gathered in our memory.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -68,6 +69,14 @@ impl Wire {
             set_options(stream, config)?;
         }
         Ok(Self { stream, allowance })
+    }
+
+    /// The address of ours that it comes from; `None`: a unix socket.
+    pub(super) fn from(&self) -> Option<IpAddr> {
+        match &self.stream {
+            Stream::Tcp(stream) => stream.local_addr().ok().map(|address| address.ip().to_canonical()),
+            Stream::Unix(_) => None,
+        }
     }
 }
 

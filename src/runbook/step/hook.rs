@@ -36,7 +36,7 @@ use output::Output;
 use process::Process;
 
 /// Where a hook finds its programs.
-const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// No runbook allows a hook more.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// How often we look whether a hook has ended, and how much it has printed.

@@ -2,6 +2,7 @@
 //! decides whether to act.
 
 pub mod hook;
+pub mod listen;
 pub mod look;
 pub mod node;
 mod primary;

@@ -95,7 +95,9 @@ async fn observe(lab: &Lab, servers: &[&Server]) -> (Fleet, Arc<Hub>) {
     let places = servers.iter().map(|server| (place.clone(), source(server, Role::Monitor))).collect();
     let layout = Layout { name: "lab".to_owned(), members, observers: Vec::new(), manager: None, timing };
     let fleet = Fleet::new(Arc::new(Keeper::new(lab.path().join("state"), true)), 8);
-    fleet.apply(vec![Plan { layout, places, archive_dir: None, write_probe: None }]).await;
+    fleet
+        .apply(vec![Plan { layout, places, archive_dir: None, write_probe: None, backup: None, clients: Vec::new() }])
+        .await;
     let hub = fleet.hubs().now()[0].clone();
     (fleet, hub)
 }

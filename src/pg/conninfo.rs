@@ -20,6 +20,9 @@ pub enum DsnError {
         /// The nearest option.
         nearest: Option<&'static str>,
     },
+    /// The name of an option that no option can have.
+    #[error("the name of an option holds something other than letters, digits and _")]
+    Name,
     /// A word that is no option and may be part of a password.
     #[error("what stands at character {0} is not a connection option: a value with a space in it needs single quotes")]
     Stray(usize),

@@ -16,9 +16,9 @@ impl PrimaryConninfo {
     pub fn parse(text: &str) -> Result<Self, DsnError> {
         let mut options = Vec::new();
         conninfo::read(text, &mut |name, value, _| {
-            // A URI can spell such a name; printed as libpq reads it, it would be several options.
-            if name.contains(|c: char| c.is_whitespace() || c == '=') {
-                return Err(DsnError::Uri("the name of an option holds a space or ="));
+            // No option of libpq has another; printed, it could be read as several, or as the beginning of a URI.
+            if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+                return Err(DsnError::Name);
             }
             options.push((name.to_owned(), value));
             Ok(())

@@ -126,7 +126,8 @@ impl Peer {
 
     async fn ask<T: DeserializeOwned>(&mut self, path: &str, body: Option<&Value>) -> Result<T, PeerError> {
         let answer = self.bytes(path, body).await?;
-        let strange = |error: serde_json::Error| PeerError::Strange { url: self.url(path), why: error.to_string() };
+        let url = shown(&self.url(path));
+        let strange = |error: serde_json::Error| PeerError::Strange { url, why: error.to_string() };
         serde_json::from_slice(&answer).map_err(strange)
     }
 
@@ -147,7 +148,8 @@ impl Peer {
 
     async fn answer(&mut self, path: &str, body: Option<&Value>) -> Result<Vec<u8>, PeerError> {
         let Files { bearer, tls } = self.files().await?;
-        let url = self.url(path);
+        let asked = self.url(path);
+        let url = shown(&asked);
         let unreachable = |error: reqwest::Error| PeerError::Unreachable { url: url.clone(), why: chain(&error) };
         if let Some(tls) = tls {
             self.client = Some(client(tls, self.deadline).map_err(unreachable)?);
@@ -156,8 +158,8 @@ impl Peer {
             return Err(PeerError::Unreachable { url, why: "its certificates were not read".to_owned() });
         };
         let request = match body {
-            None => client.get(url.clone()),
-            Some(body) => client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(body.to_string()),
+            None => client.get(asked),
+            Some(body) => client.post(asked).header(CONTENT_TYPE, "application/json").body(body.to_string()),
         };
         let mut request = request.header(ACCEPT, "application/json");
         if let Some(bearer) = bearer {
@@ -192,6 +194,14 @@ impl Peer {
         };
         Err(PeerError::File { what: "our own file", path: self.trail.last().unwrap_or_default(), why })
     }
+}
+
+/// The same as an error may show it: without who asks and his password.
+fn shown(url: &Url) -> Url {
+    let mut shown = url.clone();
+    // Refused where there cannot be any.
+    let _ = shown.set_username("").and_then(|()| shown.set_password(None));
+    shown
 }
 
 /// A client that speaks TLS so, and gives up after `deadline`.

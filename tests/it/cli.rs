@@ -229,3 +229,11 @@ fn no_color_leaves_no_escape_byte_and_clicolor_force_colours_a_pipe() {
     let both = Command::new(PGVIGIL).arg("--help").env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1").output();
     assert!(!both.map(text).unwrap().contains('\x1b'));
 }
+
+#[test]
+fn a_password_in_an_address_is_not_shown() {
+    let (code, said) = pgvigil(&["status", "--server", "http://somebody:hunter2@127.0.0.1:1"]);
+    assert_ne!(code, Some(0), "{said}");
+    assert!(said.contains("http://127.0.0.1:1/") && said.contains("does not answer"), "{said}");
+    assert!(!said.contains("somebody") && !said.contains("hunter2"), "{said}");
+}

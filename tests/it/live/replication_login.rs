@@ -175,8 +175,7 @@ async fn what_a_standbys_login_meets_is_found_and_mended() -> Outcome {
     a.reload().await?;
     let (answer, seen, fix) = practice.of("a").await?;
     assert!(answer == "failed" && seen.contains("(127.0.0.1), where b is"), "{answer}: {seen}");
-    let words = fix[0]["words"].as_str().unwrap();
-    let line = words.strip_prefix("add to pg_hba.conf, above any reject: ").unwrap();
+    let line = fix[0]["line"]["line"].as_str().unwrap();
     std::fs::write(&hba, format!("{line}\n{without}")).unwrap();
     a.sql(fix[1]["sql"].as_str().unwrap()).await?;
     practice.answers("a", "ok").await?;

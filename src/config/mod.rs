@@ -18,6 +18,7 @@ mod secret;
 pub mod service;
 pub mod settings;
 pub mod web;
+mod write_probe;
 pub(crate) mod yaml;
 
 use std::collections::BTreeMap;

@@ -19,6 +19,7 @@ use super::raw::{RawCluster, RawConfig, RawNode};
 use super::replication::{self, Replication};
 use super::runbooks::{self, Permit};
 use super::secret::Secret;
+use super::write_probe;
 use crate::cluster::upstream::Upstream;
 use crate::runbook::book::Mode;
 
@@ -342,7 +343,8 @@ fn cluster(raw: &RawCluster, dir: &Path) -> Result<Cluster, Problem> {
     let archive_dir = directory(raw.archive_dir.as_ref(), dir, &format!("archive_dir of cluster {name}"))?;
     let manager = raw.manager.as_ref().map(|raw| manager::manager(raw, &name, dir)).transpose()?;
     let runbooks = raw.runbooks.as_ref().map(|raw| runbooks::permit(raw, manager.as_ref(), &name, dir)).transpose()?;
-    let write_probe = raw.write_probe.as_ref().map(|given| write_probe(given, &nodes, &name)).transpose()?;
+    let write_probe =
+        raw.write_probe.as_ref().map(|given| write_probe::write_probe(given, &nodes, &name)).transpose()?;
     let replication = raw.replication.as_ref().map(|raw| replication::replication(raw, &name, dir)).transpose()?;
     let clients = clients::clients(&raw.clients, &name, dir)?;
     let backup = raw.backup.as_ref().map(|raw| backup::backup(raw, &name)).transpose()?;
@@ -357,23 +359,6 @@ fn cluster(raw: &RawCluster, dir: &Path) -> Result<Cluster, Problem> {
         write_probe,
         runbooks: runbooks.unwrap_or_default(),
     })
-}
-
-/// The least and the most that `write_probe` may be.
-pub(super) const WRITE_PROBE: (Duration, Duration) = (ms(1_000), ms(3_600_000));
-
-fn write_probe(given: &Spanned<String>, nodes: &[Node], cluster: &str) -> Result<Duration, Problem> {
-    let (least, most) = WRITE_PROBE;
-    let interval = duration::within(&given.value, least, most)
-        .map_err(|why| Problem::new(given, format!("write_probe of cluster {cluster} {why}")))?;
-    match nodes.iter().find(|node| node.admin_dsn.is_none()) {
-        Some(node) => {
-            let what =
-                format!("write_probe of cluster {cluster} needs an admin_dsn of every node: {} has none", node.name);
-            Err(Problem::new(given, what))
-        }
-        None => Ok(interval),
-    }
 }
 
 /// A directory that need not exist: whether it can be read shows while pgvigil runs, and may change.

@@ -84,7 +84,7 @@ fn every_key_is_documented_with_its_default_and_bounds() {
         let bounds = format!("{} to {}", duration::show(least), duration::show(most));
         assert!(row(key)[2].contains(&bounds), "{key}: {bounds}");
     }
-    let (least, most) = settings::WRITE_PROBE;
+    let (least, most) = write_probe::WRITE_PROBE;
     let bounds = format!("{} to {}", duration::show(least), duration::show(most));
     assert!(row("clusters[].write_probe")[2].contains(&bounds));
     let max_age = format!("{} to {}", duration::show(backup::MAX_AGE.0), duration::show(backup::MAX_AGE.1));

@@ -135,12 +135,14 @@ impl Row {
         Ok(())
     }
 
-    /// Holds the alerts that wake somebody to their bounds.
+    /// Holds the alerts that wake somebody to their bounds where every row is played (`make prove-faults`, alone on its machine), and
+    /// to twice as much in the tier: there a scrape or an evaluation, each a whole second of these bounds, may come late.
     fn waking(&self, watched: &Watched, made: Instant) -> BTreeMap<String, (f64, f64)> {
+        let slack = if std::env::var_os("LAB_ALL").is_some() { 1 } else { 2 };
         let bounds = self.alerts.iter().filter_map(|alert| Some((*alert, bound::of(alert)? + self.unseen)));
         let heard = bounds.map(|(alert, bound)| {
             let heard = watched.times(alert).0.map_or(Duration::MAX, |at| at.saturating_duration_since(made));
-            assert!(heard <= bound, "{}: {alert} came after {heard:?}, and not within {bound:?}", self.name);
+            assert!(heard <= slack * bound, "{}: {alert} came after {heard:?}, {slack} × {bound:?} at most", self.name);
             (alert.to_owned(), (heard.as_secs_f64(), bound.as_secs_f64()))
         });
         heard.collect()

@@ -50,7 +50,7 @@ async fn until_number(vigil: &Vigil, name: &str, number: f64) {
 }
 
 /// Archives so many segments more; their names.
-async fn archived(server: &Server, dir: &Path, count: usize) -> Result<Vec<String>, LabError> {
+pub async fn archived(server: &Server, dir: &Path, count: usize) -> Result<Vec<String>, LabError> {
     let mut names = Vec::new();
     for _ in 0..count {
         let name = server.switch_wal().await?;

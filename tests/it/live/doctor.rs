@@ -99,8 +99,11 @@ const BY_HAND_AND_RARELY: &[(&str, &str)] = &[
 
 /// Those that are only found, and why they are not seen to go.
 const FOUND: &[(&str, &str)] = &[
-    ("backup_age", "a backup of real tools, in prove::backup"),
-    ("client_routing", "what clients use is no server's; found and gone in live::clients"),
+    (
+        "backup_age",
+        "what is printed names no command: which backup to make is a person's; in prove::backup, where one is made",
+    ),
+    ("client_routing", "what clients use is in nobody's reach here but the test's; in live::clients"),
     ("log_cause", "well again ten minutes after the last message; found in live::server_log"),
 ];
 

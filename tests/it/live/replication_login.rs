@@ -4,9 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use pgvigil::lab::{Lab, LabError, Role, Server, ServerOptions, Spawn, StandbyOptions};
-use rcgen::{CertificateParams, KeyPair};
 use serde_json::Value;
 
+use super::tls::certificate;
 use super::watch::{Node, SOON, Vigil};
 
 type Outcome = Result<(), LabError>;
@@ -89,26 +89,10 @@ impl Practice {
     }
 }
 
-/// A certificate and its key, as the server's own files.
-async fn certificate(lab: &Lab) -> Result<(PathBuf, PathBuf), LabError> {
-    let dir = lab.server_dir("tls")?;
-    let (certificate, key) = (dir.join("server.crt"), dir.join("server.key"));
-    let pair = KeyPair::generate().unwrap();
-    let made = CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&pair).unwrap();
-    for (path, text) in [(&certificate, made.pem()), (&key, pair.serialize_pem())] {
-        let ours = lab.path().join("ours.pem");
-        std::fs::write(&ours, text).unwrap();
-        std::fs::set_permissions(&ours, std::fs::Permissions::from_mode(0o644)).unwrap();
-        let install = Spawn::new("install", "install").as_server().arg("-m").arg("600").arg(&ours).arg(path);
-        assert_eq!(lab.spawn(install.cwd(&dir))?.wait(SOON).await?.code(), Some(0));
-    }
-    Ok((certificate, key))
-}
-
 #[tokio::test]
 async fn what_a_standbys_login_meets_is_found_and_mended() -> Outcome {
     let lab = Lab::new()?;
-    let (certificate, key) = certificate(&lab).await?;
+    let (certificate, key) = certificate(&lab, "localhost").await?;
     let options = ServerOptions::default().set("log_connections", "on").set("ssl", "on");
     let options = options.set("ssl_cert_file", certificate.display()).set("ssl_key_file", key.display());
     let a = lab.primary("a", options).await?;

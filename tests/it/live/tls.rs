@@ -1,19 +1,19 @@
 //! The ways to a server: TLS with its name compared, TLS where it can be had, and its socket. All carry the readings.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
 use pgvigil::lab::{Lab, LabError, Role, ServerOptions, Spawn};
 use rcgen::{CertificateParams, KeyPair};
 
 use super::watch::{Node, SOON, Vigil};
 
-#[tokio::test]
-async fn every_way_to_a_server_carries_the_readings() -> Result<(), LabError> {
-    let lab = Lab::new()?;
+/// A certificate for this name with its key, as the servers' account must have them.
+pub async fn certificate(lab: &Lab, name: &str) -> Result<(PathBuf, PathBuf), LabError> {
     let dir = lab.server_dir("tls")?;
     let (certificate, key) = (dir.join("server.crt"), dir.join("server.key"));
     let pair = KeyPair::generate().unwrap();
-    let made = CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&pair).unwrap();
+    let made = CertificateParams::new([name.to_owned()]).unwrap().self_signed(&pair).unwrap();
     for (path, text) in [(&certificate, made.pem()), (&key, pair.serialize_pem())] {
         // A server takes no key that is not its own.
         let ours = lab.path().join("ours.pem");
@@ -22,6 +22,13 @@ async fn every_way_to_a_server_carries_the_readings() -> Result<(), LabError> {
         let install = Spawn::new("install", "install").as_server().arg("-m").arg("600").arg(&ours).arg(path);
         assert_eq!(lab.spawn(install.cwd(&dir))?.wait(SOON).await?.code(), Some(0));
     }
+    Ok((certificate, key))
+}
+
+#[tokio::test]
+async fn every_way_to_a_server_carries_the_readings() -> Result<(), LabError> {
+    let lab = Lab::new()?;
+    let (certificate, key) = certificate(&lab, "localhost").await?;
     let options = ServerOptions::default().set("ssl", "on");
     let options = options.set("ssl_cert_file", certificate.display()).set("ssl_key_file", key.display());
     let a = lab.primary("a", options).await?;

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use pgvigil::lab::{
-    Archive, Binaries, Lab, LabError, Role, Server, ServerOptions, Spawn, StandbyOptions, StopMode, wait_until,
+    Archive, Binaries, Lab, LabError, Role, ServerOptions, Spawn, StandbyOptions, StopMode, wait_until,
 };
-use rcgen::{CertificateParams, KeyPair};
 
 use crate::fixture::ROOT;
+use crate::live::archive_dir::archived;
 use crate::live::failures::{PGVIGIL, config, opened};
 use crate::live::practice::{Ill, Practice, found, gone, says};
+use crate::live::tls::certificate;
 use crate::live::watch::{SOON, Vigil};
 
 type Outcome = Result<(), LabError>;
@@ -139,22 +140,6 @@ async fn a_clock_is_set_and_a_transaction_of_long_ago_ended() -> Outcome {
     Ok(())
 }
 
-/// A certificate for this address with its key, as the servers' account must have them.
-async fn certificate(lab: &Lab, address: &str) -> Result<(PathBuf, PathBuf), LabError> {
-    let dir = lab.server_dir("tls")?;
-    let (certificate, key) = (dir.join("server.crt"), dir.join("server.key"));
-    let pair = KeyPair::generate().unwrap();
-    let made = CertificateParams::new([address.to_owned()]).unwrap().self_signed(&pair).unwrap();
-    for (path, text) in [(&certificate, made.pem()), (&key, pair.serialize_pem())] {
-        let ours = lab.path().join("ours.pem");
-        std::fs::write(&ours, text).unwrap();
-        std::fs::set_permissions(&ours, std::fs::Permissions::from_mode(0o644)).unwrap();
-        let install = Spawn::new("install", "install").as_server().arg("-m").arg("600").arg(&ours).arg(path);
-        assert_eq!(lab.spawn(install.cwd(&dir))?.wait(SOON).await?.code(), Some(0));
-    }
-    Ok((certificate, key))
-}
-
 #[tokio::test]
 async fn a_stream_in_the_clear_is_encrypted() -> Outcome {
     // Nothing is sent: the kernel says by which address it would be.
@@ -249,21 +234,6 @@ async fn a_volume_of_wal_that_is_full_gets_room() -> Outcome {
     until_found(&vigil, "wal_disk", false).await?;
     lab.stop().await;
     Ok(())
-}
-
-/// Archives so many segments more; their names.
-async fn archived(server: &Server, dir: &Path, count: usize) -> Result<Vec<String>, LabError> {
-    let mut names = Vec::new();
-    for _ in 0..count {
-        let name = server.switch_wal().await?;
-        let file = dir.join(&name);
-        wait_until(format!("{name} in the archive"), SOON, async || {
-            if file.exists() { Ok(()) } else { Err("not there".to_owned()) }
-        })
-        .await?;
-        names.push(name);
-    }
-    Ok(names)
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ test-faults: ## A fixed list of faults, each with exactly its alerts, through Pr
 
 .PHONY: test-failover
 test-failover: ## Failovers, crashes in the middle of them, and what must not become one, on real servers
-	@scripts/bootstrap rust build postgresql etcd
+	@scripts/bootstrap rust build postgresql etcd patroni
 	@LAB_TEST_THREADS=$${LAB_TEST_THREADS:-2} scripts/tier failover
 
 .PHONY: test-browser
@@ -124,7 +124,7 @@ prove-faults: ## Every fault of the matrix; by hand, 20 minutes; UPDATE=1 writes
 
 .PHONY: prove-failover
 prove-failover: ## test-failover with pgvigil killed at 130 points of failovers and switchovers, and 100 stalls; by hand, an hour
-	@scripts/bootstrap rust build postgresql etcd
+	@scripts/bootstrap rust build postgresql etcd patroni
 	@LAB_ALL=1 LAB_TIER_SECONDS=5400 LAB_TEST_THREADS=$${LAB_TEST_THREADS:-2} scripts/tier failover
 
 .PHONY: bench-failover

@@ -117,7 +117,7 @@ async fn under_chaos_it_answers_in_time_misses_nothing_and_stays_small() -> Resu
         ("readings of the calm nodes that could be", format!("{:.0}", 2.0 * took.as_secs_f64())),
         ("of them made", format!("{:.0}", seen.readings)),
         ("oldest reading of a calm node on any page", format!("{:.2} s", seen.oldest.as_secs_f64())),
-        ("pages on which a calm node was not up", seen.not_up.to_string()),
+        ("pages on which a calm node was not up", seen.not_up.len().to_string()),
         ("ticks of the calm standby's lag: known, unknown", format!("{:.0}, {:.0}", seen.known, seen.unknown)),
         ("resident memory: median of the first quarter after the warm-up, of the last", format!("{first}, {last} KiB")),
         ("resident memory, most", format!("{} KiB", memory.most())),
@@ -146,12 +146,9 @@ async fn under_chaos_it_answers_in_time_misses_nothing_and_stays_small() -> Resu
     assert_eq!(seen.refused.first(), None, "the first of {} webhooks that were not taken in", seen.refused.len());
     assert_eq!(seen.bad_pages.first(), None, "the first of {} pages", seen.bad_pages.len());
     assert!(seen.silence < SILENT, "an open page heard nothing for {:?}", seen.silence);
-    assert_eq!(
-        (seen.not_up, seen.oldest <= CALM_WITHIN),
-        (0, true),
-        "a reading of a calm node was late: {:?}",
-        seen.oldest
-    );
+    let of_calm: Vec<_> = log.lines().filter(|line| line.contains("cluster=\"calm\"")).collect();
+    assert!(seen.not_up.is_empty(), "a calm node was not up: {:?}; {of_calm:#?}", seen.not_up);
+    assert!(seen.oldest <= CALM_WITHIN, "a reading of a calm node was late: {:?}", seen.oldest);
     assert!(seen.readings > 0.98 * 2.0 * took.as_secs_f64() - 4.0, "{} readings in {took:?}", seen.readings);
     assert!(seen.unknown <= 0.0, "the calm standby's lag was unknown at {} ticks", seen.unknown);
     assert!(ours.is_empty(), "scrapes over {BAR:?}: {ours:?}");

@@ -31,12 +31,14 @@ impl Hands {
         let Some(Managed { leader, candidate, .. }) = self.managed(&run.plan).await else {
             return refused("the config names no Patroni".to_owned());
         };
-        let (Some(leader), Some(candidate)) = (leader, candidate) else {
-            return refused("Patroni did not say which members the primary and the candidate are".to_owned());
+        let Some(candidate) = candidate else {
+            return refused("no member of Patroni is the candidate".to_owned());
         };
-        let change = match run.plan.planned {
-            true => Change::Switchover { leader: &leader, candidate: &candidate },
-            false => Change::Failover { candidate: &candidate },
+        let change = match (run.plan.planned, &leader) {
+            (true, Some(leader)) => Change::Switchover { leader, candidate: &candidate },
+            (true, None) => return refused("no member of Patroni is the primary".to_owned()),
+            // The old primary is no member any more as soon as its Patroni is gone for longer than `ttl`.
+            (false, _) => Change::Failover { candidate: &candidate },
         };
         match patroni.change(change, patience).await {
             Ok(Outcome::Done { timeline }) => {

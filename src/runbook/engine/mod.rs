@@ -4,6 +4,7 @@
 mod delegating;
 mod driver;
 mod hands;
+mod hooking;
 mod judging;
 mod person;
 mod waking;

@@ -29,6 +29,8 @@ pub struct Wanted<'a> {
     pub timeline: Timeline,
     /// Nodes that are known not to run: those that were fenced. They need not answer, and no stream is missed from them.
     pub without: BTreeSet<&'a str>,
+    /// The primary that a failover was for: no stream is missed from it, and whether it writes is asked all the same.
+    pub gone: Option<&'a str>,
     /// Whether no other node may write.
     pub one_writable: bool,
     /// Within what time all other expected nodes stream; `None`: that is not asked.
@@ -77,7 +79,8 @@ fn judge(nodes: &[Node], answers: &[Result<Server, Failure>], wanted: &Wanted<'_
             _ => {}
         }
     }
-    let expected = |node: &Node| node.member.expected && !wanted.without.contains(node.name());
+    let is_gone = |name: &str| wanted.without.contains(name) || wanted.gone == Some(name);
+    let expected = |node: &Node| node.member.expected && !is_gone(node.name());
     for (node, answer) in others().filter(|(node, _)| wanted.streaming_within.is_some() && expected(node)) {
         match answer {
             Ok(server) if streams(server, wanted.timeline) => {}
@@ -139,18 +142,25 @@ mod tests {
         }
     }
 
-    /// The verdict where a was fenced, b promoted, and c is to follow.
-    fn of(a: Option<Server>, b: Option<Server>, c: Option<Server>, without: &[&'static str]) -> Verdict {
-        let nodes = [node("a"), node("b"), node("c")];
-        let answers = [a, b, c].map(|server| server.ok_or_else(silent));
-        let wanted = Wanted {
+    /// Where b was promoted in a's place, and c is to follow.
+    fn wanted(without: &[&'static str]) -> Wanted<'static> {
+        Wanted {
             primary: "b",
             timeline: Timeline(2),
             without: without.iter().copied().collect(),
+            gone: None,
             one_writable: true,
             streaming_within: Some(Duration::ZERO),
-        };
-        judge(&nodes, &answers, &wanted).0
+        }
+    }
+
+    fn judged(wanted: &Wanted<'_>, a: Option<Server>, b: Option<Server>, c: Option<Server>) -> Verdict {
+        let answers = [a, b, c].map(|server| server.ok_or_else(silent));
+        judge(&[node("a"), node("b"), node("c")], &answers, wanted).0
+    }
+
+    fn of(a: Option<Server>, b: Option<Server>, c: Option<Server>, without: &[&'static str]) -> Verdict {
+        judged(&wanted(without), a, b, c)
     }
 
     #[test]
@@ -167,5 +177,15 @@ mod tests {
         assert_eq!(of(None, new(), Some(server(true, 1, true)), &["a"]), Verdict::No, "c streams the old timeline");
         assert_eq!(of(None, new(), None, &["a"]), Verdict::Unknown);
         assert_eq!(of(None, new(), None, &["a", "c"]), Verdict::Yes);
+    }
+    #[test]
+    fn of_a_failover_no_stream_of_the_old_primary_is_missed_and_whether_it_writes_is_asked() {
+        let mut wanted = Wanted { gone: Some("a"), one_writable: false, ..wanted(&[]) };
+        let (new, follower) = (|| Some(server(false, 2, false)), || Some(server(true, 2, true)));
+        assert_eq!(judged(&wanted, None, new(), follower()), Verdict::Yes);
+        assert_eq!(judged(&wanted, None, new(), None), Verdict::Unknown, "c was not what failed");
+        wanted.one_writable = true;
+        assert_eq!(judged(&wanted, None, new(), follower()), Verdict::Unknown);
+        assert_eq!(judged(&wanted, Some(server(false, 1, false)), new(), follower()), Verdict::No);
     }
 }

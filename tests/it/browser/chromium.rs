@@ -45,7 +45,9 @@ impl Browser {
     /// Starts one; `name` is that of its log and of its profile in the lab.
     pub async fn open(lab: &Lab, name: &str) -> Result<Self, LabError> {
         let port = lab.free_port()?;
-        let driver = lab.spawn(Spawn::new(name, chromedriver()?).arg(format!("--port={port}")))?;
+        // What a browser leaves behind goes with the lab.
+        let spawn = Spawn::new(name, chromedriver()?).arg(format!("--port={port}")).env("TMPDIR", lab.path());
+        let driver = lab.spawn(spawn)?;
         wait_until("chromedriver", ANSWERS, async || match TcpStream::connect(("127.0.0.1", port)).await {
             Ok(_) => Ok(()),
             Err(error) => Err(format!("{error}\n{}", driver.log_tail(5))),

@@ -49,8 +49,8 @@ pub struct Seen {
     pub bad_pages: Vec<String>,
     pub reopened: usize,
     pub silence: Duration,
-    /// Pages on which a calm node was not up.
-    pub not_up: usize,
+    /// What each page said of the calm nodes on which one of them was not up.
+    pub not_up: Vec<String>,
     /// The oldest reading of a calm node.
     pub oldest: Duration,
     /// Fast readings of the calm nodes, from the first page to the last.
@@ -66,12 +66,12 @@ impl Seen {
         self.failures.extend(other.failures);
         self.refused.extend(other.refused);
         self.bad_pages.extend(other.bad_pages);
+        self.not_up.extend(other.not_up);
         Self {
             webhooks: self.webhooks + other.webhooks,
             pages: self.pages + other.pages,
             reopened: self.reopened + other.reopened,
             silence: self.silence.max(other.silence),
-            not_up: self.not_up + other.not_up,
             oldest: self.oldest.max(other.oldest),
             readings: self.readings + other.readings,
             known: self.known + other.known,
@@ -132,7 +132,7 @@ async fn scrape(port: u16, pid: i32, done: Arc<AtomicBool>) -> Seen {
                 Ok((scrape, text)) => {
                     seen.scrapes.push(scrape);
                     let calm = Calm::of(&text);
-                    seen.not_up += usize::from(calm.is_down);
+                    seen.not_up.extend(calm.not_up.clone());
                     seen.oldest = seen.oldest.max(calm.oldest);
                     first.get_or_insert_with(|| calm.clone());
                     if calm.readings > last.readings {
@@ -189,7 +189,8 @@ fn whole(answer: &Answer, has_end: bool) -> Result<String, String> {
 /// What a page says of the cluster to which nothing happens.
 #[derive(Clone, Debug, Default)]
 struct Calm {
-    is_down: bool,
+    /// The nodes' states, where one is not up.
+    not_up: Option<String>,
     oldest: Duration,
     readings: f64,
     known: f64,
@@ -205,10 +206,14 @@ impl Calm {
         };
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let times = values("node_last_observation_timestamp_seconds", "");
-        let up = values("node_up", "");
+        let states: Vec<_> = text
+            .lines()
+            .filter(|line| line.starts_with("pgvigil_node_state{cluster=\"calm\"") && line.ends_with(" 1"))
+            .collect();
+        let is_up = states.iter().filter(|line| line.contains("state=\"up\"")).count() == CALM.len();
         let ticks = |known: &str| values("standby_lag_ticks_total", known).iter().sum();
         Self {
-            is_down: up.len() != CALM.len() || up.iter().any(|up| *up != 1.0),
+            not_up: (!is_up).then(|| format!("{states:?}")),
             oldest: Duration::from_secs_f64(times.iter().map(|at| (now - at).max(0.0)).fold(0.0, f64::max)),
             readings: values("collector_duration_seconds_count", "collector=\"fast\"").iter().sum(),
             known: ticks("known=\"yes\""),

@@ -105,8 +105,10 @@ async fn an_approval_outlives_standbys_that_are_slow_to_answer() -> Outcome {
     assert_eq!((&run["id"], &run["candidate"]), (&json!(id), &json!(candidate)));
     wait_until("a row on the new primary", SOON_AFTER, async || client.first_by(candidate).ok_or_else(String::new))
         .await?;
+    // On a busy machine the promotion may have to wait for a standby once more; nobody is asked anew.
     let happened = kinds(&records(&stage.journal()));
-    assert!(!happened.contains("blocked"), "{happened}");
+    assert!(happened.starts_with("opened received planned awaiting approved "), "{happened}");
+    assert_eq!(happened.matches("awaiting").count(), 1, "{happened}");
     Ok(())
 }
 

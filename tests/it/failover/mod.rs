@@ -5,6 +5,7 @@ mod client;
 pub mod crash;
 mod freeze;
 mod kill;
+mod leaderless;
 mod lock;
 pub mod loss;
 mod manual;

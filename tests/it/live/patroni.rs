@@ -18,9 +18,9 @@ use super::client::{Answer as Answered, exchange, get, try_get};
 use super::watch::Vigil;
 
 /// Two servers are made and started meanwhile.
-const SOON: Duration = Duration::from_secs(60);
+pub const SOON: Duration = Duration::from_secs(60);
 const DEADLINE: Duration = Duration::from_secs(5);
-const PASSWORD: &str = "Secret-patroni";
+pub const PASSWORD: &str = "Secret-patroni";
 const TOKEN: &str = "ops-token-0123456789";
 
 /// What the statement of detection finds there.
@@ -37,16 +37,19 @@ async fn detected(dsn: &str) -> Option<Detected> {
 }
 
 /// One member: its Patroni, and where its server listens.
-struct Member {
-    process: Arc<Spawned>,
-    api: u16,
-    port: u16,
+pub struct Member {
+    pub process: Arc<Spawned>,
+    pub api: u16,
+    pub port: u16,
+    /// Where its server keeps its data.
+    pub data: PathBuf,
 }
 
 impl Member {
-    fn start(lab: &Lab, name: &str, etcd: u16) -> Result<Self, LabError> {
+    pub fn start(lab: &Lab, name: &str, etcd: u16) -> Result<Self, LabError> {
         let (api, port) = (lab.free_port()?, lab.free_port()?);
         let home = lab.server_dir(&format!("{name}-home"))?;
+        let data = home.join("data");
         let config = lab.path().join(format!("{name}.yml"));
         let text = json!({
             "scope": "lab",
@@ -67,7 +70,7 @@ impl Member {
             "postgresql": {
                 "listen": format!("127.0.0.1:{port}"),
                 "connect_address": format!("127.0.0.1:{port}"),
-                "data_dir": home.join("data"),
+                "data_dir": data,
                 "bin_dir": lab.binaries().dir(),
                 "pgpass": home.join("pgpass"),
                 "authentication": {
@@ -82,22 +85,27 @@ impl Member {
         // JSON is YAML.
         std::fs::write(&config, text.to_string()).unwrap();
         let spawn = Spawn::new(format!("patroni-{name}"), patroni()?).arg(config).cwd(home).as_server();
-        Ok(Self { process: lab.spawn(spawn)?, api, port })
+        Ok(Self { process: lab.spawn(spawn)?, api, port, data })
     }
 
-    fn dsn(&self) -> String {
+    pub fn dsn(&self) -> String {
         format!("host=127.0.0.1 port={} user=postgres dbname=postgres", self.port)
     }
 }
 
 /// A client of these members, the first of which nobody listens at, with this password.
-fn client(ports: &[u16], password: Option<PathBuf>) -> Patroni {
+pub fn client(ports: &[u16], password: Option<PathBuf>) -> Patroni {
     let urls = ports.iter().map(|port| format!("http://127.0.0.1:{port}").parse().unwrap()).collect();
     let login = password.map(|password_file| Login { username: "ops".into(), password_file });
     Patroni::new(Service { urls, login, ca_file: None }, DEADLINE)
 }
 
-async fn until(client: &Patroni, what: &str, process: &Spawned, holds: impl Fn(&View) -> bool) -> Result<(), LabError> {
+pub async fn until(
+    client: &Patroni,
+    what: &str,
+    process: &Spawned,
+    holds: impl Fn(&View) -> bool,
+) -> Result<(), LabError> {
     wait_until(what, SOON, async || match client.cluster().await {
         Ok(view) if holds(&view) => Ok(()),
         seen => Err(format!("{seen:?}\n{}", process.log_tail(15))),
@@ -105,13 +113,13 @@ async fn until(client: &Patroni, what: &str, process: &Spawned, holds: impl Fn(&
     .await
 }
 
-fn is(view: &View, name: &str, role: &str) -> bool {
+pub fn is(view: &View, name: &str, role: &str) -> bool {
     let ready = |state: &str| matches!(state, "running" | "streaming");
     view.members.iter().any(|member| member.name == name && member.role == role && ready(&member.state))
 }
 
 /// An etcd, with the port that it answers on. It ends with what is returned.
-fn start_etcd(lab: &Lab) -> Result<(Arc<Spawned>, u16), LabError> {
+pub fn start_etcd(lab: &Lab) -> Result<(Arc<Spawned>, u16), LabError> {
     let (store, peers) = (lab.free_port()?, lab.free_port()?);
     let (url, peer) = (format!("http://127.0.0.1:{store}"), format!("http://127.0.0.1:{peers}"));
     let spawn = Spawn::new("etcd", etcd()?)
@@ -218,10 +226,12 @@ const BOOK: &str = "---\nclass: failover\nplanned: true\nmode: manual\nlimits: {
                     - verify: {one_writable: true, standbys_streaming_within: 60s}\n---\n# HandOver\nAsk Patroni.\n";
 
 /// A pgvigil that watches both members, and may ask Patroni.
-async fn start_vigil(lab: &Lab, members: [&Member; 2], password: &Path) -> Result<Vigil, LabError> {
+pub async fn start_vigil(lab: &Lab, members: [&Member; 2], password: &Path) -> Result<Vigil, LabError> {
     let (books, state, port) = (lab.own_dir("books")?, lab.own_dir("pgvigil-state")?, lab.free_port()?);
     std::fs::write(books.join("HandOver.md"), BOOK).unwrap();
     let ours = "fence: {argv: [/bin/true], probe: [/bin/true], undo: [/bin/true]}\n  - promote: {}";
+    std::fs::write(books.join("TakeOver.md"), BOOK.replace("planned: true\n", "").replace("one_writable: true, ", ""))
+        .unwrap();
     std::fs::write(books.join("ByOurselves.md"), BOOK.replace("delegate: {timeout: 60s}", ours)).unwrap();
     let token = lab.path().join("ops");
     std::fs::write(&token, TOKEN).unwrap();
@@ -251,7 +261,7 @@ async fn start_vigil(lab: &Lab, members: [&Member; 2], password: &Path) -> Resul
 }
 
 /// What a person asks for.
-async fn post(vigil: &Vigil, path: &str, body: serde_json::Value) -> Answered {
+pub async fn post(vigil: &Vigil, path: &str, body: serde_json::Value) -> Answered {
     let body = body.to_string();
     let head = format!(
         "POST {path} HTTP/1.0\r\nHost: lab\r\nContent-Type: application/json\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {}\r\n\r\n",
@@ -261,7 +271,7 @@ async fn post(vigil: &Vigil, path: &str, body: serde_json::Value) -> Answered {
 }
 
 /// Asks for a run of `book`, and waits until the newest run is `phase`.
-async fn begin(vigil: &Vigil, book: &str, phase: &str) -> Result<serde_json::Value, LabError> {
+pub async fn begin(vigil: &Vigil, book: &str, phase: &str) -> Result<serde_json::Value, LabError> {
     // A run of before may not have let go yet.
     wait_until("a run that is asked for", SOON, async || {
         let asked = post(vigil, "/api/v1/runs", json!({"cluster": "lab", "runbook": book})).await;
@@ -271,7 +281,7 @@ async fn begin(vigil: &Vigil, book: &str, phase: &str) -> Result<serde_json::Val
     until_run(vigil, book, phase).await
 }
 
-async fn until_run(vigil: &Vigil, book: &str, phase: &str) -> Result<serde_json::Value, LabError> {
+pub async fn until_run(vigil: &Vigil, book: &str, phase: &str) -> Result<serde_json::Value, LabError> {
     wait_until(format!("a run of {book} that is {phase}"), SOON, async || {
         let runs = try_get(vigil.port(), "/api/v1/runs").await?.json()["runs"].clone();
         match runs.get(0) {
@@ -282,7 +292,7 @@ async fn until_run(vigil: &Vigil, book: &str, phase: &str) -> Result<serde_json:
     .await
 }
 
-async fn approve(vigil: &Vigil, run: &serde_json::Value) {
+pub async fn approve(vigil: &Vigil, run: &serde_json::Value) {
     let path = format!("/api/v1/runs/{}/approve", run["id"].as_str().unwrap());
     let answer = post(vigil, &path, json!({"plan": run["plan"]})).await;
     assert_eq!(answer.status, 200, "{}", answer.text());

@@ -94,8 +94,10 @@ impl Runs {
         if let Some(run) = self.open.get_mut(id) {
             run.fold(event, at);
             if run.outcome().is_some()
-                && let Some(run) = self.open.remove(id)
+                && let Some(mut run) = self.open.remove(id)
             {
+                // What the guards last saw is kept in `judged`; what they saw of the plan nobody asks a run for that is over.
+                run.plan.guards = Vec::new();
                 self.ended.push_back(run);
                 if self.ended.len() > MOST_ENDED {
                     self.forget();

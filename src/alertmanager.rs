@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use ring::digest::{Context, SHA256};
 use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 /// The only version that there is, since Alertmanager 0.6.
 const VERSION: &str = "4";
@@ -18,10 +18,10 @@ pub const MOST_ALERTS: usize = 1024;
 pub const MOST_LABELS: usize = 128;
 /// Bytes of all names and values of one alert's labels together, so that a record of the journal stays small.
 pub const MOST_LABEL_BYTES: usize = 8 << 10;
-/// Bytes of the receiver's name.
-pub const MOST_RECEIVER_BYTES: usize = 256;
-/// Bytes of a fingerprint; Alertmanager's has 16.
-const MOST_FINGERPRINT_BYTES: usize = 64;
+/// Characters of the receiver's name.
+pub const MOST_RECEIVER: usize = 256;
+/// Characters of a fingerprint; Alertmanager's has 16.
+const MOST_FINGERPRINT: usize = 64;
 /// Alertmanager writes this for an end that has not come.
 const ZERO: &str = "0001-01-01T00:00:00Z";
 
@@ -191,9 +191,17 @@ struct Versioned {
 struct RawPayload {
     receiver: String,
     group_key: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     truncated_alerts: u64,
     alerts: Vec<RawAlert>,
+}
+
+/// A whole number: to JSON, 3.0 is one as much as 3.
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = Number::deserialize(deserializer)?;
+    let text = number.to_string();
+    let digits = text.strip_suffix(".0").unwrap_or(&text);
+    digits.parse().map_err(|_| D::Error::custom(format!("{text} is no count")))
 }
 
 #[derive(Deserialize)]
@@ -224,7 +232,13 @@ impl Payload {
             None => return Err(PayloadError::Version("missing".to_owned())),
         }
         let raw: RawPayload = field(body)?;
-        at_most("receiver", "bytes", raw.receiver.len(), MOST_RECEIVER_BYTES, "give the receiver a shorter name")?;
+        at_most(
+            "receiver",
+            "characters",
+            raw.receiver.chars().count(),
+            MOST_RECEIVER,
+            "give the receiver a shorter name",
+        )?;
         at_most("alerts", "elements", raw.alerts.len(), MOST_ALERTS, "set max_alerts in the webhook_config")?;
         let alerts = raw.alerts.into_iter().enumerate().map(|(index, raw)| alert(index, raw));
         Ok(Self {
@@ -261,8 +275,9 @@ fn alert(index: usize, raw: RawAlert) -> Result<Alert, PayloadError> {
     at_most(&path("labels"), "labels", raw.labels.len(), MOST_LABELS, advice)?;
     let bytes = raw.labels.iter().map(|(name, value)| name.len() + value.len()).sum();
     at_most(&path("labels"), "bytes", bytes, MOST_LABEL_BYTES, advice)?;
-    if raw.fingerprint.is_empty() || raw.fingerprint.len() > MOST_FINGERPRINT_BYTES {
-        let what = format!("it has {} bytes, and 1 to {MOST_FINGERPRINT_BYTES} are good", raw.fingerprint.len());
+    let long = raw.fingerprint.chars().count();
+    if !(1..=MOST_FINGERPRINT).contains(&long) {
+        let what = format!("it has {long} characters, and 1 to {MOST_FINGERPRINT} are good");
         return Err(PayloadError::Field { path: path("fingerprint"), what });
     }
     let starts_at = time(&raw.starts_at, || path("startsAt"))?.ok_or_else(|| {

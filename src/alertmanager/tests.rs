@@ -46,6 +46,7 @@ fn what_alertmanager_sent_is_read() {
 
     let truncated = Payload::parse(&recorded("truncated")).unwrap();
     assert_eq!((truncated.receiver.as_str(), truncated.truncated), ("small\\.receiver", 2));
+    assert_eq!(parse(&with("/truncatedAlerts", json!(2.0))).unwrap().truncated, 2);
 }
 
 #[test]
@@ -114,9 +115,10 @@ fn what_is_no_payload_is_told_where_and_what_to_do() {
         (text(with("/version", json!("5"))), "version is \"5\"", "not \"4\""),
         (text(with("/version", json!("x".repeat(9000)))), "version is \"xxx", "…"),
         (text(with("/-receiver", Value::Null)), "the body: missing field `receiver`", send),
-        (text(with("/receiver", json!("r".repeat(300)))), "receiver has 300 bytes", "a shorter name"),
+        (text(with("/receiver", json!("r".repeat(300)))), "receiver has 300 characters", "a shorter name"),
         (text(with("/groupKey", json!(null))), "groupKey: invalid type: null, expected a string", send),
-        (text(with("/truncatedAlerts", json!(-1))), "truncatedAlerts: invalid value: integer `-1`", send),
+        (text(with("/truncatedAlerts", json!(-1))), "truncatedAlerts: -1 is no count", send),
+        (text(with("/truncatedAlerts", json!(1.5))), "truncatedAlerts: 1.5 is no count", send),
         (text(with("/alerts", json!({}))), "alerts: invalid type: map, expected a sequence", send),
         (text(with("/alerts", json!(vec![good()["alerts"][0].clone(); 3000]))), "alerts has 3000", "max_alerts"),
         (text(with("/alerts/1/status", json!("pending"))), "alerts[1].status: \"pending\" is neither", send),
@@ -128,7 +130,7 @@ fn what_is_no_payload_is_told_where_and_what_to_do() {
         (text(with("/alerts/0/startsAt", json!("2026-11-23T00:26:20"))), "alerts[0].startsAt:", "is no time"),
         (text(with("/alerts/0/startsAt", json!(ZERO))), "alerts[0].startsAt:", "no time at which an alert began"),
         (text(with("/alerts/0/endsAt", json!("2026-13-01T00:00:00Z"))), "alerts[0].endsAt:", "is no time"),
-        (text(with("/alerts/0/fingerprint", json!(""))), "alerts[0].fingerprint: it has 0 bytes", send),
+        (text(with("/alerts/0/fingerprint", json!(""))), "alerts[0].fingerprint: it has 0 characters", send),
         (text(with("/alerts/0/fingerprint", json!("f".repeat(65)))), "alerts[0].fingerprint: it has 65", send),
         (text(good()).replacen("\"receiver\"", "\"receiver\":\"twice\",\"receiver\"", 1), "duplicate field", send),
     ] {
